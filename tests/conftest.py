@@ -1,0 +1,84 @@
+"""What holds for every test: whatever it makes is gone when it ends."""
+
+import ctypes
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+PR_SET_CHILD_SUBREAPER = 36
+#: Seconds for processes that are on their way out; an upper bound, not a measure.
+SETTLE = 10.0
+
+
+def pytest_configure() -> None:
+    """Adopt orphans: a helper or host whose parent died is then seen as ours."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def open_descriptors() -> dict[int, str]:
+    """Give the open descriptors of this process with what each refers to."""
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found[int(entry.name)] = str(entry.readlink())
+        except FileNotFoundError:
+            continue  # the descriptor that listed the folder
+    return found
+
+
+def living_descendants() -> list[psutil.Process]:
+    """Give our living descendants; reap those that are already dead."""
+    living = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                living.append(process)
+            elif process.ppid() == os.getpid():
+                os.waitpid(process.pid, os.WNOHANG)
+        except (psutil.NoSuchProcess, ChildProcessError):
+            continue
+    return living
+
+
+def describe(process: psutil.Process) -> str:
+    """Give a process as one line; it may end meanwhile."""
+    try:
+        return f"{process.pid}: {' '.join(process.cmdline())}"
+    except psutil.NoSuchProcess:
+        return f"{process.pid}: gone"
+
+
+def left_in_shared_places() -> set[str]:
+    """Give shared memory and mounts that exist now."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = {line.split()[4] for line in mounts}
+    return {str(path) for path in Path("/dev/shm").iterdir()} | points
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Fail a test that leaves a process, descriptor, mount or shared memory."""
+    processes = {p.pid for p in living_descendants()}
+    descriptors = open_descriptors()
+    shared = left_in_shared_places()
+    yield
+    left = [p for p in living_descendants() if p.pid not in processes]
+    _, alive = psutil.wait_procs(left, timeout=SETTLE)
+    lines = [describe(process) for process in alive]
+    for process in alive:
+        process.kill()
+    living_descendants()
+    assert not lines, f"processes left behind: {lines}"
+    gc.collect()
+    after = open_descriptors()
+    leaked = {
+        fd: what
+        for fd, what in after.items()
+        if descriptors.get(fd) != what and "anon_inode:[eventpoll]" not in what
+    }
+    assert not leaked, f"descriptors left behind: {leaked}"
+    assert left_in_shared_places() <= shared, "shared memory or a mount left behind"
