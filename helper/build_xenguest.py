@@ -1,0 +1,254 @@
+"""Compile the helper's C: the Xen binding, libsimxen.so and simxen-guest.
+
+Run by ``scripts/build_hook.py`` at every install, or by hand after a change of C::
+
+    python helper/build_xenguest.py
+
+Needs a C compiler and Python's own headers, no Xen header: what is needed of Xen's
+interface is in ``helper/src/xen_abi.h``. cffi only writes the C of the binding here; the
+compiler is called directly, so that one missing tool gives one clear line.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cffi import FFI
+
+HELPER = Path(__file__).resolve().parent
+SOURCES = HELPER / "src"
+SIMXEN = SOURCES / "simxen"
+PACKAGE = HELPER / "libxlpy_helper"
+
+BINDING = "_xenguest.abi3.so"
+LIBSIMXEN = "libsimxen.so"
+SIMXEN_GUEST = "simxen-guest"
+
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+STRICT = [
+    "-std=gnu11",
+    "-O2",
+    "-g",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-pthread",
+    *WARNINGS,
+]
+#: What cffi generates is not ours to keep free of these.
+GENERATED = [*STRICT, "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+
+#: The binding's C names, as Python sees them. Callbacks: one ``on_`` function per member
+#: of Xen's two structs; a test compares this list with the protocol's message table.
+CDEF = """
+typedef struct xc_interface_core xc_interface;
+
+struct precopy_stats {
+    unsigned int iteration; unsigned long total_written; long dirty_count;
+};
+struct save_callbacks {
+    int (*suspend)(void *);
+    int (*precopy_policy)(struct precopy_stats, void *);
+    int (*postcopy)(void *);
+    int (*checkpoint)(void *);
+    int (*wait_checkpoint)(void *);
+    int (*switch_qemu_logdirty)(uint32_t, unsigned, void *);
+    void *data;
+};
+struct restore_callbacks {
+    int (*static_data_done)(unsigned int, void *);
+    int (*suspend)(void *);
+    int (*postcopy)(void *);
+    int (*checkpoint)(void *);
+    int (*wait_checkpoint)(void *);
+    void (*restore_results)(unsigned long, unsigned long, void *);
+    void *data;
+};
+struct xen_domctl_getdomaininfo {
+    uint16_t domain; uint32_t flags; uint64_t tot_pages; uint64_t max_pages;
+    uint64_t cpu_time; uint32_t nr_online_vcpus; uint8_t handle[16]; ...;
+};
+
+#define SHIM_TEXT_MAX ...
+#define SHIM_ERROR_MAX ...
+#define SHIM_ABI_4_14 ...
+#define SHIM_ABI_4_22 ...
+
+struct shim_library { ...; };
+struct shim_sink {
+    void (*log)(int, int, const char *, const char *);
+    void (*progress)(const char *, const char *, unsigned long, unsigned long);
+};
+struct shim_restore_arguments {
+    int io_fd; uint32_t domid; uint32_t store_evtchn, store_domid;
+    uint32_t console_evtchn, console_domid; int stream_type; int send_back_fd;
+};
+
+int shim_load(struct shim_library *, const char *, int, char *);
+int shim_can_load(const char *);
+int shim_set_simxen_host(struct shim_library *, const char *);
+void shim_set_sink(const struct shim_sink *);
+xc_interface *shim_interface_open(const struct shim_library *);
+int shim_interface_close(const struct shim_library *, xc_interface *);
+int shim_domain_save(const struct shim_library *, xc_interface *, int, uint32_t,
+                     uint32_t, struct save_callbacks *, int, int);
+int shim_domain_restore(const struct shim_library *, xc_interface *,
+                        const struct shim_restore_arguments *,
+                        struct restore_callbacks *, unsigned long *, unsigned long *);
+int shim_domain_info(const struct shim_library *, xc_interface *, uint32_t,
+                     struct xen_domctl_getdomaininfo *);
+int shim_domain_pause(const struct shim_library *, xc_interface *, uint32_t);
+int shim_domain_unpause(const struct shim_library *, xc_interface *, uint32_t);
+int shim_domain_shutdown(const struct shim_library *, xc_interface *, uint32_t, int);
+int shim_domain_resume(const struct shim_library *, xc_interface *, uint32_t, int);
+int shim_domain_destroy(const struct shim_library *, xc_interface *, uint32_t);
+int shim_logdirty_off(const struct shim_library *, xc_interface *, uint32_t);
+int shim_harden(int);
+int shim_take_signals(int);
+
+extern "Python" {
+    void on_log(int, int, const char *, const char *);
+    void on_progress(const char *, const char *, unsigned long, unsigned long);
+    int on_suspend(void *);
+    int on_precopy_policy(struct precopy_stats, void *);
+    int on_postcopy(void *);
+    int on_checkpoint(void *);
+    int on_wait_checkpoint(void *);
+    int on_switch_qemu_logdirty(uint32_t, unsigned, void *);
+    int on_static_data_done(unsigned int, void *);
+    void on_restore_results(unsigned long, unsigned long, void *);
+}
+"""
+
+
+class BuildError(Exception):
+    """The C could not be compiled; the text says in one line what to do."""
+
+
+def build(target: Path = PACKAGE) -> list[Path]:
+    """Compile everything into ``target`` and return the files made.
+
+    libsimxen.so and simxen-guest are left out as long as they have no sources. Each file
+    is replaced in one step, so that a running helper keeps the one it loaded.
+
+    Raises:
+        BuildError: No compiler, no Python.h, or the compiler failed.
+    """
+    compiler = _find_compiler()
+    _check_python_headers()
+    with tempfile.TemporaryDirectory(prefix="libxlpy-build-") as name:
+        work = Path(name)
+        made = [_binding(compiler, work), *_simxen(compiler, work)]
+        return [_install(path, target) for path in made]
+
+
+def _find_compiler() -> list[str]:
+    """$CC, else cc or gcc, as argv.
+
+    Raises:
+        BuildError: None of them is installed.
+    """
+    chosen = shlex.split(os.environ.get("CC", ""))
+    for argv in (chosen, ["cc"], ["gcc"]):
+        if argv and shutil.which(argv[0]):
+            return argv
+        if argv is chosen and argv:
+            raise BuildError(f"libxlpy: C compiler {argv[0]!r} (from $CC) not found")
+    raise BuildError(
+        "libxlpy: no C compiler found; install one: apt install gcc libc6-dev"
+    )
+
+
+def _check_python_headers() -> None:
+    """Raise BuildError if Python.h is missing."""
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        raise BuildError(
+            "libxlpy: Python.h not found; install it: apt install python3-dev"
+        )
+
+
+# --------------------------------------------------------------------------------------
+# The three products
+# --------------------------------------------------------------------------------------
+
+
+def _binding(compiler: list[str], work: Path) -> Path:
+    """The cffi module over shim.c; stable ABI, one file for every Python from 3.11 on."""
+    generated = work / "_xenguest.c"
+    builder = FFI()
+    builder.cdef(CDEF)
+    builder.set_source("libxlpy_helper._xenguest", '#include "shim.h"')
+    builder.emit_c_code(str(generated))
+    include = [f"-I{SOURCES}", f"-I{sysconfig.get_path('include')}"]
+    limited = "-DPy_LIMITED_API=0x030b0000"
+    objects = [work / "shim.o", work / "_xenguest.o"]
+    _run([*compiler, *STRICT, "-c", str(SOURCES / "shim.c"), "-o", str(objects[0])])
+    _run(
+        [*compiler, *GENERATED, limited, *include, "-c", str(generated)]
+        + ["-o", str(objects[1])]
+    )
+    return _link(compiler, work / BINDING, objects, ["-shared", "-ldl"])
+
+
+def _simxen(compiler: list[str], work: Path) -> list[Path]:
+    """libsimxen.so from lib_* and common_*, simxen-guest from guest_* and common_*."""
+    if not any(SIMXEN.glob("*.c")):
+        return []
+    objects = _compile_all(compiler, sorted(SIMXEN.glob("*.c")), work)
+    library = [obj for obj in objects if obj.name.startswith(("lib_", "common_"))]
+    guest = [obj for obj in objects if obj.name.startswith(("guest_", "common_"))]
+    return [
+        _link(compiler, work / LIBSIMXEN, library, ["-shared"]),
+        _link(compiler, work / SIMXEN_GUEST, guest, []),
+    ]
+
+
+def _compile_all(
+    compiler: list[str], sources: Iterable[Path], work: Path
+) -> list[Path]:
+    objects = []
+    for source in sources:
+        objects.append(work / f"{source.stem}.o")
+        _run([*compiler, *STRICT, "-c", str(source), "-o", str(objects[-1])])
+    return objects
+
+
+def _link(
+    compiler: list[str], target: Path, objects: Sequence[Path], options: list[str]
+) -> Path:
+    files = [str(obj) for obj in objects]
+    # Full RELRO: the helper is privileged and its call tables are function pointers.
+    hardened = ["-pthread", "-Wl,-z,relro,-z,now"]
+    _run([*compiler, *hardened, "-o", str(target), *files, *options])
+    return target
+
+
+def _run(argv: list[str]) -> None:
+    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise BuildError(f"libxlpy: {shlex.join(argv)} failed with {done.returncode}")
+
+
+def _install(path: Path, target: Path) -> Path:
+    """Put ``path`` into ``target`` with the modes of a program."""
+    placed = target / path.name
+    with tempfile.NamedTemporaryFile(dir=target, delete=False) as copy:
+        copy.write(path.read_bytes())
+    Path(copy.name).chmod(0o755)
+    Path(copy.name).replace(placed)
+    return placed
+
+
+if __name__ == "__main__":
+    try:
+        for built in build():
+            sys.stdout.write(f"{built}\n")
+    except BuildError as error:
+        sys.exit(str(error))
