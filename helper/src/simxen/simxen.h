@@ -116,7 +116,7 @@ struct simxen_vcpu {
     uint32_t ack;            /* futex word, guest to host */
     uint32_t restored;       /* host: 1 at the first start after a restore; guest: restored_count++, then 0 */
     uint32_t tracker_errno;  /* guest writes: why userfaultfd was refused, 0 if it was not */
-    uint64_t reserved[6];
+    uint64_t reserved[7];
     struct simxen_arch arch; /* at 128 */
 };
 
