@@ -1,0 +1,114 @@
+"""Messages <-> bodies: one msgpack array ``[number, call_id, field ...]``.
+
+The only module that imports msgpack. Nothing of the peer's gets through that is not
+exactly what the message's annotations say: no maps, no extension types, strict UTF-8,
+no array longer than a message can have (which bounds what the unpacker allocates).
+"""
+
+from collections.abc import Callable
+from typing import Final, cast
+
+import msgpack
+
+from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
+from libxlpy_protocol.fields import ITEMS_MAX, U32, FieldError, field_of
+from libxlpy_protocol.framing import frame
+from libxlpy_protocol.hello import VERSION
+from libxlpy_protocol.messages import AnyMessage, Hello, Message
+from libxlpy_protocol.rules import FIELDS, MESSAGES, NUMBERS
+
+__all__ = ["decode", "encode"]
+
+_CALL_ID: Final = field_of(U32)
+
+
+def encode(message: Message, call_id: int = 0) -> bytes:
+    """Return the body of ``message``.
+
+    Raises:
+        LocalProtocolError: A field has the wrong type or is out of its bounds, or the
+            body is larger than the message's rule allows.
+    """
+    kind = type(message)
+    rule = MESSAGES.get(kind)
+    if rule is None:
+        raise LocalProtocolError(f"{kind.__name__} is no message")
+    try:
+        wire = [rule.number, _checked(kind, "call_id", _CALL_ID.put, call_id)]
+        for name, field in FIELDS[kind]:
+            wire.append(_checked(kind, name, field.put, getattr(message, name)))
+    except FieldError as exc:
+        raise LocalProtocolError(str(exc)) from None
+    body = cast(bytes, msgpack.packb(wire, use_bin_type=True))
+    if len(body) > rule.max_body:
+        raise LocalProtocolError(
+            f"{kind.__name__}: body of {len(body)} bytes, more than {rule.max_body}"
+        )
+    return body
+
+
+def decode(body: bytes) -> tuple[AnyMessage, int]:
+    """Return the message in ``body`` and its call id.
+
+    Raises:
+        RemoteProtocolError: The body is anything but one exactly typed message.
+    """
+    try:
+        return _decode(_unpack(body), len(body))
+    except FieldError as exc:
+        raise RemoteProtocolError(str(exc), frame(body)) from None
+
+
+def _unpack(body: bytes) -> tuple[object, ...]:
+    try:
+        wire = msgpack.unpackb(
+            body,
+            use_list=False,
+            raw=False,
+            max_array_len=ITEMS_MAX,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except (ValueError, msgpack.UnpackException) as exc:
+        # Every error of msgpack is one of the two; its text may name hostile bytes.
+        raise FieldError(f"body is no message: {type(exc).__name__}") from None
+    if type(wire) is not tuple or len(wire) < 2:
+        raise FieldError("body is no array of number, call id and fields")
+    return wire
+
+
+def _decode(wire: tuple[object, ...], size: int) -> tuple[AnyMessage, int]:
+    number, call_id, *values = wire
+    kind = NUMBERS.get(number) if type(number) is int else None
+    if kind is None:
+        raise FieldError(f"no message has the number {number!r:.40}")
+    most = MESSAGES[kind].max_body
+    if size > most:
+        raise FieldError(f"{kind.__name__}: body of {size} bytes, more than {most}")
+    if kind is Hello and _is_newer(values):
+        del values[len(FIELDS[Hello]) :]
+    if len(values) != len(FIELDS[kind]):
+        raise FieldError(
+            f"{kind.__name__} has {len(values)} fields, not {len(FIELDS[kind])}"
+        )
+    call = cast(int, _checked(kind, "call_id", _CALL_ID.take, call_id))
+    taken = [
+        _checked(kind, name, field.take, value)
+        for (name, field), value in zip(FIELDS[kind], values, strict=True)
+    ]
+    return cast(AnyMessage, kind(*taken)), call
+
+
+def _checked(
+    kind: type[Message], name: str, check: Callable[[object], object], value: object
+) -> object:
+    """Run one field's check; its error gets the field's name."""
+    try:
+        return check(value)
+    except FieldError as exc:
+        raise FieldError(f"{kind.__name__}.{name} {exc}") from None
+
+
+def _is_newer(values: list[object]) -> bool:
+    """Tell a hello of a later version: it may have more fields, to be left unread."""
+    return bool(values) and type(values[0]) is int and values[0] > VERSION

@@ -1,0 +1,105 @@
+"""The fixed words of the protocol, as numbers on the wire."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = [
+    "Flow",
+    "Image",
+    "Mode",
+    "OnParentLoss",
+    "Op",
+    "Side",
+    "StreamType",
+    "XcFlags",
+]
+
+
+class Side(enum.Flag):
+    """Who sends a message."""
+
+    HELPER = 1
+    PARENT = 2
+    BOTH = HELPER | PARENT
+
+    @property
+    def peer(self) -> Side:
+        """The other side of one side."""
+        return Side.BOTH & ~self
+
+
+class Flow(enum.Enum):
+    """What a message wants from the peer."""
+
+    #: First frame of each side.
+    HELLO = "hello"
+    #: Tells the helper its one job.
+    START = "start"
+    #: No reply.
+    NOTICE = "notice"
+    #: The helper asks; the peer must answer with the same call id.
+    CALL = "call"
+    #: The reply to a call.
+    ANSWER = "answer"
+    #: The parent asks the helper's control thread.
+    OP = "op"
+    #: The reply to an op.
+    OP_RESULT = "op result"
+
+
+class Mode(enum.IntEnum):
+    """The one job of a helper process."""
+
+    SAVE = 1
+    RESTORE = 2
+    #: Save, with checkpoints until failover or stop.
+    REMUS = 3
+    #: Domain ops only; ends when the parent closes the pipe.
+    OPS = 4
+
+
+class Image(enum.IntEnum):
+    """What the helper writes to, or reads from, the stream fd."""
+
+    #: The libxc stream only.
+    RAW = 0
+    #: The libxl stream, version 2, around it.
+    LIBXL = 1
+
+
+class StreamType(enum.IntEnum):
+    """Xen: enum of ``xc_stream_type_t``."""
+
+    PLAIN = 0
+    REMUS = 1
+
+
+class OnParentLoss(enum.IntEnum):
+    """What a helper does when its parent is gone."""
+
+    ABORT_AND_RESUME = 0
+    FINISH = 1
+
+
+class Op(enum.IntEnum):
+    """What ``DomainOp`` asks for."""
+
+    INFO = 1
+    #: The first domain whose domid is ``argument`` or more.
+    LIST = 2
+    PAUSE = 3
+    UNPAUSE = 4
+    #: ``argument`` is the shutdown reason.
+    SHUTDOWN = 5
+    #: ``argument`` 1 = the suspend call returns "cancelled" to the guest.
+    RESUME = 6
+    LOGDIRTY_OFF = 7
+    DESTROY = 8
+
+
+class XcFlags(enum.IntFlag):
+    """Xen: ``XCFLAGS_*`` of ``xc_domain_save``."""
+
+    LIVE = 1
+    DEBUG = 2

@@ -1,0 +1,72 @@
+"""Errors of the protocol package, and the root of every libxlpy error.
+
+::
+
+    LibxlpyError                 caught by whoever wants all of ours
+     +- ProtocolError            a rule of the control protocol was broken
+     |   +- LocalProtocolError   by us: nothing was sent, nothing changed
+     |   +- RemoteProtocolError  by the peer: never talk to it again
+     +- XenstoreWireError        bytes that are no xenstore packet
+     +- StreamFormatError        bytes that are no header of a saved domain
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from libxlpy_protocol.session import Event
+    from libxlpy_protocol.xenstore_wire import Packet
+
+__all__ = [
+    "LibxlpyError",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "StreamFormatError",
+    "XenstoreWireError",
+]
+
+
+class LibxlpyError(Exception):
+    """Root of the tree."""
+
+
+class ProtocolError(LibxlpyError):
+    """A rule of the control protocol was broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We tried to send what the rules forbid; nothing was sent or changed."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke a rule; its session is in ``State.ERROR`` from now on.
+
+    Args:
+        text: One line, the same however the bytes were cut into reads.
+        frame: The offending frame, length prefix included, as far as it was taken.
+        events: Events of good frames that arrived in the same read before it.
+    """
+
+    def __init__(self, text: str, frame: bytes = b"") -> None:
+        super().__init__(text)
+        self.frame = frame
+        self.events: tuple[Event, ...] = ()
+
+
+class XenstoreWireError(LibxlpyError):
+    """The bytes are no xenstore packet; the connection can't be used further.
+
+    Args:
+        text: One line.
+        packets: Good packets that arrived in the same read before it.
+    """
+
+    def __init__(self, text: str, packets: tuple[Packet, ...] = ()) -> None:
+        super().__init__(text)
+        self.packets = packets
+
+
+class StreamFormatError(LibxlpyError):
+    """The bytes are no header of a saved domain; the text says which and why."""

@@ -1,0 +1,240 @@
+"""What a message field may hold: one small class per kind of value.
+
+Each kind has ``put`` (our value -> wire value) and ``take`` (wire value -> our
+value). Both check the exact type (a bool is no int) and the bounds, and raise
+:class:`FieldError` whose text says what was wrong. ``word`` is the kind's name in
+the documentation. Messages say the kind of each field in its annotation;
+:func:`field_of` reads it from there.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Annotated, get_args, get_origin
+
+__all__ = [
+    "BODY_MAX",
+    "DATA_MAX",
+    "I32",
+    "I64",
+    "ITEMS_MAX",
+    "LARGE_BODY_MAX",
+    "NAME_MAX",
+    "PATH_MAX",
+    "TEXT_MAX",
+    "U8",
+    "U32",
+    "U64",
+    "AnswerValue",
+    "BodyLimit",
+    "Field",
+    "FieldError",
+    "Name",
+    "Path",
+    "Text",
+    "ToolstackData",
+    "UuidBytes",
+    "Wide",
+    "clip",
+    "field_of",
+]
+
+NAME_MAX = 255  # bytes of UTF-8; versions, phases, contexts
+PATH_MAX = 4095  # bytes of UTF-8; Linux takes no longer path
+TEXT_MAX = 32768  # bytes of UTF-8; half a body, so that a log line always fits
+ITEMS_MAX = 32  # items of a tuple field
+DATA_MAX = 1024 * 1024  # bytes of toolstack state, either way
+BODY_MAX = 64 * 1024  # bytes of a message body, unless its rule says more
+LARGE_BODY_MAX = DATA_MAX + 64  # bytes of a body that carries toolstack state
+
+
+class FieldError(ValueError):
+    """A value does not fit its field."""
+
+
+class Field:
+    """One kind of value; see the module's text."""
+
+    word: str
+
+    def put(self, value: object) -> object:
+        """Check a value of ours; return what goes on the wire."""
+        return self.take(value)
+
+    def take(self, value: object) -> object:
+        """Check a value from the wire; return what we hold."""
+        raise NotImplementedError
+
+
+def _require(value: object, kind: type) -> None:
+    if type(value) is not kind:
+        raise FieldError(f"is {type(value).__name__}, not {kind.__name__}")
+
+
+@dataclass(frozen=True)
+class Whole(Field):
+    """An int of ``low`` .. ``high``."""
+
+    word: str
+    low: int
+    high: int
+
+    def take(self, value: object) -> object:
+        """Check type and range."""
+        _require(value, int)
+        assert isinstance(value, int)
+        if not self.low <= value <= self.high:
+            raise FieldError(f"is {value}, outside {self.low}..{self.high}")
+        return value
+
+
+@dataclass(frozen=True)
+class Switch(Field):
+    """A bool."""
+
+    word: str = "bool"
+
+    def take(self, value: object) -> object:
+        """Check the type."""
+        _require(value, bool)
+        return value
+
+
+@dataclass(frozen=True)
+class Choice(Field):
+    """A member of an enum; its number on the wire."""
+
+    word: str
+    kind: type[enum.IntEnum] | type[enum.IntFlag]
+
+    def put(self, value: object) -> object:
+        """Check a member, or its number; return the number."""
+        number = int(value) if isinstance(value, self.kind) else value
+        self.take(number)
+        return number
+
+    def take(self, value: object) -> object:
+        """Check the number; return the member."""
+        _require(value, int)
+        assert isinstance(value, int)
+        if not self._holds(value):
+            raise FieldError(f"is {value}, no {self.word}")
+        return self.kind(value)
+
+    def _holds(self, number: int) -> bool:
+        if issubclass(self.kind, enum.IntFlag):
+            return number >= 0 and not number & ~sum(self.kind)
+        return number in {int(member) for member in self.kind}
+
+
+@dataclass(frozen=True)
+class String(Field):
+    """Text of at most ``most`` bytes of strict UTF-8."""
+
+    word: str
+    most: int
+    nul: bool = True
+
+    def take(self, value: object) -> object:
+        """Check type, size and, for paths, that no NUL ends it early."""
+        _require(value, str)
+        assert isinstance(value, str)
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise FieldError("has characters that are no UTF-8") from None
+        if size > self.most:
+            raise FieldError(f"has {size} bytes, more than {self.most}")
+        if not self.nul and "\0" in value:
+            raise FieldError("has a NUL byte")
+        return value
+
+
+@dataclass(frozen=True)
+class Data(Field):
+    """Bytes, at most ``most``."""
+
+    word: str
+    most: int
+
+    def take(self, value: object) -> object:
+        """Check type and size."""
+        _require(value, bytes)
+        assert isinstance(value, bytes)
+        if len(value) > self.most:
+            raise FieldError(f"has {len(value)} bytes, more than {self.most}")
+        return value
+
+
+@dataclass(frozen=True)
+class Row(Field):
+    """A tuple of at most ``ITEMS_MAX`` items of one kind; an array on the wire."""
+
+    word: str
+    item: Field
+
+    def take(self, value: object) -> object:
+        """Check type, count and each item."""
+        _require(value, tuple)
+        assert isinstance(value, tuple)
+        if len(value) > ITEMS_MAX:
+            raise FieldError(f"has {len(value)} items, more than {ITEMS_MAX}")
+        return tuple(self.item.take(item) for item in value)
+
+
+@dataclass(frozen=True)
+class Reply(Field):
+    """The value of an answer: an int, bytes, or nil for "failed, no bytes"."""
+
+    word: str = "i32, data or nil"
+
+    def take(self, value: object) -> object:
+        """Check type and bounds; which of the three, the call's rule says."""
+        if value is None:
+            return None
+        if type(value) is bytes:
+            return _DATA.take(value)
+        return _I32.take(value)
+
+
+_I32 = Whole("i32", -(1 << 31), (1 << 31) - 1)
+_DATA = Data("data", DATA_MAX)
+
+U8 = Annotated[int, Whole("u8", 0, (1 << 8) - 1)]
+U32 = Annotated[int, Whole("u32", 0, (1 << 32) - 1)]
+U64 = Annotated[int, Whole("u64", 0, (1 << 64) - 1)]
+I32 = Annotated[int, _I32]
+I64 = Annotated[int, Whole("i64", -(1 << 63), (1 << 63) - 1)]
+Wide = Annotated[int, Whole("i64 or u64", -(1 << 63), (1 << 64) - 1)]
+BodyLimit = Annotated[int, Whole("u32 >= 64 KiB", BODY_MAX, (1 << 32) - 1)]
+Name = Annotated[str, String("name", NAME_MAX)]
+Path = Annotated[str, String("path", PATH_MAX, nul=False)]
+Text = Annotated[str, String("text", TEXT_MAX)]
+ToolstackData = Annotated[bytes, _DATA]
+UuidBytes = Annotated[bytes, Data("data <= 16", 16)]
+AnswerValue = Annotated[int | bytes | None, Reply()]
+
+
+def field_of(annotation: object) -> Field:
+    """Return the kind of value that a message field's annotation names."""
+    if get_origin(annotation) is tuple:
+        item = field_of(get_args(annotation)[0])
+        return Row(f"{item.word}[]", item)
+    if get_origin(annotation) is Annotated:
+        field = get_args(annotation)[1]
+        assert isinstance(field, Field)
+        return field
+    if annotation is bool:
+        return Switch()
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, enum.IntEnum | enum.IntFlag)
+    return Choice(annotation.__name__, annotation)
+
+
+def clip(text: str, most: int = TEXT_MAX) -> str:
+    """Make any text fit a field of at most ``most`` bytes.
+
+    For text that comes from elsewhere (Xen's log lines, file names): what is no UTF-8
+    is shown as escapes, what is too long is cut at a character.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    return data[:most].decode("utf-8", "ignore")

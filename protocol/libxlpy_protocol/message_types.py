@@ -1,0 +1,257 @@
+"""The messages: frozen dataclasses whose annotations are the wire types.
+
+What may be done with each (number, sender, modes, answer ...) is in
+:data:`libxlpy_protocol.messages.MESSAGES`. Fields go on the wire in the order
+written here. Numbers that mean "none" are -1, texts that mean "none" are empty.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from libxlpy_protocol.enums import Image, Mode, OnParentLoss, Op, StreamType, XcFlags
+from libxlpy_protocol.fields import (
+    I32,
+    I64,
+    LARGE_BODY_MAX,
+    U8,
+    U32,
+    U64,
+    AnswerValue,
+    BodyLimit,
+    Name,
+    Path,
+    Text,
+    ToolstackData,
+    UuidBytes,
+    Wide,
+)
+
+NO_FLAGS: Final = XcFlags(0)
+
+
+class Message:
+    """Base of all messages."""
+
+    __slots__ = ()
+
+
+# -- Handshake ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hello(Message):
+    """Who we are; the first frame each way.
+
+    ``library`` names what the helper opened ("" from the parent). ``max_body`` is the
+    largest body, in bytes, that the sender of this hello takes.
+    """
+
+    version: U32
+    min_version: U32
+    package: Name
+    library: Path = ""
+    library_version: Name = ""
+    features: tuple[Name, ...] = ()
+    max_body: BodyLimit = LARGE_BODY_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Start(Message):
+    """The helper's one job.
+
+    ``callback_mask`` has bit N for each call number N that the parent answers.
+    ``emulator_path`` is the file that qemu saved to, or that a restore writes.
+    ``emulator_id`` 0 is no emulator, 2 qemu. ``xenstore_path`` and ``qmp_path`` are
+    sockets, only for the repair after the parent is lost.
+    """
+
+    mode: Mode
+    domid: U32 = 0
+    flags: XcFlags = NO_FLAGS
+    callback_mask: U64 = 0
+    stream_type: StreamType = StreamType.PLAIN
+    image: Image = Image.RAW
+    stream_fd: I32 = -1
+    recv_fd: I32 = -1
+    emulator_id: U32 = 0
+    emulator_path: Path = ""
+    store_evtchn: U32 = 0
+    store_domid: U32 = 0
+    console_evtchn: U32 = 0
+    console_domid: U32 = 0
+    on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME
+    xenstore_path: Path = ""
+    qmp_path: Path = ""
+
+
+# -- Notices -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Message):
+    """A log line of Xen or of the helper; ``level`` as in xentoollog."""
+
+    level: U8
+    errnoval: I32
+    context: Name
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Message):
+    """How far Xen is, in whatever unit it counts ``done`` and ``total``."""
+
+    context: Name
+    doing_what: Name
+    done: U64
+    total: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Stat(Message):
+    """The heartbeat: sent by the control thread, even while the other is stuck.
+
+    ``bytes_done`` and ``pages`` count from the job's start, ``dirty`` is -1 when not
+    known, times are of the process, ``dropped`` counts log lines left out.
+    """
+
+    monotonic_ns: U64
+    phase: Name
+    bytes_done: U64
+    pages: U64
+    iteration: U32
+    dirty: I64
+    utime_us: U64
+    stime_us: U64
+    rss_kib: U64
+    dropped: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Phase(Message):
+    """The main thread begins a part: "header", "libxc", "emulator", "end", "flush"."""
+
+    name: Name
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResults(Message):
+    """Guest frame numbers of the restored domain's two rings."""
+
+    store_gfn: U64
+    console_gfn: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Complete(Message):
+    """What xc_domain_save or _restore returned; nothing of the job follows."""
+
+    retval: I32
+    errnoval: I32
+    aborted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Abort(Message):
+    """Stop the job: every later callback fails at once, Xen cleans up."""
+
+    reason: Text
+
+
+# -- Calls and their answer --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend(Message):
+    """Suspend the guest; 1 done, 0 failed (Xen's way round)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postcopy(Message):
+    """A checkpoint's memory is sent, resume the guest; 1 go on, 0 stop, < 0 error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(Message):
+    """End a checkpoint; save: 1 again, 0 stop; restore: 1 go on, 2 fail over."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitCheckpoint(Message):
+    """Wait until the next checkpoint is wanted; 1 go on, 0 stop, < 0 error."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchQemuLogdirty(Message):
+    """Switch the dirty logging of an HVM domain's device model; 0 done."""
+
+    domid: U32
+    enable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StaticDataDone(Message):
+    """The stream's static data are in; ``missing`` bit 0 CPUID, bit 1 MSR; 0 done."""
+
+    missing: U32
+
+
+@dataclass(frozen=True, slots=True)
+class ToolstackSave(Message):
+    """Collect the toolstack's own state of the domain; bytes, nil = failed."""
+
+    domid: U32
+
+
+@dataclass(frozen=True, slots=True)
+class ToolstackRestore(Message):
+    """Put back what toolstack_save had collected; 0 done."""
+
+    domid: U32
+    data: ToolstackData
+
+
+@dataclass(frozen=True, slots=True)
+class PrecopyPolicy(Message):
+    """Decide after a precopy round; -1 abort, 0 continue, 1 stop and copy.
+
+    ``total_written`` counts pages, ``dirty_count`` is -1 when not known.
+    """
+
+    iteration: U32
+    total_written: U64
+    dirty_count: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Message):
+    """The answer to the call of the same call id."""
+
+    value: AnswerValue
+
+
+# -- Domain ops --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DomainOp(Message):
+    """A hypercall that the parent needs, done by the helper's control thread."""
+
+    op: Op
+    domid: U32
+    argument: I64 = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult(Message):
+    """The result of the op of the same call id.
+
+    ``values`` of INFO and LIST: (domid, flags, shutdown_reason, tot_pages, max_pages,
+    nr_online_vcpus, cpu_time_ns, hvm), flags as in Xen's domctl; ``uuid`` the 16 bytes
+    of the domain's handle. Empty for the others and on failure.
+    """
+
+    retval: I32
+    errnoval: I32 = 0
+    values: tuple[Wide, ...] = ()
+    uuid: UuidBytes = b""
