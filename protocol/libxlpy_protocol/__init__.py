@@ -2,8 +2,8 @@
 
 No I/O, no asyncio, no cffi: bytes in, values out. Read in this order: ``rules`` (the
 message table), ``states`` (who may speak when), ``session`` (one end of a
-conversation), then ``codec`` and ``framing`` below it. ``stream_format`` (saved domains) and
-``xenstore_wire`` (xenstore packets) stand by themselves.
+conversation), then ``codec`` and ``framing`` below it. ``stream_format`` (saved
+domains) and ``xenstore_wire`` (xenstore packets) stand by themselves.
 """
 
 from libxlpy_protocol.errors import (

@@ -96,7 +96,8 @@ def _decode(wire: tuple[object, ...], size: int) -> tuple[AnyMessage, int]:
         _checked(kind, name, field.take, value)
         for (name, field), value in zip(FIELDS[kind], values, strict=True)
     ]
-    return cast(AnyMessage, kind(*taken)), call
+    build = cast(Callable[..., AnyMessage], kind)
+    return build(*taken), call
 
 
 def _checked(

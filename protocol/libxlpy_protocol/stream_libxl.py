@@ -78,6 +78,9 @@ class LibxlOptions(enum.IntFlag):
     LEGACY = 2
 
 
+NO_OPTIONS: Final = LibxlOptions(0)
+
+
 class LibxlRecord(enum.IntEnum):
     """Types of records."""
 
@@ -107,7 +110,7 @@ _LENGTHS: Final[dict[int, tuple[int, int]]] = {
 class LibxlHeader:
     """The first 16 bytes."""
 
-    options: LibxlOptions = LibxlOptions(0)
+    options: LibxlOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +139,9 @@ def libxl_record_name(number: int) -> str:
     return _NAMES.get(number, f"type {number:#x}")
 
 
-def pack_libxl_header(header: LibxlHeader | None = None) -> bytes:
-    """Return the 16 bytes; without ``header``, those of a little-endian stream."""
-    options = 0 if header is None else int(header.options)
-    return _HEADER.pack(LIBXL_IDENT, LIBXL_VERSION, options)
+def pack_libxl_header() -> bytes:
+    """Return the 16 bytes of a little-endian stream."""
+    return _HEADER.pack(LIBXL_IDENT, LIBXL_VERSION, 0)
 
 
 def unpack_libxl_header(data: bytes) -> LibxlHeader:
@@ -226,17 +228,14 @@ def _check_length(kind: int, length: int) -> None:
         )
 
 
-def pack_emulator_header(header: EmulatorHeader | None = None) -> bytes:
-    """Return the 8 bytes; without ``header``, qemu's.
+def pack_emulator_header(header: EmulatorHeader) -> bytes:
+    """Return the 8 bytes.
 
     Raises:
         StreamFormatError: A number is no u32.
     """
-    header = EmulatorHeader() if header is None else header
     if not (0 <= header.emulator_id <= _U32_MAX and 0 <= header.index <= _U32_MAX):
-        raise StreamFormatError(
-            f"emulator record: {header} has numbers that are no u32"
-        )
+        raise StreamFormatError(f"emulator header: numbers of {header} are no u32")
     return _RECORD.pack(header.emulator_id, header.index)
 
 

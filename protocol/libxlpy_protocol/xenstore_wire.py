@@ -93,7 +93,7 @@ class XsType(enum.IntEnum):
     DIRECTORY_PART = 22
 
 
-_KNOWN: Final = {int(kind): kind for kind in XsType}
+_KNOWN: Final[dict[int, int]] = {int(kind): kind for kind in XsType}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,8 @@ class PacketBuffer:
     def _next(self, before: list[Packet]) -> Packet | None:
         if len(self._data) < HEADER.size:
             return None
-        number, req_id, tx_id, size = HEADER.unpack_from(self._data)
+        header: tuple[int, int, int, int] = HEADER.unpack_from(self._data)
+        number, req_id, tx_id, size = header
         if size > PAYLOAD_MAX:
             self._error = f"payload of {size} bytes, more than {PAYLOAD_MAX}"
             self._data.clear()
