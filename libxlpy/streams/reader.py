@@ -1,0 +1,94 @@
+"""Check saved domains that are read from a descriptor.
+
+`read_xl_header` reads not one byte more than header and configuration, so that the
+descriptor can be handed on; `verify` reads to the end.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+
+from libxlpy.streams.events import (
+    LibxcHeaderRead,
+    LibxlHeaderRead,
+    RecordRead,
+    StreamEvent,
+    XlHeaderRead,
+)
+from libxlpy.streams.grammar import Format, StreamParser
+from libxlpy.streams.pull import MAX_KEEP
+
+#: Bytes read at a time by `verify`; large enough that reads cost nothing.
+CHUNK = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a checked file holds.
+
+    Attributes:
+        xl: Its header and configuration.
+        libxl: Header of the libxl stream.
+        libxc: Headers of the libxc image.
+        records: Records of each type: ``{"libxc PAGE_DATA": 4, ...}``.
+        pages: Pages with contents, repeats included.
+        size: Bytes in all.
+    """
+
+    xl: XlHeaderRead | None = None
+    libxl: LibxlHeaderRead | None = None
+    libxc: LibxcHeaderRead | None = None
+    records: Counter[str] = field(default_factory=Counter)
+    pages: int = 0
+    size: int = 0
+
+    def add(self, event: StreamEvent) -> None:
+        """Count one event of the grammar."""
+        match event:
+            case XlHeaderRead():
+                self.xl = event
+            case LibxlHeaderRead():
+                self.libxl = event
+            case LibxcHeaderRead():
+                self.libxc = event
+            case RecordRead():
+                self.records[f"{event.layer.value} {event.name}"] += 1
+                self.pages += event.pages
+
+
+def read_xl_header(fd: int) -> XlHeaderRead:
+    """Read header and configuration; ``fd`` is then at the libxl stream.
+
+    Raises:
+        StreamRuleBroken: They break a rule, or the file ends before they do.
+        OSError: Reading failed.
+    """
+    parser = StreamParser(Format.XL_HEADER)
+    events: list[StreamEvent] = []
+    while not parser.finished:
+        chunk = os.read(fd, min(parser.wanted, MAX_KEEP))
+        if not chunk:
+            parser.close()
+        events += parser.feed(chunk)
+    header = events[0]
+    assert isinstance(header, XlHeaderRead)
+    return header
+
+
+def verify(fd: int) -> Summary:
+    """Check a whole file made by `xl save` or `xlpy save`, from where ``fd`` is.
+
+    Raises:
+        StreamRuleBroken: It breaks a rule, is cut short or has bytes behind its end.
+        OSError: Reading failed.
+    """
+    parser = StreamParser(Format.XL)
+    summary = Summary()
+    buffer = bytearray(CHUNK)
+    view = memoryview(buffer)
+    while size := os.readv(fd, [buffer]):
+        for event in parser.feed(view[:size]):
+            summary.add(event)
+    parser.close()
+    summary.size = parser.offset
+    return summary
