@@ -1,0 +1,66 @@
+"""``python -m libxlpy.simxen DIR``: run a host until it is told to stop.
+
+With ``--background FD`` the process that was started ends at once, and FD gets
+``ready`` or one line that says why not. A client uses that; people need not.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+READY = b"ready\n"
+
+
+def main() -> int:
+    """Run a host; gives the exit status."""
+    options = _parse_arguments()
+    if options.background is not None and os.fork():
+        return 0
+    # Only now: what asyncio opens must not be shared with the process that ended.
+    from libxlpy.simxen.errors import SimxenError
+
+    try:
+        asyncio.run(_serve(options.directory.absolute(), options.background))
+    except SimxenError as exc:
+        _say(options.background, f"{exc}\n".encode())
+        return 1
+    except OSError as exc:
+        _say(options.background, f"the host can't start: {exc}\n".encode())
+        return 1
+    return 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m libxlpy.simxen", description="Run a simxen host."
+    )
+    parser.add_argument("directory", type=Path, help="where its sockets are made")
+    parser.add_argument("--background", type=int, metavar="FD", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+async def _serve(directory: Path, ready_fd: int | None) -> None:
+    from libxlpy.simxen.host import serve
+
+    ready = asyncio.get_running_loop().create_future()
+    if ready_fd is not None:
+        ready.add_done_callback(lambda _: _say(ready_fd, READY))
+    await serve(directory, ready)
+
+
+def _say(fd: int | None, line: bytes) -> None:
+    """Tell the starter, who may be gone, or whoever reads our stderr."""
+    if fd is None:
+        sys.stderr.write(line.decode())
+        return
+    try:
+        os.write(fd, line)
+    except BrokenPipeError:
+        return
+    os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

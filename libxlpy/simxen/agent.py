@@ -1,0 +1,110 @@
+"""What a guest's kernel does about its xenstore nodes: it obeys ``control/shutdown``.
+
+It acts as the guest's own domid, on relative paths, and only while the guest can run: a
+paused guest answers nobody.
+
+Source: Linux, drivers/xen/manage.c, shutdown_handler().
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from libxlpy.simxen.domain import (
+    FAULT_REASONS,
+    SHUTDOWN_POWEROFF,
+    SHUTDOWN_REBOOT,
+    SHUTDOWN_SUSPEND,
+    Domain,
+)
+from libxlpy.simxen.faults import Place
+from libxlpy.simxen.xenstored.connection import Connection
+from libxlpy.simxen.xenstored.store import Store
+from libxlpy_protocol.xenstore_wire import Packet, XsType
+
+REQUEST_PATH = "control/shutdown"
+#: What may be written there -> the reason the guest then shuts down with.
+REASONS: Mapping[str, int] = {
+    "suspend": SHUTDOWN_SUSPEND,
+    "poweroff": SHUTDOWN_POWEROFF,
+    "halt": SHUTDOWN_POWEROFF,
+    "reboot": SHUTDOWN_REBOOT,
+}
+#: What a guest says it understands.
+FEATURES = ("suspend", "poweroff", "reboot")
+
+
+class Agent:
+    """The xenbus side of one guest.
+
+    Args:
+        domain: Whose agent this is.
+        store: The host's store.
+    """
+
+    def __init__(self, domain: Domain, store: Store) -> None:
+        self._domain = domain
+        self._replies: list[Packet] = []
+        self._rung = asyncio.Event()
+        self._connection = Connection(store, domain.domid, self._take)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Forget the watch; answer no more."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        self._connection.close()
+
+    async def _run(self) -> None:
+        await self._domain.runnable.wait()
+        for feature in FEATURES:
+            self._request(XsType.WRITE, f"control/feature-{feature}\0", b"1")
+        self._request(XsType.WATCH, f"{REQUEST_PATH}\0agent\0")
+        while True:
+            await self._rung.wait()
+            await self._domain.runnable.wait()
+            self._rung.clear()
+            await self._obey()
+
+    async def _obey(self) -> None:
+        """Do what is asked, unless a fault gets in the way."""
+        asked = self._asked()
+        if asked not in REASONS:
+            return
+        reason = REASONS[asked]
+        fault = None
+        if reason == SHUTDOWN_SUSPEND:
+            fault = self._domain.faults.take(Place.AGENT)
+        name = fault.name if fault else ""
+        if name == "never_ack":
+            return
+        if fault is not None and name == "slow_ack":
+            await asyncio.sleep(fault.seconds)
+            await self._domain.runnable.wait()
+        if self._acknowledge(asked) and name != "never_suspend":
+            await self._domain.shutdown(FAULT_REASONS.get(name, reason))
+
+    def _asked(self) -> str:
+        reply = self._request(XsType.READ, f"{REQUEST_PATH}\0")
+        if reply.type == XsType.ERROR:
+            return ""
+        return reply.payload.decode("ascii", "replace")
+
+    def _acknowledge(self, asked: str) -> bool:
+        """Write "" in place of the request; false if it was withdrawn meanwhile."""
+        if self._asked() != asked:
+            return False
+        reply = self._request(XsType.WRITE, f"{REQUEST_PATH}\0")
+        return reply.type != XsType.ERROR
+
+    # ---------------------------------------------------------------- private
+
+    def _take(self, packet: Packet) -> None:
+        if packet.type == XsType.WATCH_EVENT:
+            self._rung.set()
+        else:
+            self._replies.append(packet)
+
+    def _request(self, kind: XsType, path: str, value: bytes = b"") -> Packet:
+        """Ask the store; it answers before this returns."""
+        self._connection.handle(Packet(kind, 0, 0, path.encode() + value))
+        return self._replies.pop()

@@ -1,0 +1,231 @@
+"""The control socket: one JSON object a line asks, one answers.
+
+Only who may enter the host's directory gets here. Bad input gets one line that names
+what is wrong and what to do.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from libxlpy.simxen.domain import Domain
+from libxlpy.simxen.errors import HypercallError, SimxenError
+from libxlpy.simxen.faults import SLOW_ACK, Fault
+from libxlpy.simxen.spec import (
+    DomainSpec,
+    parse_spec,
+    read_bool,
+    read_int,
+    read_name,
+)
+
+#: Bytes of one request; a domain's config is in it.
+MAX_REQUEST = 1 << 20
+#: The longest that ``slow_ack`` may be told to take, seconds.
+MAX_SLOW_ACK = 600
+
+Fields = dict[str, Any]
+
+
+class Machine(Protocol):
+    """What requests act on."""
+
+    domains: dict[int, Domain]
+
+    async def create(self, spec: DomainSpec) -> Domain:
+        """Build a domain."""
+        ...
+
+    async def launch(self, domid: int, *, name: str | None, paused: bool) -> Domain:
+        """Let a restored domain begin."""
+        ...
+
+    async def destroy(self, domid: int) -> None:
+        """End a domain."""
+        ...
+
+    def domain(self, domid: int) -> Domain:
+        """Give a domain that exists."""
+        ...
+
+    def facts(self, domain: Domain) -> Fields:
+        """Give all that is known of a domain."""
+        ...
+
+    def stop_soon(self) -> None:
+        """End the host."""
+        ...
+
+
+# ----------------------------------------------------------------- requests
+
+
+async def _ping(_machine: Machine, _fields: Fields) -> Fields:
+    return {}
+
+
+async def _create(machine: Machine, fields: Fields) -> Fields:
+    domain = await machine.create(parse_spec(fields))
+    return {"domid": domain.domid, "uuid": str(domain.uuid)}
+
+
+async def _launch(machine: Machine, fields: Fields) -> Fields:
+    name = fields.get("name")
+    if name is not None:
+        name = read_name("name", name)
+    paused = read_bool("paused", fields.get("paused", False))
+    domain = await machine.launch(_domid(fields), name=name, paused=paused)
+    return {"domid": domain.domid}
+
+
+async def _destroy(machine: Machine, fields: Fields) -> Fields:
+    domain = machine.domain(_domid(fields))
+    await machine.destroy(domain.domid)
+    return {}
+
+
+async def _list(machine: Machine, _fields: Fields) -> Fields:
+    living = [each for each in machine.domains.values() if not each.dying]
+    return {"domains": [machine.facts(each) for each in living]}
+
+
+async def _info(machine: Machine, fields: Fields) -> Fields:
+    return machine.facts(machine.domain(_domid(fields)))
+
+
+async def _verify(machine: Machine, fields: Fields) -> Fields:
+    return await machine.domain(_domid(fields)).verify()
+
+
+async def _misbehave(machine: Machine, fields: Fields) -> Fields:
+    domain = machine.domain(_domid(fields))
+    name = _text(fields, "fault")
+    fault = Fault(
+        name,
+        once=read_bool("once", fields.get("once", False)),
+        seconds=read_int(
+            "seconds", fields.get("seconds", int(SLOW_ACK)), 0, MAX_SLOW_ACK
+        ),
+        command=_text(fields, "command"),
+    )
+    domain.faults.set(fault if name else None)
+    return {}
+
+
+async def _stop(machine: Machine, _fields: Fields) -> Fields:
+    machine.stop_soon()
+    return {}
+
+
+#: Request -> what does it, and the fields it may have (``create`` looks by itself).
+REQUESTS: Mapping[
+    str, tuple[Callable[[Machine, Fields], Awaitable[Fields]], frozenset[str] | None]
+] = {
+    "ping": (_ping, frozenset()),
+    "create": (_create, None),
+    "launch": (_launch, frozenset({"domid", "name", "paused"})),
+    "destroy": (_destroy, frozenset({"domid"})),
+    "list": (_list, frozenset()),
+    "info": (_info, frozenset({"domid"})),
+    "verify": (_verify, frozenset({"domid"})),
+    "misbehave": (
+        _misbehave,
+        frozenset({"domid", "fault", "once", "seconds", "command"}),
+    ),
+    "stop": (_stop, frozenset()),
+}
+
+
+def _domid(fields: Fields) -> int:
+    if "domid" not in fields:
+        raise SimxenError("domid is missing: say which domain")
+    return read_int("domid", fields["domid"], 0, 0xFFFF)
+
+
+def _text(fields: Fields, key: str) -> str:
+    value = fields.get(key, "")
+    if not isinstance(value, str):
+        raise SimxenError(f"{key} must be text, not {value!r:.40}")
+    return value
+
+
+def _parse(line: bytes) -> tuple[str, Fields]:
+    try:
+        request = json.loads(line)
+    except ValueError:
+        raise SimxenError("the request is not JSON: send one object a line") from None
+    if not isinstance(request, dict):
+        raise SimxenError("the request is not a JSON object: send one object a line")
+    do = request.pop("do", None)
+    if not isinstance(do, str) or do not in REQUESTS:
+        known = ", ".join(REQUESTS)
+        raise SimxenError(f"unknown request {do!r:.40}: use one of {known}")
+    allowed = REQUESTS[do][1]
+    unknown = sorted(set(request) - allowed) if allowed is not None else []
+    if unknown:
+        raise SimxenError(f"unknown field {unknown[0]!r:.40} in {do}")
+    return do, request
+
+
+class ControlServer:
+    """Answers control requests; each connection's one after the other.
+
+    Args:
+        machine: What they act on.
+        path: Where the socket is made.
+    """
+
+    def __init__(self, machine: Machine, path: Path) -> None:
+        self._machine = machine
+        self._path = path
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to take clients.
+
+        Raises:
+            OSError: The socket can't be made.
+        """
+        self._server = await asyncio.start_unix_server(
+            self._serve, str(self._path), limit=MAX_REQUEST
+        )
+
+    async def stop(self) -> None:
+        """Drop all clients and remove the socket."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._server.wait_closed()
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            while line := await reader.readline():
+                answer = await self._answer(line)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except (ValueError, ConnectionError):
+            pass  # a line without end, or nobody to answer to
+        except asyncio.CancelledError:
+            pass  # the host stops; the server's own task must not see it
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _answer(self, line: bytes) -> Fields:
+        try:
+            do, fields = _parse(line)
+            return {"ok": True, **await REQUESTS[do][0](self._machine, fields)}
+        except (SimxenError, HypercallError) as exc:
+            return {"ok": False, "error": str(exc)}
+        except OSError as exc:
+            return {"ok": False, "error": f"the system refuses: {exc.strerror or exc}"}

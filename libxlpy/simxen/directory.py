@@ -1,0 +1,211 @@
+"""A host's directory: one host in it at a time, and nothing left when that is gone.
+
+``host.lock`` is held by flock while the host lives, so it is free the moment a host
+dies, however it dies. ``host.json`` says who the host is and which guest processes it
+has; the next host in the directory ends them, should they have outlived theirs.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import signal
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from libxlpy.backend import default_host
+from libxlpy.simxen.errors import SimxenError
+
+LOCK = "host.lock"
+RECORD = "host.json"
+HYPERVISOR_SOCKET = "hypervisor.sock"
+XENSTORE_SOCKET = "xenstored.sock"
+CONTROL_SOCKET = "control.sock"
+#: Files that come and go with domains; each ends with a domid.
+PER_DOMAIN = ("qmp-libxl-", "qemu-save.", "qemu-resume.")
+#: The longest name made in a directory, and what a unix socket's path may have.
+_LONGEST_NAME = len("qmp-libxl-") + 10
+_MAX_SOCKET_PATH = 107
+
+
+def default_directory(name: str = "default") -> Path:
+    """Give the directory of a host by its name."""
+    return default_host().with_name(name)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process that can't be mistaken for a later one with the same number.
+
+    Args:
+        pid: Process id.
+        start_time: Clock ticks from boot to its start.
+    """
+
+    pid: int
+    start_time: int
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessIdentity":
+        """Identify a living process.
+
+        Raises:
+            ProcessLookupError: There is none with that number.
+        """
+        return cls(pid, _start_time(pid))
+
+    def open(self) -> int | None:
+        """Give a pidfd of the process, or None if it has ended."""
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            if _start_time(self.pid) == self.start_time:
+                return pidfd
+        os.close(pidfd)
+        return None
+
+    def kill(self) -> None:
+        """End the process, if it is still that one."""
+        pidfd = self.open()
+        if pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+
+
+def _start_time(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    return int(text.rpartition(")")[2].split()[19])
+
+
+class HostDirectory:
+    """The directory of one host, locked while the host lives.
+
+    Args:
+        path: Absolute.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_fd = -1
+        self._made = False
+
+    def __truediv__(self, name: str) -> Path:
+        """Give the path of a file in it."""
+        return self.path / name
+
+    def acquire(self) -> None:
+        """Make it ours: create, lock, and clean what a dead host left.
+
+        Raises:
+            SimxenError: Another host lives in it, it can't be made, or others could
+                write to it.
+        """
+        length = len(os.fsencode(self.path)) + 1 + _LONGEST_NAME
+        if length > _MAX_SOCKET_PATH:
+            raise SimxenError(
+                f"{self.path} is {length - _MAX_SOCKET_PATH} bytes too long for unix "
+                "sockets in it: choose a shorter directory"
+            )
+        try:
+            self._make()
+            self._lock()
+        except OSError as exc:
+            raise SimxenError(f"can't use {self.path}: {exc.strerror}") from exc
+        self._clean()
+
+    def record(self, guests: Iterable[int]) -> None:
+        """Write down who we are and which guest processes we have."""
+        living = []
+        for pid in guests:
+            with contextlib.suppress(ProcessLookupError):
+                living.append(dataclasses.asdict(ProcessIdentity.of(pid)))
+        own = dataclasses.asdict(ProcessIdentity.of(os.getpid()))
+        new = self / f"{RECORD}.new"
+        new.write_text(json.dumps({**own, "guests": living}) + "\n")
+        new.replace(self / RECORD)
+
+    def release(self) -> None:
+        """Remove all that is ours, and the directory if we made it."""
+        self._clean()
+        (self / LOCK).unlink(missing_ok=True)
+        os.close(self._lock_fd)
+        if self._made:
+            with contextlib.suppress(OSError):  # something else is in it
+                self.path.rmdir()
+
+    # ---------------------------------------------------------------- private
+
+    def _make(self) -> None:
+        if not self.path.exists():
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            self._made = True
+        status = self.path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise SimxenError(f"{self.path} is not a directory: choose another")
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise SimxenError(
+                f"{self.path} is open to others: chown it to you and chmod it to 0700"
+            )
+
+    def _lock(self) -> None:
+        """Take the lock; a file that was removed meanwhile is no lock."""
+        path = self / LOCK
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                raise SimxenError(
+                    f"a simxen host already runs in {self.path}: stop it with "
+                    "`xlpy sim stop` or choose another directory"
+                ) from None
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), path.stat()):
+                    self._lock_fd = fd
+                    return
+            os.close(fd)
+
+    def _clean(self) -> None:
+        """End recorded guests and remove files; only ever what a host makes."""
+        for guest in recorded(self.path).get("guests", []):
+            ProcessIdentity(guest["pid"], guest["start_time"]).kill()
+        for path in self._own_files():
+            path.unlink(missing_ok=True)
+
+    def _own_files(self) -> Iterator[Path]:
+        for name in (HYPERVISOR_SOCKET, XENSTORE_SOCKET, CONTROL_SOCKET):
+            yield self / name
+        for prefix in PER_DOMAIN:
+            for path in self.path.glob(f"{prefix}*"):
+                if path.name.removeprefix(prefix).isdigit():
+                    yield path
+        yield self / RECORD
+        yield self / f"{RECORD}.new"
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """Give what a host wrote down in a directory; empty if there is nothing."""
+    try:
+        record = json.loads((path / RECORD).read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def recorded_host(path: Path) -> ProcessIdentity | None:
+    """Give the process that a directory's record names, alive or not."""
+    record = recorded(path)
+    if "pid" not in record:
+        return None
+    return ProcessIdentity(record["pid"], record["start_time"])

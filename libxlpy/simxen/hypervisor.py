@@ -1,0 +1,207 @@
+"""The hypercall socket that libsimxen talks to: fixed requests, fixed replies.
+
+Source: helper/src/simxen/simxen.h; Xen, xen/include/public/domctl.h for the meaning.
+"""
+
+import array
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from libxlpy.simxen.domain import Domain
+from libxlpy.simxen.errors import HypercallError
+from libxlpy.simxen.facts import domain_type, domain_values
+
+REQUEST = struct.Struct("<II7Q")
+REPLY = struct.Struct("<ii15Q")
+_VALUES = 15
+
+
+class Machine(Protocol):
+    """What hypercalls act on."""
+
+    domains: dict[int, Domain]
+
+    async def destroy(self, domid: int) -> None:
+        """End a domain and all that belongs to it."""
+        ...
+
+
+#: Values of a reply, and descriptors to send along.
+Result = tuple[list[int], list[int]]
+NO_RESULT: Result = ([], [])
+Handler = Callable[[Machine, Domain, tuple[int, ...]], Awaitable[Result]]
+
+
+# --------------------------------------------------------------- operations
+
+
+async def _op_info(_machine: Machine, domain: Domain, _args: object) -> Result:
+    return domain_values(domain), []
+
+
+async def _op_map(_machine: Machine, domain: Domain, _args: object) -> Result:
+    nr_pages = domain.spec.nr_pages
+    pid = domain.guest.pid if domain.guest else 0
+    address = domain.vcpu["mapping"] if pid else 0
+    values = [nr_pages, pid, address, domain_type(domain), nr_pages - 1]
+    return values, [domain.memory.fd, domain.vcpu.fd]
+
+
+async def _op_pause(_machine: Machine, domain: Domain, _args: object) -> Result:
+    await domain.pause()
+    return NO_RESULT
+
+
+async def _op_unpause(_machine: Machine, domain: Domain, _args: object) -> Result:
+    await domain.unpause()
+    return NO_RESULT
+
+
+async def _op_shutdown(
+    _machine: Machine, domain: Domain, args: tuple[int, ...]
+) -> Result:
+    if not 0 <= args[0] <= 255:
+        raise HypercallError(errno.EINVAL)
+    await domain.shutdown_by_hypercall(args[0])
+    return NO_RESULT
+
+
+async def _op_resume(
+    _machine: Machine, domain: Domain, args: tuple[int, ...]
+) -> Result:
+    await domain.resume(fast=bool(args[0]))
+    return NO_RESULT
+
+
+async def _op_destroy(machine: Machine, domain: Domain, _args: object) -> Result:
+    await machine.destroy(domain.domid)
+    return NO_RESULT
+
+
+async def _op_logdirty(
+    _machine: Machine, domain: Domain, args: tuple[int, ...]
+) -> Result:
+    return [await domain.set_logdirty(bool(args[0]))], []
+
+
+async def _op_restored(_machine: Machine, domain: Domain, _args: object) -> Result:
+    if domain.valid:
+        raise HypercallError(errno.EINVAL)
+    domain.valid = True
+    domain.vcpu["restored"] = 1
+    return NO_RESULT
+
+
+OP_LIST = 2
+OPERATIONS: Mapping[int, Handler] = {
+    1: _op_info,
+    3: _op_map,
+    4: _op_pause,
+    5: _op_unpause,
+    6: _op_shutdown,
+    7: _op_resume,
+    8: _op_destroy,
+    9: _op_logdirty,
+    10: _op_restored,
+}
+
+
+class HypervisorServer:
+    """Answers hypercalls; each connection's one after the other.
+
+    Args:
+        machine: What they act on.
+        path: Where the socket is made.
+    """
+
+    def __init__(self, machine: Machine, path: Path) -> None:
+        self._machine = machine
+        self._path = path
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to take callers.
+
+        Raises:
+            OSError: The socket can't be made.
+        """
+        self._listener = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
+        )
+        self._listener.bind(str(self._path))
+        self._listener.listen(64)
+        self._own(self._accept())
+
+    async def stop(self) -> None:
+        """Drop all callers and remove the socket."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def _own(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            sock, _ = await loop.sock_accept(self._listener)
+            self._own(self._serve(sock))
+
+    async def _serve(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with sock:
+            sock.setblocking(False)
+            try:
+                while len(data := await loop.sock_recv(sock, 4096)) == REQUEST.size:
+                    _send(sock, *await self._answer(data))
+            except OSError:
+                return  # the caller is gone, or does not read its replies
+
+    async def _answer(self, data: bytes) -> tuple[bytes, list[int]]:
+        op, domid, *args = REQUEST.unpack(data)
+        try:
+            values, fds = await self._operate(op, domid, tuple(args))
+        except HypercallError as exc:
+            return _pack(-1, exc.number, []), []
+        except TimeoutError:
+            return _pack(-1, errno.ETIMEDOUT, []), []
+        return _pack(0, 0, values), fds
+
+    async def _operate(self, op: int, domid: int, args: tuple[int, ...]) -> Result:
+        if op == OP_LIST:
+            return domain_values(self._next_domain(args[0])), []
+        if op not in OPERATIONS:
+            raise HypercallError(errno.ENOSYS)
+        domain = self._machine.domains.get(domid)
+        if domain is None:
+            raise HypercallError(errno.ESRCH)
+        return await OPERATIONS[op](self._machine, domain, args)
+
+    def _next_domain(self, first: int) -> Domain:
+        """Give the domain with the lowest number from ``first`` on."""
+        numbers = [domid for domid in self._machine.domains if domid >= first]
+        if not numbers:
+            raise HypercallError(errno.ENOENT)
+        return self._machine.domains[min(numbers)]
+
+
+def _pack(retval: int, number: int, values: list[int]) -> bytes:
+    padding = [0] * (_VALUES - len(values))
+    return REPLY.pack(retval, number, *values, *padding)
+
+
+def _send(sock: socket.socket, reply: bytes, fds: list[int]) -> None:
+    """Send a reply; it fits, as a caller has one request under way at a time."""
+    rights = array.array("i", fds)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if fds else []
+    sock.sendmsg([reply], ancillary)

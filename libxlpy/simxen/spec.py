@@ -1,0 +1,177 @@
+"""What a domain to be created should be like, checked once, at the edge."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from libxlpy.simxen.errors import SimxenError
+from libxlpy.simxen.vcpu import FULL_SPEED, Pattern, TrackerKind
+
+#: The smallest guest has one batch of libxc's, 1024 pages; memory bounds the largest.
+MIN_MEMORY_MIB = 4
+MAX_MEMORY_MIB = 1 << 20
+PAGES_PER_MIB = 256
+MAX_VCPUS = 128
+
+TYPES = ("pv", "hvm", "pvh")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DomainSpec:
+    """What a domain is like from its creation on.
+
+    Args:
+        name: Unique in its host.
+        type: ``pv``, ``hvm`` (with a device model) or ``pvh``.
+        memory_mib: Memory, MiB.
+        vcpus: Number that is shown; the guest is one process.
+        rate: Pages it writes a second; 0 idle, ``FULL_SPEED``.
+        pattern: Which pages it writes.
+        hot_pages: Size of the working set of pattern ``HOT``.
+        fill: Write every page once before all else.
+        tracker: How its writes are tracked.
+        pv_drivers: It answers ``control/shutdown``; only an HVM guest may lack them.
+        paused: Created paused.
+        restore: Created empty, to be restored into.
+        config: Any JSON object, kept for whoever asks.
+    """
+
+    name: str
+    type: str = "pv"
+    memory_mib: int = 64
+    vcpus: int = 1
+    rate: int = 0
+    pattern: Pattern = Pattern.UNIFORM
+    hot_pages: int = 0
+    fill: bool = True
+    tracker: TrackerKind = TrackerKind.AUTO
+    pv_drivers: bool = True
+    paused: bool = False
+    restore: bool = False
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def nr_pages(self) -> int:
+        """Pages of memory."""
+        return self.memory_mib * PAGES_PER_MIB
+
+
+def parse_spec(request: Mapping[str, Any]) -> DomainSpec:
+    """Read a ``create`` request.
+
+    Raises:
+        SimxenError: A field is unknown, missing or wrong; names it and what it may be.
+    """
+    unknown = sorted(set(request) - set(_READERS))
+    if unknown:
+        raise SimxenError(f"unknown field {unknown[0]!r} in create")
+    if "name" not in request:
+        raise SimxenError("name is missing: a domain needs one")
+    fields = {key: _READERS[key](key, value) for key, value in request.items()}
+    spec = DomainSpec(**fields)
+    if not spec.pv_drivers and spec.type != "hvm":
+        raise SimxenError(f"a {spec.type} guest always has PV drivers: leave it out")
+    if spec.pattern is Pattern.HOT and not 0 < spec.hot_pages <= spec.nr_pages:
+        raise SimxenError(f"hot_pages must be 1..{spec.nr_pages} with pattern hot")
+    return spec
+
+
+def check_memory(spec: DomainSpec, promised: int) -> None:
+    """Refuse a domain that the machine has no memory for.
+
+    Args:
+        spec: What is to be created.
+        promised: Bytes that other domains may still come to use.
+
+    Raises:
+        SimxenError: Names how much is free.
+    """
+    free_mib = (_available() - promised) // (1 << 20)
+    if spec.memory_mib > free_mib:
+        raise SimxenError(
+            f"not enough memory for {spec.memory_mib} MiB: {max(free_mib, 0)} MiB are "
+            "free; ask for less or destroy another domain"
+        )
+
+
+def _available() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise SimxenError("the kernel does not say how much memory is available")
+
+
+# ------------------------------------------------------------ reading fields
+
+
+def read_bool(key: str, value: object) -> bool:
+    """Take a JSON boolean."""
+    if not isinstance(value, bool):
+        raise SimxenError(f"{key} must be true or false, not {value!r:.40}")
+    return value
+
+
+def read_int(key: str, value: object, least: int, most: int) -> int:
+    """Take a whole number between two bounds."""
+    fits = isinstance(value, int) and not isinstance(value, bool)
+    if not fits or not least <= value <= most:  # type: ignore[operator]
+        raise SimxenError(
+            f"{key} must be a whole number {least}..{most}, not {value!r:.40}"
+        )
+    return value  # type: ignore[return-value]
+
+
+def read_choice(key: str, value: object, choices: tuple[str, ...]) -> str:
+    """Take one of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise SimxenError(f"{key} must be {' or '.join(choices)}, not {value!r:.40}")
+    return value
+
+
+def read_name(key: str, value: object) -> str:
+    """Take a domain's name."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or value.isdigit():
+        raise SimxenError(
+            f"{key} must be letters, digits and _.+- (not digits only, 63 at most), "
+            f"not {value!r:.80}"
+        )
+    return value
+
+
+def _read_config(key: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SimxenError(f"{key} must be a JSON object, not {value!r:.40}")
+    return value
+
+
+def _integer(least: int, most: int) -> Callable[[str, object], int]:
+    return lambda key, value: read_int(key, value, least, most)
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[str, object], str]:
+    return lambda key, value: read_choice(key, value, names)
+
+
+def _member(kind: type[Pattern] | type[TrackerKind]) -> Callable[[str, object], Any]:
+    names = tuple(each.name.lower() for each in kind)
+    return lambda key, value: kind[read_choice(key, value, names).upper()]
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    "name": read_name,
+    "type": _one_of(TYPES),
+    "memory_mib": _integer(MIN_MEMORY_MIB, MAX_MEMORY_MIB),
+    "vcpus": _integer(1, MAX_VCPUS),
+    "rate": _integer(0, FULL_SPEED),
+    "pattern": _member(Pattern),
+    "hot_pages": _integer(0, FULL_SPEED),
+    "fill": read_bool,
+    "tracker": _member(TrackerKind),
+    "pv_drivers": read_bool,
+    "paused": read_bool,
+    "restore": read_bool,
+    "config": _read_config,
+}
