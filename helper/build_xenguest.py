@@ -5,7 +5,7 @@ Run by ``scripts/build_hook.py`` at every install, or by hand after a change of 
     python helper/build_xenguest.py
 
 Needs a C compiler and Python's own headers, no Xen header: what is needed of Xen's
-interface is in ``helper/src/xen_abi.h``. cffi only writes the C of the binding here; the
+interface is in ``helper/src/xen_abi.h``. cffi only writes the C of the binding; the
 compiler is called directly, so that one missing tool gives one clear line.
 """
 
@@ -45,8 +45,8 @@ STRICT = [
 #: What cffi generates is not ours to keep free of these.
 GENERATED = [*STRICT, "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
-#: The binding's C names, as Python sees them. Callbacks: one ``on_`` function per member
-#: of Xen's two structs; a test compares this list with the protocol's message table.
+#: The binding's C names, as Python sees them. Callbacks: one ``on_`` function per
+#: member of Xen's two structs; a test compares them with the message table.
 CDEF = """
 typedef struct xc_interface_core xc_interface;
 
@@ -135,8 +135,7 @@ class BuildError(Exception):
 def build(target: Path = PACKAGE) -> list[Path]:
     """Compile everything into ``target`` and return the files made.
 
-    libsimxen.so and simxen-guest are left out as long as they have no sources. Each file
-    is replaced in one step, so that a running helper keeps the one it loaded.
+    Each file is replaced in one step, so that a running helper keeps the one it loaded.
 
     Raises:
         BuildError: No compiler, no Python.h, or the compiler failed.
@@ -145,8 +144,8 @@ def build(target: Path = PACKAGE) -> list[Path]:
     _check_python_headers()
     with tempfile.TemporaryDirectory(prefix="libxlpy-build-") as name:
         work = Path(name)
-        made = [_binding(compiler, work), *_simxen(compiler, work)]
-        return [_install(path, target) for path in made]
+        made = [_install(_binding(compiler, work), target)]
+        return [*made, *(_install(path, target) for path in _simxen(compiler, work))]
 
 
 def _find_compiler() -> list[str]:
@@ -180,7 +179,7 @@ def _check_python_headers() -> None:
 
 
 def _binding(compiler: list[str], work: Path) -> Path:
-    """The cffi module over shim.c; stable ABI, one file for every Python from 3.11 on."""
+    """The cffi module over shim.c; stable ABI, for every Python from 3.11 on."""
     generated = work / "_xenguest.c"
     builder = FFI()
     builder.cdef(CDEF)
@@ -190,17 +189,13 @@ def _binding(compiler: list[str], work: Path) -> Path:
     limited = "-DPy_LIMITED_API=0x030b0000"
     objects = [work / "shim.o", work / "_xenguest.o"]
     _run([*compiler, *STRICT, "-c", str(SOURCES / "shim.c"), "-o", str(objects[0])])
-    _run(
-        [*compiler, *GENERATED, limited, *include, "-c", str(generated)]
-        + ["-o", str(objects[1])]
-    )
+    lenient = [*compiler, *GENERATED, limited, *include]
+    _run([*lenient, "-c", str(generated), "-o", str(objects[1])])
     return _link(compiler, work / BINDING, objects, ["-shared", "-ldl"])
 
 
 def _simxen(compiler: list[str], work: Path) -> list[Path]:
     """libsimxen.so from lib_* and common_*, simxen-guest from guest_* and common_*."""
-    if not any(SIMXEN.glob("*.c")):
-        return []
     objects = _compile_all(compiler, sorted(SIMXEN.glob("*.c")), work)
     library = [obj for obj in objects if obj.name.startswith(("lib_", "common_"))]
     guest = [obj for obj in objects if obj.name.startswith(("guest_", "common_"))]

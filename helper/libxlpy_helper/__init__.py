@@ -1,1 +1,1 @@
-"""The privileged helper: one process per save or restore. Run as ``-m libxlpy_helper``."""
+"""The privileged helper: one process per save or restore, ``-m libxlpy_helper``."""

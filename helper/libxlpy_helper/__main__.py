@@ -1,0 +1,147 @@
+"""The life of the helper process, in order of execution."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final, NoReturn
+
+from libxlpy_helper import xenguest
+from libxlpy_helper.abort import KICK, Abort
+from libxlpy_helper.channel import Channel
+from libxlpy_helper.control import Control, Waker
+from libxlpy_helper.exit_status import ExitStatus
+from libxlpy_helper.harden import (
+    ControlPipes,
+    HardenError,
+    claim_control_pipes,
+    harden,
+    inherited_fds,
+)
+from libxlpy_helper.library import open_library
+from libxlpy_helper.options import Options, OptionsError, parse_options
+from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.stats import Stats
+from libxlpy_helper.wire import Wire
+from libxlpy_protocol.hello import MIN_VERSION, VERSION
+from libxlpy_protocol.messages import NAME_MAX, Hello, Log, Mode, Progress, Start, clip
+
+PACKAGE_VERSION: Final = "0.1.0"
+FEATURES: Final = ("stat", "domain-ops", "libxl-stream")
+
+
+def main(argv: Sequence[str]) -> NoReturn:
+    """Start up, do the one job, end; never returns."""
+    try:
+        options = parse_options(argv)
+        pipes = claim_control_pipes()
+        inherited = inherited_fds((pipes.read_fd, pipes.write_fd))
+        Helper(options, pipes, inherited).run()
+    except (OptionsError, HardenError) as exc:
+        _end(ExitStatus.USAGE, str(exc))
+    except xenguest.LoadError as exc:
+        _end(ExitStatus.NO_LIBRARY, str(exc))
+    except Exception as exc:  # the other thread would keep the process alive
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+        _end(ExitStatus.BUG, "internal error")
+
+
+class Helper:
+    """The parts of one helper process, and its main thread."""
+
+    def __init__(
+        self, options: Options, pipes: ControlPipes, inherited: frozenset[int]
+    ) -> None:
+        self._inherited = inherited
+        self._stats = Stats()
+        signal_fd = xenguest.take_signals(KICK)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a dead receiver is EPIPE
+        harden(options.parent)
+        waker = Waker()
+        self._outbox = Outbox(waker.wake)
+        self._channel = Channel(self._outbox)
+        self._abort = Abort(threading.get_ident())
+        library = self._open_library(options)
+        self._handle = _open_handle(library)
+        self._control = Control(
+            Wire(pipes, self._outbox, _hello(library)),
+            waker,
+            signal_fd,
+            parent=options.parent,
+            handle=_open_handle(library),
+            outbox=self._outbox,
+            channel=self._channel,
+            stats=self._stats,
+            abort=self._abort,
+        )
+
+    def run(self) -> NoReturn:
+        """Start the control thread, do the operation it is told, wait for the end."""
+        thread = threading.Thread(target=self._control.run, name="control")
+        thread.start()
+        # While the parent reads our hello: what only an operation needs.
+        operation = import_module("libxlpy_helper.operation")
+        steps = {
+            Mode.SAVE: import_module("libxlpy_helper.save").save,
+            Mode.REMUS: import_module("libxlpy_helper.save").save,
+            Mode.RESTORE: import_module("libxlpy_helper.restore").restore,
+        }
+        import_module("libxlpy_helper.orphan")
+        start: Start = self._control.wait_start()
+        job = operation.Operation(
+            start=start,
+            handle=self._handle,
+            outbox=self._outbox,
+            channel=self._channel,
+            stats=self._stats,
+            abort=self._abort,
+            inherited=self._inherited,
+        )
+        self._control.complete(operation.run(job, steps[start.mode]))
+        thread.join()
+        raise AssertionError("the control thread ends the process")
+
+    def _open_library(self, options: Options) -> xenguest.Library:
+        outbox, stats = self._outbox, self._stats
+
+        def log(level: int, errnoval: int, context: str, text: str) -> None:
+            level = min(max(level, 0), 255)
+            outbox.put(Log(level, errnoval, clip(context, NAME_MAX), clip(text)))
+
+        def progress(context: str, doing_what: str, done: int, total: int) -> None:
+            stats.progress(doing_what, done)
+            context, what = clip(context, NAME_MAX), clip(doing_what, NAME_MAX)
+            outbox.put(Progress(context, what, done, total))
+
+        xenguest.set_sink(log, progress)
+        return open_library(options)
+
+
+def _open_handle(library: xenguest.Library) -> xenguest.Handle:
+    try:
+        return library.open()
+    except OSError as exc:
+        _end(ExitStatus.NO_HYPERVISOR, exc.strerror or str(exc))
+
+
+def _hello(library: xenguest.Library) -> Hello:
+    return Hello(
+        version=VERSION,
+        min_version=MIN_VERSION,
+        package=PACKAGE_VERSION,
+        library=library.name,
+        library_version=library.version,
+        features=FEATURES,
+    )
+
+
+def _end(status: ExitStatus, text: str) -> NoReturn:
+    sys.stderr.write(f"libxlpy-helper: {text}\n")
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

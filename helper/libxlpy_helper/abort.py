@@ -1,0 +1,66 @@
+"""Stop an operation that may be blocked inside libxc.
+
+libxc retries its reads and writes on EINTR, so a signal alone does nothing. The stream
+is replaced by a descriptor that fails with EBADF, then the main thread is kicked by a
+signal until it has come back: libxc sees an I/O error and cleans up as after any other.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+KICK: Final = signal.SIGUSR1
+KICK_INTERVAL: Final = (
+    0.05  # seconds; a kick is lost if it comes before the call blocks
+)
+
+
+class AbortedError(Exception):
+    """Raised in the main thread by code of ours that sees the abort."""
+
+
+class Abort:
+    """Requested once by the control thread; heeded by the main thread."""
+
+    def __init__(self, target: int) -> None:
+        """``target`` is the thread that runs the operation."""
+        self.requested = False
+        self._target = target
+        self._lock = threading.Lock()
+        self._streams: tuple[int, ...] = ()
+        # Neither readable nor writable. Opened early: there may be no descriptor left
+        # later on.
+        self._dead_fd = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+
+    def guard(self, streams: Iterable[int]) -> None:
+        """Name the descriptors to cut; at once, if the abort was first."""
+        with self._lock:
+            self._streams = tuple(streams)
+            if self.requested:
+                self._cut()
+
+    def request(self) -> None:
+        """Cut the streams; a second time does nothing."""
+        with self._lock:
+            if not self.requested:
+                self.requested = True
+                self._cut()
+
+    def kick(self) -> None:
+        """Make the blocked system call of the main thread return EINTR."""
+        signal.pthread_kill(self._target, KICK)
+
+    def check(self) -> None:
+        """Leave Python code of the operation.
+
+        Raises:
+            AbortedError: The abort was requested.
+        """
+        if self.requested:
+            raise AbortedError
+
+    def _cut(self) -> None:
+        for fd in self._streams:
+            os.dup2(self._dead_fd, fd, inheritable=False)

@@ -1,0 +1,262 @@
+"""The control thread: the pipes, heartbeats, domain ops, abort, and the parent's loss.
+
+It never waits for the main thread, which may be stuck in the kernel, and it is the one
+that ends the process: see :meth:`Control.run`.
+"""
+
+import contextlib
+import os
+import select
+import sys
+import threading
+import time
+from typing import Final
+
+from libxlpy_helper.abort import KICK_INTERVAL, Abort
+from libxlpy_helper.channel import Channel
+from libxlpy_helper.exit_status import ExitStatus
+from libxlpy_helper.ops import perform
+from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.stats import Stats
+from libxlpy_helper.wire import ParentGoneError, Wire
+from libxlpy_helper.xenguest import Handle
+from libxlpy_protocol.errors import RemoteProtocolError
+from libxlpy_protocol.messages import Abort as AbortMessage
+from libxlpy_protocol.messages import (
+    Answer,
+    Complete,
+    DomainOp,
+    Mode,
+    OnParentLoss,
+    Start,
+)
+from libxlpy_protocol.session import Event
+
+HEARTBEAT: Final = 0.4  # seconds; the protocol promises one every half second
+ALONE_MAX: Final = 1.8  # seconds from the parent's loss to our end, repair included
+UNWIND_MAX: Final = 0.8  # seconds of those that libxc gets to clean up by itself
+SIGNALFD_INFO_SIZE: Final = 128  # bytes; struct signalfd_siginfo
+
+
+class Waker:
+    """Makes the control thread's poll return; any thread may use it."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def wake(self) -> None:
+        """Make ``fd`` readable."""
+        with contextlib.suppress(BlockingIOError):  # full: it is readable already
+            os.eventfd_write(self.fd, 1)
+
+    def clear(self) -> None:
+        """Make it unreadable again."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fd)
+
+
+class Control:
+    """One per process; ``run`` is the thread, the rest is for the main thread."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        waker: Waker,
+        signal_fd: int,
+        *,
+        parent: int,
+        handle: Handle,
+        outbox: Outbox,
+        channel: Channel,
+        stats: Stats,
+        abort: Abort,
+    ) -> None:
+        self._wire = wire
+        self._waker = waker
+        self._signal_fd = signal_fd
+        self._parent = parent
+        self._handle = handle
+        self._outbox = outbox
+        self._channel = channel
+        self._stats = stats
+        self._abort = abort
+
+        self._poll = select.poll()
+        for fd in (wire.read_fd, waker.fd, signal_fd):
+            self._poll.register(fd, select.POLLIN)
+        self._beat_at = time.monotonic()
+        self._start: Start | None = None  # of a save or restore
+        self._has_start = threading.Event()
+        self._outcome: Complete | None = None
+        self._lost: ExitStatus | None = None  # why there is no parent to talk to
+        self._unwind_until = float("inf")
+        self._end_by = float("inf")
+        self._status: ExitStatus | None = None
+
+    # ----- for the main thread ----------------------------------------------------
+
+    def wait_start(self) -> Start:
+        """Wait for a save or restore to do; for ever, if none is to come."""
+        self._has_start.wait()
+        assert self._start is not None
+        return self._start
+
+    def complete(self, outcome: Complete) -> None:
+        """Tell how the operation ended; the last thing the main thread does."""
+        self._outbox.put(outcome)
+        self._outcome = outcome
+        self._waker.wake()
+
+    # ----- the thread -------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until the process has nothing more to do, then end it."""
+        status = ExitStatus.BUG
+        try:
+            while self._status is None:
+                self._turn()
+            status = self._status
+        except Exception as exc:  # the main thread must not wait for ever
+            sys.excepthook(type(exc), exc, exc.__traceback__)
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _turn(self) -> None:
+        ready = dict(self._poll.poll(self._timeout_ms()))
+        if self._waker.fd in ready:
+            self._waker.clear()
+        if self._signal_fd in ready:
+            self._on_signal()
+        try:
+            if self._wire.read_fd in ready and self._lost is None:
+                self._read()
+            self._beat()
+            self._write()
+        except ParentGoneError:
+            self._lose(ExitStatus.PARENT_LOST)
+        if self._abort.requested and self._is_busy:
+            self._abort.kick()
+        self._check_end()
+
+    def _timeout_ms(self) -> int:
+        now = time.monotonic()
+        until = min(self._beat_at, self._unwind_until, self._end_by)
+        if self._abort.requested and self._is_busy:
+            until = min(until, now + KICK_INTERVAL)
+        return max(0, int((until - now) * 1000) + 1)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether the main thread is at the operation."""
+        return self._start is not None and self._outcome is None
+
+    # ----- from the parent --------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            events = self._wire.read()
+        except RemoteProtocolError as exc:
+            sys.stderr.write(f"libxlpy-helper: the parent broke the protocol: {exc}\n")
+            self._lose(ExitStatus.PROTOCOL_ERROR)
+            return
+        for event in events:
+            self._handle_event(event)
+
+    def _handle_event(self, event: Event) -> None:
+        match event.message:
+            case Start() as start:
+                if start.mode is not Mode.OPS:
+                    self._start = start
+                    self._has_start.set()
+            case Answer(value=value):
+                self._channel.answer(value)
+            case AbortMessage():
+                self._request_abort()
+            case DomainOp() as op:
+                self._outbox.put(perform(self._handle, op), event.call_id)
+            case _:
+                pass  # hello: the session has looked at it
+
+    # ----- to the parent ----------------------------------------------------------
+
+    def _beat(self) -> None:
+        if time.monotonic() >= self._beat_at:
+            self._beat_at = time.monotonic() + HEARTBEAT
+            if self._lost is None:
+                self._outbox.put(self._stats.stat(self._outbox.dropped))
+
+    def _write(self) -> None:
+        if self._lost is not None:
+            return
+        self._wire.write(calls=not self._channel.closed)
+        if self._wire.is_blocked:
+            self._poll.register(self._wire.write_fd, select.POLLOUT)
+        elif not self._wire.is_idle:
+            self._waker.wake()  # its share of this turn is used up
+        if not self._wire.is_blocked:
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(self._wire.write_fd)
+
+    # ----- ends -------------------------------------------------------------------
+
+    def _on_signal(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._signal_fd, SIGNALFD_INFO_SIZE)
+        if os.getppid() != self._parent:
+            self._lose(ExitStatus.PARENT_LOST)  # the death signal
+        elif self._start is None:
+            self._status = ExitStatus.STOPPED
+        elif self._outcome is None:
+            self._request_abort()
+
+    def _request_abort(self) -> None:
+        self._channel.close()
+        self._abort.request()
+
+    def _lose(self, why: ExitStatus) -> None:
+        """Go on without a parent; ``why`` becomes the exit status."""
+        if self._lost is not None:
+            return
+        self._lost = why
+        for fd in (self._wire.read_fd, self._wire.write_fd):
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(fd)
+        if self._start is None:
+            is_ops = self._wire.session.mode is Mode.OPS
+            gone = why is ExitStatus.PARENT_LOST
+            self._status = ExitStatus.OK if is_ops and gone else why
+            return
+        self._channel.close()
+        if self._start.on_parent_loss is OnParentLoss.ABORT_AND_RESUME:
+            now = time.monotonic()
+            self._unwind_until = now + UNWIND_MAX
+            self._end_by = now + ALONE_MAX
+            self._abort.request()
+
+    def _check_end(self) -> None:
+        if self._status is not None:
+            return
+        if self._lost is None:
+            if self._outcome is not None and self._wire.is_idle:
+                self._status = ExitStatus.OK
+        elif not self._is_busy or time.monotonic() >= self._unwind_until:
+            self._repair()
+            self._status = self._lost
+
+    def _repair(self) -> None:
+        """Do what the parent would do after a failed save."""
+        from libxlpy_helper.orphan import repair  # loaded while waiting for Start
+
+        start, outcome = self._start, self._outcome
+        assert start is not None
+        saving = start.mode in (Mode.SAVE, Mode.REMUS)
+        finish = start.on_parent_loss is OnParentLoss.FINISH
+        if saving and not (finish and outcome is not None and not outcome.retval):
+            repair(
+                self._handle,
+                start,
+                suspend_asked=self._channel.suspend_asked,
+                end_by=min(self._end_by, time.monotonic() + ALONE_MAX),
+            )

@@ -1,0 +1,94 @@
+"""Find the library for a backend, and know its interface by its version.
+
+libxenguest's interface changes between Xen releases and its soname names the release:
+a library is used only if its interface is known, never on a guess.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from libxlpy_helper.options import Options
+from libxlpy_helper.xenguest import (
+    ABI_4_14,
+    ABI_4_22,
+    Library,
+    LoadError,
+    can_load,
+)
+
+OLDEST: Final = 14  # Xen 4.14: before it, callbacks and arguments are others
+NEWEST_LOOKED_FOR: Final = 40
+MEMFLAGS_SINCE: Final = 22  # Xen 4.22: xc_domain_restore takes memflags
+
+SONAME: Final = "libxenguest.so.4.{}"
+LIBSIMXEN: Final = Path(__file__).with_name("libsimxen.so")
+SIMXEN_VERSION: Final = "4.20"  # the release whose functions libsimxen has
+
+RUNNING_VERSION: Final = Path("/sys/hypervisor/version/minor")
+
+
+def open_library(options: Options) -> Library:
+    """Load what argv asks for.
+
+    Raises:
+        LoadError: Nothing usable; the text is one line.
+    """
+    if options.backend == "xen":
+        return _open_xen()
+    path = Path(options.library) if options.library else LIBSIMXEN
+    if not path.exists():
+        raise LoadError(f"{path} does not exist: install libxlpy again")
+    library = Library(str(path), SIMXEN_VERSION, ABI_4_14)
+    library.set_simxen_host(options.host)
+    return library
+
+
+def abi_of(minor: int) -> int:
+    """Return the interface of Xen 4.``minor``.
+
+    Raises:
+        LoadError: Older than what is supported.
+    """
+    if minor < OLDEST:
+        raise LoadError(
+            f"found only {SONAME.format(minor)}: Xen 4.{OLDEST} or later is needed"
+        )
+    return ABI_4_22 if minor >= MEMFLAGS_SINCE else ABI_4_14
+
+
+def candidates(running: int | None) -> list[int]:
+    """Return the minor versions to look for, best first.
+
+    Several releases' libraries may be installed; only that of the running hypervisor
+    can talk to it. ``running`` is its minor version, None if unknown.
+    """
+    order = list(range(NEWEST_LOOKED_FOR, -1, -1))
+    if running in order:
+        order.remove(running)
+        order.insert(0, running)
+    return order
+
+
+def _open_xen() -> Library:
+    found = next(
+        (
+            minor
+            for minor in candidates(running_minor())
+            if can_load(SONAME.format(minor))
+        ),
+        None,
+    )
+    if found is None:
+        raise LoadError(
+            f"no {SONAME.format('N')} found: is this a Xen dom0? "
+            f"Xen 4.{OLDEST} or later is needed"
+        )
+    return Library(SONAME.format(found), f"4.{found}", abi_of(found))
+
+
+def running_minor(path: Path = RUNNING_VERSION) -> int | None:
+    """Return the running hypervisor's minor version; None if it doesn't say."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

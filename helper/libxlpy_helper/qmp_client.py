@@ -1,0 +1,71 @@
+"""A small synchronous QMP client, for the repair after the parent is lost."""
+
+import json
+import socket
+import time
+from typing import Final
+
+LINE_MAX: Final = 1024 * 1024  # bytes of one reply
+
+
+class QmpClient:
+    """One connection; every method raises OSError, TimeoutError included."""
+
+    def __init__(self, path: str, end_by: float) -> None:
+        """Connect and take the greeting; nothing lasts beyond ``end_by``."""
+        self._end_by = end_by
+        self._data = bytearray()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._limit()
+            self._socket.connect(path)
+            self._line()
+            self.execute("qmp_capabilities")
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def execute(self, command: str, **arguments: object) -> None:
+        """Run a command; events that come in between are left out.
+
+        Raises:
+            OSError: qemu answered with an error.
+        """
+        request: dict[str, object] = {"execute": command}
+        if arguments:
+            request["arguments"] = arguments
+        self._limit()
+        self._socket.sendall(json.dumps(request).encode() + b"\r\n")
+        while True:
+            reply = self._line()
+            if "error" in reply:
+                raise OSError(f"qemu: {command}: {reply['error']!r:.200}")
+            if "return" in reply:
+                return
+
+    def _line(self) -> dict[str, object]:
+        while b"\n" not in self._data:
+            self._limit()
+            part = self._socket.recv(4096)
+            if not part or len(self._data) > LINE_MAX:
+                raise OSError("qemu closed the connection, or sends no lines")
+            self._data += part
+        line, _, rest = bytes(self._data).partition(b"\n")
+        self._data[:] = rest
+        try:
+            reply = json.loads(line)
+        except ValueError as exc:
+            raise OSError(f"qemu: {exc}") from exc
+        if not isinstance(reply, dict):
+            raise OSError("qemu: a reply that is no object")
+        return reply
+
+    def _limit(self) -> None:
+        left = self._end_by - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("qemu does not answer")
+        self._socket.settimeout(left)

@@ -1,0 +1,76 @@
+"""Restore one domain, in order of execution. The domain exists already, empty."""
+
+import errno
+
+from libxlpy_helper import libxl_stream
+from libxlpy_helper.operation import Operation, RefusedError, check_result
+from libxlpy_helper.xenguest import RestoreArguments
+from libxlpy_protocol.messages import (
+    RestoreResults,
+    StreamType,
+    ToolstackRestore,
+)
+
+
+def restore(operation: Operation) -> None:
+    """Fill ``start.domid`` from ``start.stream_fd``.
+
+    Raises:
+        RefusedError: A callback is missing.
+        StepError: xc_domain_restore failed.
+        OSError: The stream is no libxl stream, or ends too early.
+        AbortedError: The operation was aborted.
+    """
+    _check(operation)
+    if operation.is_libxl:
+        operation.phase("header")
+        libxl_stream.read_header(operation.stream)
+    operation.phase("libxc")
+    _restore_libxc(operation)
+    if operation.is_libxl:
+        operation.phase("emulator")
+        _restore_records(operation)
+    operation.phase("end")
+
+
+def _check(operation: Operation) -> None:
+    """Find now what libxc would end the process for by an assertion."""
+    start = operation.start
+    if start.stream_type is StreamType.PLAIN:
+        return
+    if "checkpoint" not in operation.offered:
+        raise RefusedError(errno.EINVAL, "the parent doesn't offer: checkpoint")
+    if operation.is_libxl:
+        raise RefusedError(errno.EOPNOTSUPP, "checkpoints in a libxl stream")
+
+
+def _restore_libxc(operation: Operation) -> None:
+    start = operation.start
+    arguments = RestoreArguments(
+        io_fd=start.stream_fd,
+        domid=start.domid,
+        store_evtchn=start.store_evtchn,
+        store_domid=start.store_domid,
+        console_evtchn=start.console_evtchn,
+        console_domid=start.console_domid,
+        stream_type=start.stream_type,
+        send_back_fd=start.recv_fd,
+    )
+    callbacks = operation.callbacks()
+    result, store_gfn, console_gfn = operation.handle.restore(
+        arguments, callbacks, operation.offered
+    )
+    check_result(callbacks, result)
+    operation.outbox.put(RestoreResults(store_gfn, console_gfn))
+
+
+def _restore_records(operation: Operation) -> None:
+    def toolstack_restore(data: bytes) -> None:
+        call = ToolstackRestore(operation.start.domid, data)
+        if operation.offers(ToolstackRestore) and operation.channel.ask_int(call):
+            operation.abort.check()
+            raise OSError(errno.EIO, "toolstack_restore failed")
+
+    libxl_stream.RecordReader(
+        operation.stream, toolstack_restore, operation.start.emulator_path
+    ).read_all()

@@ -1,0 +1,93 @@
+"""Save one domain, in order of execution."""
+
+import errno
+import os
+import stat
+
+from libxlpy_helper import libxl_stream
+from libxlpy_helper.operation import Operation, RefusedError, check_result
+from libxlpy_helper.ops import find, is_hvm
+from libxlpy_protocol.messages import StreamType, ToolstackSave
+
+
+def save(operation: Operation) -> None:
+    """Write the image of ``start.domid`` to ``start.stream_fd``.
+
+    Raises:
+        RefusedError: There is no such domain, or a callback is missing.
+        StepError: xc_domain_save failed.
+        OSError: A record of ours could not be written.
+        AbortedError: The operation was aborted.
+    """
+    _check(operation)
+    if operation.is_libxl:
+        operation.phase("header")
+        libxl_stream.write_header(operation.stream)
+    operation.phase("libxc")
+    _save_libxc(operation)
+    if operation.is_libxl:
+        if operation.start.emulator_id:
+            operation.phase("emulator")
+            _save_emulator(operation)
+        operation.phase("end")
+        libxl_stream.write_end(operation.stream)
+    operation.phase("flush")
+    _flush(operation.start.stream_fd)
+
+
+def _check(operation: Operation) -> None:
+    """Find now what libxc would end the process for by an assertion."""
+    start = operation.start
+    info = find(operation.handle, start.domid)
+    if info is None:
+        raise RefusedError(errno.ESRCH, f"there is no domain {start.domid}")
+    missing = _needed(start.stream_type, hvm=is_hvm(info)) - operation.offered
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise RefusedError(errno.EINVAL, f"the parent doesn't offer: {names}")
+    if operation.is_libxl and start.stream_type is not StreamType.PLAIN:
+        raise RefusedError(errno.EOPNOTSUPP, "checkpoints in a libxl stream")
+
+
+def _needed(stream_type: StreamType, *, hvm: bool) -> frozenset[str]:
+    """Xen: tools/libs/guest/xg_sr_save.c, the assertions in xc_domain_save()."""
+    needed = {"suspend"}
+    if hvm:
+        needed.add("switch_qemu_logdirty")
+    if stream_type is StreamType.REMUS:
+        needed |= {"checkpoint", "postcopy"}
+    return frozenset(needed)
+
+
+def _save_libxc(operation: Operation) -> None:
+    start = operation.start
+    callbacks = operation.callbacks()
+    result = operation.handle.save(
+        io_fd=start.stream_fd,
+        domid=start.domid,
+        flags=start.flags,
+        callbacks=callbacks,
+        offered=operation.offered,
+        stream_type=start.stream_type,
+        recv_fd=start.recv_fd,
+    )
+    check_result(callbacks, result)
+
+
+def _save_emulator(operation: Operation) -> None:
+    start, stream = operation.start, operation.stream
+    if operation.offers(ToolstackSave):
+        data = operation.channel.ask_bytes(ToolstackSave(start.domid))
+        operation.abort.check()
+        if data is None:
+            raise OSError(errno.EIO, "toolstack_save failed")
+        libxl_stream.write_xenstore_data(stream, start.emulator_id, data)
+    if start.emulator_path:
+        path = start.emulator_path
+        libxl_stream.write_emulator_context(stream, start.emulator_id, path)
+
+
+def _flush(stream_fd: int) -> None:
+    """Have a file on disk before success is told; a full disk may show only here."""
+    if stat.S_ISREG(os.fstat(stream_fd).st_mode):
+        os.fsync(stream_fd)

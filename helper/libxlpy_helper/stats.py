@@ -1,0 +1,99 @@
+"""How far the operation is: written by the main thread, read for each heartbeat.
+
+libxc tells pages and iterations by its progress messages, but no bytes. Those are the
+stream's position where it has one, else what the kernel counts for this process.
+"""
+
+import os
+import re
+import resource
+import stat
+import time
+from typing import Final
+
+from libxlpy_protocol.messages import NAME_MAX, Stat, clip
+
+#: Xen: tools/libs/guest/xg_sr_save.c, ``send_memory_live`` and others.
+_FRAMES: Final = re.compile(r"Frames(?: iteration (\d+))?")
+
+_PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Stats:
+    """The counters of one helper."""
+
+    def __init__(self) -> None:
+        self.phase = "start"
+        self.dirty = -1  # pages, -1 = unknown
+        self._iteration = 0
+        self._pages_before = 0  # of the iterations that ended
+        self._pages_now = 0
+        self._meter: Meter | None = None
+        # Opened early: the process is not readable for itself once it is undumpable.
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY)
+        self._io = os.open("/proc/self/io", os.O_RDONLY)
+
+    def measure(self, stream_fd: int, *, writing: bool) -> None:
+        """Count bytes of this stream from now on."""
+        self._meter = Meter(stream_fd, self._io, "wchar" if writing else "rchar")
+
+    def progress(self, doing_what: str, done: int) -> None:
+        """Take a progress message of libxc."""
+        match = _FRAMES.fullmatch(doing_what)
+        if match is None:
+            return
+        iteration = int(match[1] or 0)
+        if iteration != self._iteration or done < self._pages_now:
+            self._pages_before += self._pages_now
+            self._iteration = iteration
+        self._pages_now = done
+
+    def stat(self, dropped: int) -> Stat:
+        """Return the heartbeat of this moment; ``dropped`` log lines were lost."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return Stat(
+            monotonic_ns=time.monotonic_ns(),
+            phase=clip(self.phase, NAME_MAX),
+            bytes_done=0 if self._meter is None else self._meter.bytes_done(),
+            pages=self._pages_before + self._pages_now,
+            iteration=self._iteration,
+            dirty=self.dirty,
+            utime_us=int(usage.ru_utime * 1e6),
+            stime_us=int(usage.ru_stime * 1e6),
+            rss_kib=self._rss_kib(),
+            dropped=dropped,
+        )
+
+    def _rss_kib(self) -> int:
+        resident = os.pread(self._statm, 256, 0).split()[1]
+        return int(resident) * _PAGE_SIZE // 1024
+
+
+class Meter:
+    """Bytes that went through one stream since it was made."""
+
+    def __init__(self, fd: int, io_fd: int, field: str) -> None:
+        self._fd = fd
+        self._io_fd = io_fd
+        self._field = field.encode()
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._last = 0
+        self._start = 0
+        self._start = self._position()
+
+    def bytes_done(self) -> int:
+        """Return the count; it never goes back, and stays when the stream is cut."""
+        try:
+            self._last = max(self._last, self._position() - self._start)
+        except OSError:
+            return self._last
+        return self._last
+
+    def _position(self) -> int:
+        if self._is_file:
+            return os.lseek(self._fd, 0, os.SEEK_CUR)
+        for line in os.pread(self._io_fd, 4096, 0).splitlines():
+            name, _, value = line.partition(b":")
+            if name == self._field:
+                return int(value)
+        return self._start

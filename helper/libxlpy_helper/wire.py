@@ -1,0 +1,85 @@
+"""The two pipes to the parent: bytes from and to the session, never waiting."""
+
+import os
+from typing import Final
+
+from libxlpy_helper.harden import ControlPipes
+from libxlpy_helper.outbox import Entry, Outbox
+from libxlpy_protocol.messages import MESSAGES, Flow, Hello
+from libxlpy_protocol.session import Event, HelperSession
+
+READ_SIZE: Final = 64 * 1024
+FRAMES_PER_TURN: Final = 64  # so that a flood of log lines can't keep us from reading
+
+
+class ParentGoneError(Exception):
+    """The parent closed a pipe, or died."""
+
+
+class Wire:
+    """Sends what is in the outbox; owned by the control thread."""
+
+    def __init__(self, pipes: ControlPipes, outbox: Outbox, hello: Hello) -> None:
+        self.read_fd = pipes.read_fd
+        self.write_fd = pipes.write_fd
+        self.session = HelperSession()
+        self.is_blocked = False  # the pipe is full: look again when it is writable
+        self._outbox = outbox
+        # Hello goes first, before what was logged while the library was opened.
+        self._frame = memoryview(self.session.send(hello))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything was delivered."""
+        return not self._frame and self._outbox.is_empty
+
+    def read(self) -> list[Event]:
+        """Return what came.
+
+        Raises:
+            ParentGoneError: End of file, also within a frame.
+            RemoteProtocolError: The parent broke a rule.
+        """
+        try:
+            data = os.read(self.read_fd, READ_SIZE)
+        except BlockingIOError:
+            return []
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise ParentGoneError
+        return self.session.receive(data)
+
+    def write(self, *, calls: bool) -> None:
+        """Send as much as the pipe takes, in order.
+
+        Args:
+            calls: False drops queued calls: they were given up before they were sent.
+
+        Raises:
+            ParentGoneError: Nobody reads the pipe any more.
+        """
+        self.is_blocked = False
+        for _ in range(FRAMES_PER_TURN):
+            if not self._frame and not self._next_frame(calls=calls):
+                return
+            try:
+                sent = os.write(self.write_fd, self._frame)
+            except BlockingIOError:
+                self.is_blocked = True
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                raise ParentGoneError from None
+            self._frame = self._frame[sent:]
+
+    def _next_frame(self, *, calls: bool) -> bool:
+        while (entry := self._outbox.take()) is not None:
+            if calls or not _is_call(entry):
+                frame = self.session.send(entry.message, entry.call_id)
+                self._frame = memoryview(frame)
+                return True
+        return False
+
+
+def _is_call(entry: Entry) -> bool:
+    return MESSAGES[type(entry.message)].flow is Flow.CALL

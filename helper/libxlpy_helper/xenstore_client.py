@@ -1,0 +1,118 @@
+"""A small synchronous xenstore client, for the repair after the parent is lost.
+
+Speaks to xenstored's socket or to the kernel's xenbus device; every wait is bounded.
+"""
+
+import os
+import select
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import Final
+
+from libxlpy_protocol.errors import XenstoreWireError
+from libxlpy_protocol.xenstore_wire import (
+    Packet,
+    PacketBuffer,
+    XsType,
+    encode,
+    errno_of,
+    join,
+)
+
+READ_SIZE: Final = 4096
+COMMIT: Final = b"T"
+ROLL_BACK: Final = b"F"
+
+
+class XenstoreClient:
+    """One connection; every method raises OSError, TimeoutError included."""
+
+    def __init__(self, path: str, end_by: float) -> None:
+        """Connect to ``path``; nothing lasts beyond ``end_by`` (monotonic seconds)."""
+        self._end_by = end_by
+        self._fd = _open(path)
+        self._buffer = PacketBuffer()
+        self._req_id = 0
+
+    def close(self) -> None:
+        """Close the connection."""
+        os.close(self._fd)
+
+    def read(self, path: str, tx_id: int = 0) -> bytes:
+        """Return a node's value."""
+        return self._request(XsType.READ, join([path.encode()]), tx_id)
+
+    def write(self, path: str, value: bytes, tx_id: int = 0) -> None:
+        """Set a node's value."""
+        self._request(XsType.WRITE, join([path.encode()]) + value, tx_id)
+
+    def begin(self) -> int:
+        """Start a transaction; return its id."""
+        reply = self._request(XsType.TRANSACTION_START, b"\0", 0)
+        try:
+            return int(reply.rstrip(b"\0"))
+        except ValueError:
+            raise OSError("xenstored: malformed transaction id") from None
+
+    def end(self, tx_id: int, how: bytes) -> None:
+        """End a transaction, ``COMMIT`` or ``ROLL_BACK``.
+
+        Raises:
+            BlockingIOError: EAGAIN: it conflicted with another one.
+        """
+        self._request(XsType.TRANSACTION_END, join([how]), tx_id)
+
+    def resume(self, domid: int) -> None:
+        """Make xenstored forget that the domain was shut down."""
+        self._request(XsType.RESUME, join([str(domid).encode()]), 0)
+
+    def _request(self, kind: XsType, payload: bytes, tx_id: int) -> bytes:
+        self._req_id += 1
+        self._send(encode(Packet(kind, self._req_id, tx_id, payload)))
+        while True:
+            for packet in self._receive():
+                if packet.req_id == self._req_id and packet.type != XsType.WATCH_EVENT:
+                    return _payload(packet, kind)
+
+    def _send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._wait(select.POLLOUT)
+            view = view[os.write(self._fd, view) :]
+
+    def _receive(self) -> list[Packet]:
+        self._wait(select.POLLIN)
+        data = os.read(self._fd, READ_SIZE)
+        if not data:
+            raise OSError("xenstored closed the connection")
+        try:
+            return self._buffer.feed(data)
+        except XenstoreWireError as exc:
+            raise OSError(f"xenstored: {exc}") from exc
+
+    def _wait(self, events: int) -> None:
+        poll = select.poll()
+        poll.register(self._fd, events)
+        left = self._end_by - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise TimeoutError("xenstored does not answer")
+
+
+def _open(path: str) -> int:
+    if not stat.S_ISSOCK(Path(path).stat().st_mode):
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        sock.connect(path)  # a full backlog fails at once
+        return sock.detach()
+
+
+def _payload(packet: Packet, asked: XsType) -> bytes:
+    if packet.type == XsType.ERROR:
+        name = packet.payload.rstrip(b"\0").decode("ascii", "replace")
+        raise OSError(errno_of(name), f"xenstored: {name}")
+    if packet.type != asked:
+        raise OSError(f"xenstored: answer of type {packet.type}, not {asked}")
+    return packet.payload
