@@ -4,6 +4,7 @@
  * and resolves the fault by itself; libsimxen reads and re-arms with PAGEMAP_SCAN on our pagemap.
  * It sees writes through this mapping only, as Xen's log-dirty sees the vcpus' writes only: the
  * device model logs by itself. Where the kernel refuses, the guest keeps a bitmap. */
+#define _GNU_SOURCE
 #include "common_futex.h"
 #include "guest.h"
 
