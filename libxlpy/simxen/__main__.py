@@ -16,6 +16,7 @@ READY = b"ready\n"
 def main() -> int:
     """Run a host; gives the exit status."""
     options = _parse_arguments()
+    os.umask(0o077)
     if options.background is not None and os.fork():
         return 0
     # Only now: what asyncio opens must not be shared with the process that ended.

@@ -210,12 +210,15 @@ def _transaction_end(client: Client, tx_id: int, payload: bytes) -> bytes:
 def _introduce(client: Client, _tx_id: int, payload: bytes) -> bytes:
     domid = _domid(payload, client)
     _strings(payload, 3)
-    client.store.introduce(domid)
+    client.after_reply(lambda: client.store.introduce(domid))
     return OK
 
 
 def _release(client: Client, _tx_id: int, payload: bytes) -> bytes:
-    client.store.release(_domid(payload, client))
+    domid = _domid(payload, client)
+    if not client.store.is_introduced(domid):
+        raise XenstoreError("ENOENT")
+    client.after_reply(lambda: client.store.release(domid))
     return OK
 
 

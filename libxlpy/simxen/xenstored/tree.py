@@ -107,7 +107,7 @@ def absolute(path: str, domid: int) -> str:
     if path in SPECIAL_PATHS:
         return path
     if not path.startswith("/"):
-        if not path or len(path) > MAX_RELATIVE_PATH:
+        if not path or path.startswith("@") or len(path) > MAX_RELATIVE_PATH:
             raise XenstoreError("EINVAL")
         path = f"/local/domain/{domid}/{path}"
     if len(path) > MAX_ABSOLUTE_PATH or not _PATH.fullmatch(path):
