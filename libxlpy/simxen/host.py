@@ -106,7 +106,8 @@ class Host:
             if not spec.restore:
                 await self._start(domain)
         except BaseException:
-            await self.destroy(domid)
+            with contextlib.suppress(HypercallError):  # destroyed by somebody else
+                await self.destroy(domid)
             raise
         return domain
 

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -146,8 +146,8 @@ class HypervisorServer:
         self._listener.close()
         self._path.unlink(missing_ok=True)
 
-    def _own(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _own(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
