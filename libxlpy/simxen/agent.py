@@ -9,14 +9,14 @@ Source: Linux, drivers/xen/manage.c, shutdown_handler().
 import asyncio
 from collections.abc import Mapping
 
-from libxlpy.simxen.domain import (
+from libxlpy.simxen.domain import Domain
+from libxlpy.simxen.faults import Place
+from libxlpy.simxen.reasons import (
     FAULT_REASONS,
     SHUTDOWN_POWEROFF,
     SHUTDOWN_REBOOT,
     SHUTDOWN_SUSPEND,
-    Domain,
 )
-from libxlpy.simxen.faults import Place
 from libxlpy.simxen.xenstored.connection import Connection
 from libxlpy.simxen.xenstored.store import Store
 from libxlpy_protocol.xenstore_wire import Packet, XsType

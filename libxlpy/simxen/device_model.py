@@ -14,9 +14,10 @@ import os
 import struct
 from typing import Any
 
-from libxlpy.simxen.domain import SHUTDOWN_SUSPEND, Domain
+from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.library import simxen_library
+from libxlpy.simxen.reasons import SHUTDOWN_SUSPEND
 from libxlpy.simxen.vcpu import DEVICE_MODEL_PAGES
 
 #: Seconds between two writes, and pages in each.
@@ -37,12 +38,11 @@ class DeviceModel:
 
     Args:
         domain: An HVM domain.
-        running: False if it waits for ``cont``, as after a restore.
     """
 
-    def __init__(self, domain: Domain, *, running: bool = True) -> None:
+    def __init__(self, domain: Domain) -> None:
         self._domain = domain
-        self.running = running
+        self.running = True
         self.dirty_log = False
         self.writes = 0
         self._task = asyncio.get_running_loop().create_task(self._run())

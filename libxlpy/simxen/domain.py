@@ -19,6 +19,7 @@ from libxlpy.simxen.errors import HypercallError, SimxenError
 from libxlpy.simxen.faults import FaultPlan, Place
 from libxlpy.simxen.guest_process import GuestProcess, in_thread
 from libxlpy.simxen.library import Verified, simxen_library
+from libxlpy.simxen.reasons import FAULT_REASONS, SHUTDOWN_CRASH, SHUTDOWN_SUSPEND
 from libxlpy.simxen.spec import DomainSpec
 from libxlpy.simxen.vcpu import (
     DEVICE_MODEL_PAGES,
@@ -30,20 +31,8 @@ from libxlpy.simxen.vcpu import (
     VcpuPage,
 )
 
-#: Reasons of a shutdown. Source: Xen, xen/include/public/sched.h, SHUTDOWN_*.
-SHUTDOWN_POWEROFF = 0
-SHUTDOWN_REBOOT = 1
-SHUTDOWN_SUSPEND = 2
-SHUTDOWN_CRASH = 3
 #: How often a domain may be paused. Source: Xen, 255 in the same function.
 MAX_PAUSES = 255
-
-#: What a fault at the suspend request shuts a guest down with.
-FAULT_REASONS = {
-    "crash": SHUTDOWN_CRASH,
-    "reboot": SHUTDOWN_REBOOT,
-    "poweroff": SHUTDOWN_POWEROFF,
-}
 
 
 class Domain:
@@ -131,7 +120,8 @@ class Domain:
             self.guest = GuestProcess(self.memory, vcpu, self._guest_died)
             await self._wait_until_filled(self.guest)
             if self.logdirty:
-                await self.guest.track(True)
+                with contextlib.suppress(ProcessLookupError):
+                    await self.guest.track(True)
             await self._follow()
 
     async def pause(self) -> None:
@@ -211,7 +201,8 @@ class Domain:
                 with contextlib.suppress(ProcessLookupError):  # it writes no more
                     tracker = await self.guest.track(on)
             if tracker is Tracker.FAILED:
-                await self._require_guest().track(False)
+                if self.guest is not None:
+                    await self.guest.track(False)
                 raise HypercallError(errno.EOPNOTSUPP)
             self.logdirty = on
             return tracker
@@ -265,11 +256,6 @@ class Domain:
     def _check_alive(self) -> None:
         if self.dying:
             raise HypercallError(errno.ESRCH)
-
-    def _require_guest(self) -> GuestProcess:
-        if self.guest is None:
-            raise HypercallError(errno.ESRCH)
-        return self.guest
 
     async def _follow(self) -> None:
         """Make the guest process do what the facts say."""

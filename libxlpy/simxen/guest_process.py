@@ -14,11 +14,11 @@ from pathlib import Path
 from libxlpy.simxen.library import compiled, simxen_library
 from libxlpy.simxen.vcpu import Command, SharedMemory, Tracker, VcpuPage
 
-#: Seconds for a guest to obey; it looks every 64 pages, so only a stopped process or a
-#: badly overloaded machine needs them. Less than the 10 s of a hypercall.
-OBEY_TIMEOUT = 6.0
-#: Milliseconds of one wait; in between we look whether the process still lives.
+#: Milliseconds of one wait for a guest to obey; then we look whether it still lives.
 _STEP_MS = 200
+#: Waits until it is given up, 6 s: it looks every 64 pages, so only a stopped process
+#: or a badly overloaded machine needs them. Less than the 10 s of a hypercall.
+OBEY_STEPS = 30
 
 
 class GuestProcess:
@@ -77,8 +77,7 @@ class GuestProcess:
         """Let the guest run or stop; stopped means that no write is under way.
 
         Raises:
-            TimeoutError: It does not obey.
-            ProcessLookupError: It died.
+            ProcessLookupError: It died, or was ended since it did not obey.
         """
         library, address = simxen_library(), self._vcpu.address
         await self._patiently(lambda: library.guest_command(address, command, _STEP_MS))
@@ -87,8 +86,7 @@ class GuestProcess:
         """Arm or disarm the tracker of written pages; gives what the guest uses.
 
         Raises:
-            TimeoutError: It does not obey.
-            ProcessLookupError: It died.
+            ProcessLookupError: It died, or was ended since it did not obey.
         """
         library, address = simxen_library(), self._vcpu.address
         kind = self._vcpu["tracker_kind"]
@@ -106,23 +104,28 @@ class GuestProcess:
     async def stop(self) -> None:
         """End the process, whatever it does; its memory stays with us."""
         self._on_death = _nothing
-        if self.alive:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        await self._dead.wait()
+        await self._kill()
 
     # ---------------------------------------------------------------- private
 
     async def _patiently(self, ask: Callable[[], None]) -> None:
-        """Repeat a short wait until it succeeds, the guest dies or time is up."""
-        async with asyncio.timeout(OBEY_TIMEOUT):
-            while True:
-                try:
-                    await in_thread(ask)
-                except TimeoutError:
-                    if not self.alive:
-                        raise ProcessLookupError(self.pid) from None
-                else:
-                    return
+        """Repeat a short wait until it succeeds.
+
+        A guest that does not obey is ended: nobody could say when it writes.
+        """
+        for _ in range(OBEY_STEPS):
+            try:
+                return await in_thread(ask)
+            except TimeoutError:
+                if not self.alive:
+                    break
+        await self._kill()
+        raise ProcessLookupError(self.pid)
+
+    async def _kill(self) -> None:
+        if self.alive:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        await self._dead.wait()
 
     def _died(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)

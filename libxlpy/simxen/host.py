@@ -125,7 +125,11 @@ class Host:
             )
         if name is not None and name != domain.name:
             self._rename(domain, name)
-        await self._start(domain)
+        try:
+            await self._start(domain)
+        except BaseException:
+            await self._stop_parts(domid)
+            raise
         if not paused:
             await domain.unpause()
         return domain
@@ -140,10 +144,7 @@ class Host:
         if domain is None or domain.dying:
             raise HypercallError(errno.ESRCH)
         domain.dying = True
-        for owner in (self._agents, self._qmp_servers, self._device_models):
-            part: Agent | QmpServer | DeviceModel | None = owner.pop(domid, None)
-            if part is not None:
-                await part.stop()
+        await self._stop_parts(domid)
         await domain.destroy()
         del self.domains[domid]
         remove_keys(self.store, domain)
@@ -181,6 +182,13 @@ class Host:
         self._record()
         if domain.spec.pv_drivers:
             self._agents[domid] = Agent(domain, self.store)
+
+    async def _stop_parts(self, domid: int) -> None:
+        """Stop what acts for a domain beside its guest process."""
+        for owner in (self._agents, self._qmp_servers, self._device_models):
+            part: Agent | QmpServer | DeviceModel | None = owner.pop(domid, None)
+            if part is not None:
+                await part.stop()
 
     def _start_device_model(self, domain: Domain) -> None:
         domid = domain.domid

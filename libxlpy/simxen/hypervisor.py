@@ -173,8 +173,6 @@ class HypervisorServer:
             values, fds = await self._operate(op, domid, tuple(args))
         except HypercallError as exc:
             return _pack(-1, exc.number, []), []
-        except TimeoutError:
-            return _pack(-1, errno.ETIMEDOUT, []), []
         return _pack(0, 0, values), fds
 
     async def _operate(self, op: int, domid: int, args: tuple[int, ...]) -> Result:

@@ -61,12 +61,14 @@ class QmpServer:
         """Drop the client and remove the socket."""
         self._task.cancel()
         await asyncio.wait({self._task})
-        self._close()
+        self._close(remove=True)
 
-    def _close(self) -> None:
+    def _close(self, *, remove: bool) -> None:
+        """Take no more clients; one that died leaves its socket's name behind."""
         self.alive = False
         self._listener.close()
-        self._path.unlink(missing_ok=True)
+        if remove:
+            self._path.unlink(missing_ok=True)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -79,9 +81,9 @@ class QmpServer:
                 pass  # the next one may come
             finally:
                 client.close()
-            if client.killed_monitor:
+            if client.quit:
                 self._device_model.running = False
-                self._close()
+                self._close(remove=not client.died)
 
 
 class _Client:
@@ -97,7 +99,9 @@ class _Client:
         self._negotiated = False
         self._buffer = b""
         self._fds = FdSets()
-        self.killed_monitor = False
+        #: The device model ended: at ``quit``, or it died.
+        self.quit = False
+        self.died = False
 
     def close(self) -> None:
         """Give socket and descriptors back."""
@@ -126,7 +130,7 @@ class _Client:
             reply = {"error": {"class": exc.kind, "desc": str(exc)}}
         await self._send(_with_id(reply, request))
         if "return" in reply and request["execute"] == "quit":
-            self.killed_monitor = True
+            self.quit = True
             raise _GoneError
 
     def _execute(self, request: dict[str, Any]) -> Any:
@@ -159,7 +163,7 @@ class _Client:
         elif name == "qmp_garbage":
             await self._write(b"\xff{]garbage\r\n")
         elif name == "qmp_die":
-            self.killed_monitor = True
+            self.quit = self.died = True
             raise _GoneError
         return bool(name)
 
