@@ -1,0 +1,90 @@
+"""Save and restore Xen domains; each operation runs in a process of its own.
+
+:class:`Context` is where to begin; ``errors`` has the tree of what can go wrong.
+"""
+
+from libxlpy.backend import Backend
+from libxlpy.callbacks import PrecopyStats, RestoreCallbacks, SaveCallbacks
+from libxlpy.context import Context
+from libxlpy.deadlines import Deadlines
+from libxlpy.domain_info import DomainInfo
+from libxlpy.errors import (
+    BackendError,
+    CallbackFailed,
+    Cancelled,
+    DomainBusy,
+    DomainNotFound,
+    DomainOpError,
+    GuestFailed,
+    GuestTimedOut,
+    HelperCrashed,
+    JobError,
+    NotSupported,
+    ParentLost,
+    ProtocolViolation,
+    QmpError,
+    StreamError,
+    TimedOut,
+    UsageError,
+    XenError,
+    XenstoreError,
+)
+from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy.job import CancelAnswer, Job
+from libxlpy.low_level import Rings
+from libxlpy.results import (
+    GuestState,
+    ImageState,
+    JobReport,
+    RestoreResult,
+    SaveResult,
+)
+from libxlpy.save import SuspendFlags
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.messages import Image, StreamType
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "CallbackFailed",
+    "CancelAnswer",
+    "Cancelled",
+    "Context",
+    "Deadlines",
+    "DomainBusy",
+    "DomainInfo",
+    "DomainNotFound",
+    "DomainOpError",
+    "GuestFailed",
+    "GuestState",
+    "GuestTimedOut",
+    "HelperCrashed",
+    "Image",
+    "ImageState",
+    "Job",
+    "JobError",
+    "JobEvent",
+    "JobReport",
+    "LibxlpyError",
+    "LogEvent",
+    "NotSupported",
+    "ParentLost",
+    "PhaseEvent",
+    "PrecopyStats",
+    "ProgressEvent",
+    "ProtocolViolation",
+    "QmpError",
+    "RestoreCallbacks",
+    "RestoreResult",
+    "Rings",
+    "SaveCallbacks",
+    "SaveResult",
+    "StatEvent",
+    "StreamError",
+    "StreamType",
+    "SuspendFlags",
+    "TimedOut",
+    "UsageError",
+    "XenError",
+    "XenstoreError",
+]

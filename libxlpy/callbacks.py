@@ -1,0 +1,130 @@
+"""What the caller of the low-level save and restore supplies: coroutines.
+
+A callback that is None is not offered to libxenguest. Return values are libxenguest's
+own; note that ``suspend`` answers 1 for done and 0 for failed, the others 0 for done.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, fields
+
+from libxlpy.errors import UsageError
+from libxlpy.plan import AnswerTo
+from libxlpy_protocol.messages import (
+    CallMessage,
+    Checkpoint,
+    Message,
+    Postcopy,
+    PrecopyPolicy,
+    StaticDataDone,
+    Suspend,
+    SwitchQemuLogdirty,
+    ToolstackRestore,
+    ToolstackSave,
+    WaitCheckpoint,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PrecopyStats:
+    """Where a live save stands; Xen: ``struct precopy_stats``."""
+
+    iteration: int
+    #: Pages written so far.
+    total_written: int
+    #: Dirty pages now, -1 when not known.
+    dirty_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveCallbacks:
+    """What libxenguest asks for during a save.
+
+    Xen: tools/include/xenguest.h, ``struct save_callbacks``.
+    """
+
+    #: Suspend the guest: 1 done, 0 failed.
+    suspend: Callable[[], Awaitable[int]]
+    #: Switch the device model's dirty logging of a domid: 0 done. HVM and PVH need it.
+    switch_qemu_logdirty: Callable[[int, bool], Awaitable[int]] | None = None
+    #: Give the toolstack's own data of a domid; with an emulator only.
+    toolstack_save: Callable[[int], Awaitable[bytes]] | None = None
+    #: -1 abort, 0 go on copying, 1 stop the guest and copy the rest.
+    precopy_policy: Callable[[PrecopyStats], Awaitable[int]] | None = None
+    #: After a checkpoint's memory was sent: 1 go on, 0 stop.
+    postcopy: Callable[[], Awaitable[int]] | None = None
+    #: After a checkpoint: 1 take another, 0 stop.
+    checkpoint: Callable[[], Awaitable[int]] | None = None
+    #: Wait until the next checkpoint is wanted: 1 go on, 0 stop.
+    wait_checkpoint: Callable[[], Awaitable[int]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreCallbacks:
+    """What libxenguest asks for during a restore.
+
+    Xen: tools/include/xenguest.h, ``struct restore_callbacks``.
+    """
+
+    #: Static data are in; bit 0 CPUID, bit 1 MSR policy missing in the stream: 0 done.
+    static_data_done: Callable[[int], Awaitable[int]] | None = None
+    #: Put back the toolstack's own data of a domid: 0 done.
+    toolstack_restore: Callable[[int, bytes], Awaitable[int]] | None = None
+    #: A checkpoint is complete: 1 go on, 2 fail over.
+    checkpoint: Callable[[], Awaitable[int]] | None = None
+
+
+#: Call -> name of the callback that answers it.
+NAMES: dict[type[Message], str] = {
+    Suspend: "suspend",
+    Postcopy: "postcopy",
+    Checkpoint: "checkpoint",
+    WaitCheckpoint: "wait_checkpoint",
+    SwitchQemuLogdirty: "switch_qemu_logdirty",
+    StaticDataDone: "static_data_done",
+    ToolstackSave: "toolstack_save",
+    PrecopyPolicy: "precopy_policy",
+    ToolstackRestore: "toolstack_restore",
+}
+
+
+def offered(callbacks: SaveCallbacks | RestoreCallbacks) -> frozenset[type[Message]]:
+    """Give the calls that some callbacks answer."""
+    given = {item.name for item in fields(callbacks) if getattr(callbacks, item.name)}
+    return frozenset(kind for kind, name in NAMES.items() if name in given)
+
+
+async def await_callback(
+    callbacks: SaveCallbacks | RestoreCallbacks, message: CallMessage
+) -> AnswerTo:
+    """Await the callback that answers a call.
+
+    Raises:
+        UsageError: It is not offered.
+        Exception: Whatever the callback raises.
+    """
+    callback = getattr(callbacks, NAMES[type(message)], None)
+    if callback is None:
+        raise UsageError(f"no callback {NAMES[type(message)]} was given")
+    answer: AnswerTo = await callback(*arguments(message))
+    return int(answer) if isinstance(answer, bool) else answer
+
+
+def arguments(message: CallMessage) -> tuple[object, ...]:
+    """Give a callback's arguments."""
+    match message:
+        case SwitchQemuLogdirty(domid=domid, enable=enable):
+            return (domid, enable)
+        case ToolstackSave(domid=domid):
+            return (domid,)
+        case ToolstackRestore(domid=domid, data=data):
+            return (domid, data)
+        case StaticDataDone(missing=missing):
+            return (missing,)
+        case PrecopyPolicy():
+            return (
+                PrecopyStats(
+                    message.iteration, message.total_written, message.dirty_count
+                ),
+            )
+        case _:
+            return ()

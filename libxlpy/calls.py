@@ -1,0 +1,89 @@
+"""Answer the helper's calls: each is a task that the job owns, bounded and cancelled.
+
+The one place where an exception of a caller's callback is caught.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from libxlpy.errors import CallbackFailed, JobError, TimedOut
+from libxlpy.ladder import Step
+from libxlpy_protocol.messages import Answer, CallMessage, failure_answer
+from libxlpy_protocol.session import Event
+
+if TYPE_CHECKING:
+    from libxlpy.link import HelperLink
+    from libxlpy.run import JobRun
+
+
+class Calls:
+    """The calls of one job."""
+
+    def __init__(self, run: "JobRun") -> None:
+        self._run = run
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._stopped = False
+
+    @property
+    def active(self) -> bool:
+        """Tell whether a call waits for its answer."""
+        return bool(self._tasks)
+
+    def begin(self, event: Event, link: "HelperLink") -> None:
+        """Start to work on a call; the answer is sent from its task."""
+        if self._stopped:
+            return
+        name = type(event.message).__name__
+        task = asyncio.create_task(self._answer(event, link), name=f"libxlpy {name}")
+        self._tasks[task] = name
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+    async def _answer(self, event: Event, link: "HelperLink") -> None:
+        call = cast(CallMessage, event.message)
+        error = await self._try(call, event.call_id, link)
+        if error is not None:
+            # Libxenguest's own error path does its clean-up, then it completes.
+            self._run.fail(error, Step.FAILING)
+            link.send(failure_answer(type(call)), event.call_id)
+
+    async def _try(
+        self, call: CallMessage, call_id: int, link: "HelperLink"
+    ) -> JobError | None:
+        """Do what is asked and send the answer; give what went wrong instead."""
+        name = type(call).__name__
+        seconds = self._run.plan.limit(call)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                value = await self._run.plan.answer(call, self._run)
+            link.pump.send(Answer(value), call_id)
+        except JobError as exc:
+            return exc
+        except asyncio.CancelledError as exc:
+            if self._stopped:
+                raise  # the job ends: nobody waits for this answer
+            return CallbackFailed(name, exc)
+        except TimeoutError as exc:
+            if limit.expired():
+                return TimedOut(name, seconds)
+            return CallbackFailed(name, exc)
+        except Exception as exc:  # the boundary to the toolstack's own code
+            return CallbackFailed(name, exc)
+        return None
+
+    def stop(self) -> None:
+        """Cancel the calls under way and begin no more."""
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def gone(self, seconds: float) -> list[str]:
+        """Wait until no call is under way.
+
+        Returns:
+            What is still there after ``seconds``: callbacks that ignore cancellation.
+        """
+        self.stop()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        return [f"callback {name} can't be stopped" for name in self._tasks.values()]

@@ -1,0 +1,54 @@
+"""Every wait of a job is bounded; each bound has a name that the error repeats."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds a job waits for each thing; None waits for ever (last two only)."""
+
+    #: Spawn until the process runs.
+    spawn: float = 10.0
+    #: Process runs until its hello was read.
+    hello: float = 10.0
+    #: ``control/shutdown`` = suspend written until the guest acknowledges (as libxl).
+    suspend_ack: float = 60.0
+    #: Guest acknowledged until the hypervisor says shutdown(suspend) (as libxl).
+    suspend: float = 60.0
+    #: One QMP command, connecting included.
+    qemu: float = 10.0
+    #: One request to xenstored.
+    xenstore: float = 10.0
+    #: One hypercall made by a helper for us.
+    domain_op: float = 10.0
+    #: One callback supplied by the caller.
+    callback: float = 60.0
+    #: Between two signs of life of the helper's control thread (sent twice a second).
+    heartbeat: float = 10.0
+    #: Complete received until the helper is gone.
+    exit_after_complete: float = 5.0
+    #: Abort sent until the helper is gone; then SIGTERM.
+    abort_grace: float = 5.0
+    #: SIGTERM sent until the helper is gone; then SIGKILL.
+    term_grace: float = 2.0
+    #: SIGKILL sent until the helper is given up as stuck in the kernel.
+    kill_grace: float = 5.0
+    #: A guest that acknowledged too late is watched for so long, to resume it.
+    repair_watch: float = 1.0
+    #: One step of the repair.
+    repair: float = 10.0
+    #: Stream moves by not one byte or page (callbacks don't count).
+    no_progress: float | None = None
+    #: The whole job, repair excluded.
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a bound that is no bound."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"deadline {item.name} must be positive: {value!r}")
+
+
+#: What is used unless told otherwise.
+DEFAULT_DEADLINES = Deadlines()

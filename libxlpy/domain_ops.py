@@ -1,0 +1,88 @@
+"""Hypercalls the parent needs, made by a helper; and what xenstore says of domains."""
+
+import errno
+
+from libxlpy.domain_info import DomainFacts, DomainInfo, DomainType
+from libxlpy.errors import DomainNotFound, DomainOpError, UsageError
+from libxlpy.link import HelperLink
+from libxlpy.xenstore import Xenstore
+from libxlpy_protocol.messages import Op
+
+#: Highest domid of a domain, and how many domains a listing goes through at most.
+LAST_DOMID = 0x7FEF
+NOT_THERE = frozenset({errno.ESRCH, errno.ENOENT, errno.EINVAL})
+
+
+def check_domid(domid: object) -> int:
+    """Give a domid that can be one.
+
+    Raises:
+        UsageError: It is no int or out of range.
+    """
+    if type(domid) is not int or not 0 <= domid <= LAST_DOMID:
+        raise UsageError(f"not a domid: {domid!r:.40}")
+    return domid
+
+
+async def find(ops: HelperLink, domid: int) -> DomainFacts | None:
+    """Give what the hypervisor knows of a domain; None if it does not exist.
+
+    Raises:
+        DomainOpError: It could not be asked, e.g. for want of permission.
+        BackendError: The helper is gone or does not answer.
+    """
+    result = await ops.op(Op.INFO, domid)
+    if result.retval >= 0:
+        return DomainFacts.from_result(result)
+    if result.errnoval in NOT_THERE:
+        return None
+    raise DomainOpError("INFO", domid, result.retval, result.errnoval)
+
+
+async def get(ops: HelperLink, domid: int) -> DomainFacts:
+    """As :func:`find`, for a domain that must exist.
+
+    Raises:
+        DomainNotFound: It does not.
+    """
+    facts = await find(ops, domid)
+    if facts is None or facts.dying:
+        raise DomainNotFound(domid)
+    return facts
+
+
+async def list_facts(ops: HelperLink) -> list[DomainFacts]:
+    """Give all domains, lowest domid first."""
+    found: list[DomainFacts] = []
+    first = 0
+    while first <= LAST_DOMID:
+        result = await ops.checked_op(Op.LIST, 0, first)
+        if result.retval == 0:
+            break
+        facts = DomainFacts.from_result(result)
+        if facts.domid < first:
+            break  # would not end
+        found.append(facts)
+        first = facts.domid + 1
+    return found
+
+
+# ----- with xenstore --------------------------------------------------------------
+
+
+async def domain_type(store: Xenstore, facts: DomainFacts) -> DomainType:
+    """Give a domain's type: the toolstack's word, else by what the hypervisor sees."""
+    match await store.read_text(f"/libxl/{facts.domid}/type"):
+        case "pv":
+            return "pv"
+        case "pvh":
+            return "pvh"
+        case "hvm":
+            return "hvm"
+    return "hvm" if facts.hvm else "pv"
+
+
+async def describe(store: Xenstore, facts: DomainFacts) -> DomainInfo:
+    """Give a domain with its name and type."""
+    name = await store.read_text(f"/local/domain/{facts.domid}/name")
+    return DomainInfo.of(facts, name, await domain_type(store, facts))

@@ -1,0 +1,242 @@
+"""Errors that the parent raises.
+
+::
+
+    LibxlpyError
+     +- UsageError             the call can't work as made; nothing was done
+     |   +- DomainNotFound     no such domid or name          .domain
+     |   +- DomainBusy         another job works on it        .domid
+     |   +- NotSupported       this backend can't do it
+     +- BackendError           no Xen, no host, no permission, wrong library
+     +- XenstoreError          xenstored refused or is gone   .code
+     +- QmpError               the device model refused or is gone
+     +- DomainOpError          a hypercall failed             .retval .errno
+     +- JobError               a job's outcome                .guest .image .repairs ...
+         +- Cancelled          on request
+         +- TimedOut           a deadline passed              .phase
+         +- HelperCrashed      ended before Complete          .signal .status
+         +- ProtocolViolation  helper broke the protocol      .frame
+         +- CallbackFailed     a callback raised              .name
+         +- StreamError        reading or writing the stream  .errno
+         +- XenError           xc_domain_save/restore failed  .retval .errno
+         +- GuestTimedOut      guest didn't suspend in time
+         +- GuestFailed        guest ended instead            .reason
+         +- ParentLost         the parent died; found later
+
+Names of outcomes are facts, not ``...Error`` (noqa N818): ``except Cancelled`` reads as
+what happened. ``str(e)`` is one line; :meth:`JobError.report` is everything.
+"""
+
+import errno as errno_names
+import os
+import signal as signals
+
+from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy_protocol.errors import LibxlpyError
+
+
+class UsageError(LibxlpyError):
+    """The call can't work as it was made; nothing was done."""
+
+
+class DomainNotFound(UsageError):  # noqa: N818
+    """There is no domain of that number or name."""
+
+    def __init__(self, domain: int | str) -> None:
+        self.domain = domain
+        super().__init__(f"no such domain: {domain}")
+
+
+class DomainBusy(UsageError):  # noqa: N818
+    """A job of this context already works on the domain."""
+
+    def __init__(self, domid: int, what: str) -> None:
+        self.domid = domid
+        super().__init__(f"domain {domid} is busy: {what} is under way")
+
+
+class NotSupported(UsageError):  # noqa: N818
+    """The backend in use can't do this."""
+
+
+class BackendError(LibxlpyError):
+    """There is no Xen or embedded host that could be used, or no right to use it."""
+
+
+class XenstoreError(LibxlpyError):
+    """Xenstored refused a request, broke its protocol or is gone.
+
+    ``code`` is the name xenstored gave (``"ENOENT"``), ``""`` for a lost connection.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class QmpError(LibxlpyError):
+    """The device model refused a command, broke the protocol or is gone."""
+
+
+class DomainOpError(LibxlpyError):
+    """A hypercall made for the parent failed."""
+
+    def __init__(self, op: str, domid: int, retval: int, errnoval: int) -> None:
+        self.retval = retval
+        self.errno = errnoval
+        super().__init__(f"{op} of domain {domid} failed: {errno_text(errnoval)}")
+
+
+# ----- outcomes of jobs -----------------------------------------------------------
+
+
+class JobError(LibxlpyError):
+    """A job did not reach its aim; ``details`` is complete once the job has ended."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.details = JobReport(what="", domid=-1)
+
+    @property
+    def guest(self) -> GuestState:
+        """Where the guest is, as the hypervisor said after the job had ended."""
+        return self.details.guest
+
+    @property
+    def image(self) -> ImageState:
+        """What the stream holds."""
+        return self.details.image
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """What was repaired, short facts in order."""
+        return self.details.repairs
+
+    @property
+    def phase(self) -> str:
+        """Phase in which the job failed."""
+        return self.details.phase
+
+    def __str__(self) -> str:
+        """Give what happened, to what, and where the guest is, in one line."""
+        text = " ".join(super().__str__().split())
+        if not self.details.what:
+            return text
+        return f"{self.details.what}: {text} (guest {self.guest.value})"
+
+    def report(self) -> str:
+        """Give everything that is known, one fact a line."""
+        return "\n".join([f"error: {self}", *self.details.lines()])
+
+
+class Cancelled(JobError):  # noqa: N818
+    """The job was cancelled on request."""
+
+    def __init__(self, reason: str = "cancelled") -> None:
+        super().__init__(reason)
+
+
+class TimedOut(JobError):  # noqa: N818
+    """A deadline passed; ``deadline`` names the one, ``seconds`` its length."""
+
+    def __init__(self, deadline: str, seconds: float) -> None:
+        self.deadline = deadline
+        self.seconds = seconds
+        super().__init__(f"deadline {deadline!r} of {seconds:g} s passed")
+
+    @property
+    def phase(self) -> str:
+        """Name of the deadline that passed."""
+        return self.deadline
+
+
+class HelperCrashed(JobError):  # noqa: N818
+    """The helper ended before it had delivered its verdict.
+
+    ``signal`` or ``status`` is set; both are None when another part of this process
+    reaped the helper first and its status is lost.
+    """
+
+    def __init__(
+        self,
+        signal: int | None = None,
+        status: int | None = None,
+        *,
+        how: str = "",
+        hint: str = "",
+    ) -> None:
+        self.signal = signal
+        self.status = status
+        text = how or f"helper died: {exit_text(signal=signal, status=status)}"
+        super().__init__(f"{text}{': ' + hint if hint else ''}")
+
+
+class ProtocolViolation(JobError):  # noqa: N818
+    """The helper sent what it must not; it was killed."""
+
+    def __init__(self, message: str, frame: bytes = b"") -> None:
+        self.frame = frame
+        super().__init__(f"helper broke the protocol: {message}")
+
+
+class CallbackFailed(JobError):  # noqa: N818
+    """A callback raised; the original is ``__cause__``."""
+
+    def __init__(self, name: str, cause: BaseException) -> None:
+        self.name = name
+        super().__init__(
+            f"callback {name} failed: {str(cause) or type(cause).__name__}"
+        )
+        self.__cause__ = cause
+
+
+class StreamError(JobError):
+    """Reading or writing the stream failed; ``hint`` is what was logged first."""
+
+    def __init__(self, errnoval: int, hint: str = "") -> None:
+        self.errno = errnoval
+        text = f"stream failed: {errno_text(errnoval)}"
+        super().__init__(f"{text}: {hint}" if hint else text)
+
+
+class XenError(JobError):
+    """``xc_domain_save`` or ``xc_domain_restore`` failed; ``hint`` is its last log."""
+
+    def __init__(self, retval: int, errnoval: int, hint: str = "") -> None:
+        self.retval = retval
+        self.errno = errnoval
+        why = f"{errno_text(errnoval)}{': ' + hint if hint else ''}"
+        super().__init__(f"libxenguest returned {retval}: {why}")
+
+
+class GuestTimedOut(JobError):  # noqa: N818
+    """The guest was asked to suspend and really did not do it in time."""
+
+
+class GuestFailed(JobError):  # noqa: N818
+    """The guest ended (poweroff, reboot, crash, gone) when asked to suspend."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"guest did not suspend: {reason}")
+
+
+class ParentLost(JobError):  # noqa: N818
+    """The process that ran the job died; the job was found and repaired later."""
+
+
+# ----- texts ----------------------------------------------------------------------
+
+
+def errno_text(errnoval: int) -> str:
+    """Give ``"No space left on device (ENOSPC)"`` for an errno value."""
+    name = errno_names.errorcode.get(errnoval, str(errnoval))
+    return f"{os.strerror(errnoval)} ({name})" if errnoval > 0 else "no errno"
+
+
+def exit_text(*, signal: int | None, status: int | None) -> str:
+    """Give how a process ended as text."""
+    if signal is not None:
+        known = signal in signals.valid_signals()
+        return f"signal {signals.Signals(signal).name if known else signal}"
+    return "status unknown" if status is None else f"exit status {status}"

@@ -1,0 +1,105 @@
+"""What a job tells while it runs; bounded, oldest dropped first.
+
+``async for event in job.events()`` sees each of these as it happens. A reader that is
+too slow loses the oldest ones and never holds up the job.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+#: Events one slow reader may be behind.
+MAX_BEHIND = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEvent:
+    """The job entered a phase."""
+
+    name: str
+    #: Seconds since the start of the job.
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """Libxenguest reports progress, in whatever unit it counts."""
+
+    context: str
+    doing_what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatEvent:
+    """Sign of life of the helper with its figures, at least twice a second."""
+
+    #: Helper's CLOCK_MONOTONIC.
+    monotonic_ns: int
+    phase: str
+    bytes_done: int
+    pages: int
+    iteration: int
+    #: Dirty pages at the last look, -1 when not known.
+    dirty: int
+    utime_us: int
+    stime_us: int
+    rss_kib: int
+    #: Log lines the helper dropped because we did not read fast enough.
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """A log line of libxenguest or of the helper; level as ``xentoollog``'s."""
+
+    level: int
+    #: -1 when there is none.
+    errnoval: int
+    context: str
+    text: str
+
+
+JobEvent = PhaseEvent | ProgressEvent | StatEvent | LogEvent
+
+
+class EventFeed:
+    """Hand events of one job to any number of readers."""
+
+    def __init__(self) -> None:
+        self._readers: list[tuple[deque[JobEvent], asyncio.Event]] = []
+        self._ended = False
+
+    def publish(self, event: JobEvent) -> None:
+        """Give an event to every reader; a full queue loses its oldest."""
+        for queue, wake in self._readers:
+            queue.append(event)
+            wake.set()
+
+    def close(self) -> None:
+        """End all iterations once they have seen what is queued."""
+        self._ended = True
+        for _, wake in self._readers:
+            wake.set()
+
+    def subscribe(self) -> AsyncIterator[JobEvent]:
+        """Give an iterator over all events from now on; ends with the job."""
+        reader = (deque[JobEvent](maxlen=MAX_BEHIND), asyncio.Event())
+        self._readers.append(reader)
+        return self._iterate(reader)
+
+    async def _iterate(
+        self, reader: tuple[deque[JobEvent], asyncio.Event]
+    ) -> AsyncIterator[JobEvent]:
+        queue, wake = reader
+        try:
+            while queue or not self._ended:
+                if not queue:
+                    wake.clear()
+                    await wake.wait()
+                    continue
+                yield queue.popleft()
+        finally:
+            self._readers.remove(reader)

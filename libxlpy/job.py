@@ -1,0 +1,156 @@
+"""A running job, as its caller holds it: await it, watch it, cancel it."""
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, Generic
+
+from libxlpy.errors import JobError
+from libxlpy.events import JobEvent
+from libxlpy.ladder import Step
+from libxlpy.link import Surroundings, finish
+from libxlpy.plan import Plan, Result
+from libxlpy.run import JobRun
+from libxlpy.stream_fd import StreamFd
+
+
+class CancelAnswer(enum.Enum):
+    """What became of a request to cancel."""
+
+    #: The job was aborted by it.
+    ACCEPTED = "accepted"
+    #: As ACCEPTED, but the helper had to be killed.
+    ESCALATED = "escalated"
+    #: The job had ended before.
+    ALREADY_DONE = "already done"
+    #: The helper's work was complete, or had failed, before; that outcome stands.
+    TOO_LATE = "too late"
+
+
+class Job(Generic[Result]):
+    """One operation under way; ``await`` it for its result.
+
+    Cancelling whoever awaits it cancels the job and waits, bounded by the deadlines,
+    until the guest is looked after; also if cancelled again meanwhile.
+    """
+
+    def __init__(
+        self,
+        plan: Plan[Result],
+        stream: StreamFd,
+        around: Surroundings,
+        ended: Callable[[], None],
+    ) -> None:
+        """Start the job; made by ``Context``.
+
+        Args:
+            plan: What to do.
+            stream: Checked stream, closed at the end.
+            around: Backend, deadlines, hooks.
+            ended: Called when everything has stopped.
+        """
+        self._plan = plan
+        self._run = JobRun(plan, stream, around)
+        self._ended = ended
+        self._outcome: Result | JobError | None = None
+        self._task = asyncio.create_task(self._live(), name=f"libxlpy {plan.what}")
+
+    async def _live(self) -> None:
+        """Run to the end and keep the outcome; raises nothing that is an outcome."""
+        run = self._run
+        try:
+            await run.run()
+        finally:
+            settled = run.settled
+            report = run.record.report(
+                self.what, self._plan.domid, settled.guest, settled.repairs
+            )
+            if run.failure is None:
+                self._outcome = self._plan.result(run, report)
+            else:
+                run.failure.details = report
+                self._outcome = run.failure
+            self._ended()
+
+    # ----- for the caller ---------------------------------------------------------
+
+    @property
+    def what(self) -> str:
+        """What the job is, as in messages."""
+        return self._plan.what
+
+    @property
+    def domid(self) -> int:
+        """Domain the job is about."""
+        return self._plan.domid
+
+    @property
+    def phase(self) -> str:
+        """Phase the job is in."""
+        return self._run.record.phase
+
+    @property
+    def helper_pid(self) -> int | None:
+        """Process id of the helper; None before it was started."""
+        link = self._run.link
+        return None if link is None else link.process.pid
+
+    def done(self) -> bool:
+        """Tell whether the job has ended."""
+        return self._task.done()
+
+    async def ended(self) -> None:
+        """Wait until the job has ended, however; raises nothing of its outcome."""
+        await asyncio.wait([self._task])
+
+    def events(self) -> AsyncIterator[JobEvent]:
+        """Iterate over what happens from now on, until the job ends.
+
+        Bounded: a reader that is too slow loses the oldest events.
+        """
+        return self._run.record.feed.subscribe()
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        """Wait for the result.
+
+        Raises:
+            JobError: The job failed; says all about it.
+        """
+        return self._wait().__await__()
+
+    async def _wait(self) -> Result:
+        try:
+            await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            if not self._task.done():
+                self.request_cancel("whoever awaited it was cancelled")
+                await finish(self._task)
+            raise
+        outcome = self._outcome
+        if isinstance(outcome, JobError):
+            raise outcome
+        assert outcome is not None  # set by _live before it ends
+        return outcome
+
+    def request_cancel(self, reason: str = "cancelled") -> None:
+        """Have the job aborted, without waiting; idempotent."""
+        self._run.cancel(reason)
+
+    async def cancel(self, reason: str = "cancelled") -> CancelAnswer:
+        """Abort the job and wait until it has ended; idempotent.
+
+        Args:
+            reason: Is told in the outcome.
+        """
+        if self._task.done():
+            return CancelAnswer.ALREADY_DONE
+        before = self._run.failure
+        self.request_cancel(reason)
+        mine = self._run.failure is not before
+        await finish(self._task)
+        if not mine:
+            return CancelAnswer.TOO_LATE
+        link = self._run.link
+        if link is not None and link.ladder.step >= Step.KILL:
+            return CancelAnswer.ESCALATED
+        return CancelAnswer.ACCEPTED

@@ -1,0 +1,257 @@
+"""One helper with its conversation: spawn, hello, domain ops, hanging up.
+
+Jobs use it for their operation; listing, pausing, repairing ... use a short-lived
+helper in ``ops`` mode, :func:`ops_helper`.
+"""
+
+import asyncio
+import importlib.metadata
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from libxlpy.backend import Backend
+from libxlpy.deadlines import Deadlines
+from libxlpy.errors import BackendError, DomainOpError
+from libxlpy.helper_process import HelperProcess, helper_argv
+from libxlpy.ladder import Ladder, Step
+from libxlpy.pump import Observer, Pump
+from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
+from libxlpy_protocol.hello import MIN_VERSION, VERSION
+from libxlpy_protocol.ledger import MAX_OPS
+from libxlpy_protocol.messages import (
+    TEXT_MAX,
+    Abort,
+    DomainOp,
+    Hello,
+    Message,
+    Mode,
+    Op,
+    OpResult,
+    Start,
+    clip,
+)
+from libxlpy_protocol.session import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every helper of one context is started with."""
+
+    backend: Backend
+    deadlines: Deadlines
+    #: Testing hook, see :data:`libxlpy.pump.Observer`.
+    observer: Observer | None = None
+    #: Gives the helper's argv; tests put a scripted helper here.
+    argv: Callable[[Backend], list[str]] = helper_argv
+
+
+class HelperLink:
+    """One helper process and what is said to and by it."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        pass_fds: Iterable[int] = (),
+        on_event: Callable[[Event], None] | None = None,
+        climbed: Callable[[Step, str], None] | None = None,
+    ) -> None:
+        """Spawn the helper and send our hello.
+
+        Args:
+            around: Backend, deadlines, hooks.
+            pass_fds: Descriptors it inherits under the same numbers.
+            on_event: Gets every message but hello and op results.
+            climbed: Told each step the ladder climbs by itself.
+
+        Raises:
+            BackendError: It could not be spawned.
+        """
+        loop = asyncio.get_running_loop()
+        self._around = around
+        self._on_event = on_event
+        self._ops: dict[int, asyncio.Future[OpResult]] = {}
+        self._op_slots = asyncio.Semaphore(MAX_OPS)
+        self.greeted: asyncio.Future[Hello] = loop.create_future()
+        #: Set once, when nothing more will be read: None at a clean EOF.
+        self.ended: asyncio.Future[RemoteProtocolError | None] = loop.create_future()
+        self.process = HelperProcess(around.argv(around.backend), pass_fds)
+        self.pump = Pump(
+            self.process,
+            on_event=self._event,
+            on_end=self._end,
+            observer=around.observer,
+        )
+        self.ladder = Ladder(
+            self.process,
+            around.deadlines,
+            abort=self._abort,
+            climbed=climbed or (lambda step, bound: None),
+        )
+        #: Goes into the abort message.
+        self.abort_reason = ""
+        self.pump.send(Hello(VERSION, MIN_VERSION, package_version()))
+
+    # ----- conversation -----------------------------------------------------------
+
+    def send(self, message: Message, call_id: int = 0) -> bool:
+        """Send a message; False if the conversation no longer takes it."""
+        try:
+            self.pump.send(message, call_id)
+        except LocalProtocolError:
+            return False
+        return True
+
+    def _abort(self) -> None:
+        self.send(Abort(clip(self.abort_reason, TEXT_MAX)))
+
+    def _event(self, event: Event) -> None:
+        match event.message:
+            case Hello():
+                self.greeted.set_result(event.message)
+            case OpResult():
+                waiting = self._ops.pop(event.call_id, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(event.message)
+            case _ if self._on_event is not None:
+                self._on_event(event)
+
+    def _end(self, error: RemoteProtocolError | None) -> None:
+        self.ended.set_result(error)
+        for waiting in self._ops.values():
+            waiting.cancel()
+        self._ops.clear()
+
+    # ----- domain ops -------------------------------------------------------------
+
+    async def op(self, op: Op, domid: int, argument: int = 0) -> OpResult:
+        """Have a hypercall made, within the deadline ``domain_op``.
+
+        Raises:
+            BackendError: The helper is gone or did not answer in time.
+        """
+        async with self._op_slots:
+            waiting: asyncio.Future[OpResult] = (
+                asyncio.get_running_loop().create_future()
+            )
+            call_id = 0
+            try:
+                async with asyncio.timeout(self._around.deadlines.domain_op):
+                    call_id = self.pump.send(DomainOp(op, domid, argument))
+                    self._ops[call_id] = waiting
+                    await asyncio.wait([waiting])
+            except LocalProtocolError as exc:
+                raise BackendError(f"{op.name} not possible: {exc}") from exc
+            except TimeoutError as exc:
+                raise BackendError(f"{op.name} of domain {domid}: no answer") from exc
+        if waiting.cancelled():
+            raise BackendError(f"{op.name} of domain {domid}: the helper is gone")
+        return waiting.result()
+
+    async def checked_op(self, op: Op, domid: int, argument: int = 0) -> OpResult:
+        """As :meth:`op`, for ops that must succeed.
+
+        Raises:
+            DomainOpError: The hypercall failed.
+            BackendError: The helper is gone or did not answer in time.
+        """
+        result = await self.op(op, domid, argument)
+        if result.retval < 0:
+            raise DomainOpError(op.name, domid, result.retval, result.errnoval)
+        return result
+
+    # ----- end --------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Wait until all that a dead helper had said was read; bounded by the pipe."""
+        async with asyncio.timeout(self._around.deadlines.exit_after_complete):
+            await asyncio.wait([self.ended])
+
+    def close(self) -> None:
+        """Close all descriptors; the helper must be dead or given up."""
+        self.pump.close()
+        if not self.ended.done():
+            self._end(None)
+        self.greeted.cancel()
+        self.process.close()
+
+
+# ----- a helper for ops only ------------------------------------------------------
+
+
+@asynccontextmanager
+async def ops_helper(around: Surroundings) -> AsyncIterator[HelperLink]:
+    """Run a helper that only makes hypercalls for us.
+
+    Raises:
+        BackendError: It did not start; its own words are in the message.
+    """
+    link = HelperLink(around)
+    try:
+        await greet(link, around.deadlines)
+        link.pump.send(Start(Mode.OPS))
+        yield link
+    finally:
+        await finish(asyncio.create_task(_dismiss(link)))
+
+
+async def greet(link: HelperLink, deadlines: Deadlines) -> Hello:
+    """Wait for a helper's hello.
+
+    Raises:
+        BackendError: It ended instead, said something else, or said nothing in time.
+    """
+    both: set[asyncio.Future[Any]] = {link.greeted, link.ended}
+    await asyncio.wait(
+        both, timeout=deadlines.hello, return_when=asyncio.FIRST_COMPLETED
+    )
+    if link.greeted.done():
+        return link.greeted.result()
+    if not link.ended.done():
+        raise BackendError(f"helper said nothing for {deadlines.hello:g} s")
+    if (error := link.ended.result()) is not None:
+        raise BackendError(f"helper does not fit: {error}") from error
+    link.ladder.demand(Step.LEAVE)
+    status = await link.ladder.run()
+    words = last_line(link.process.stderr.text())
+    raise BackendError(words or f"helper did not start: {status}")
+
+
+async def _dismiss(link: HelperLink) -> None:
+    """Make an ops helper leave, by EOF first."""
+    link.pump.hang_up()
+    link.ladder.demand(Step.LEAVE)
+    await link.ladder.run()
+    link.close()
+
+
+# ----- small things ---------------------------------------------------------------
+
+
+async def finish(task: asyncio.Task[None]) -> None:
+    """Wait for ``task`` however often we are cancelled, then pass that on."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+def last_line(text: str) -> str:
+    """Give the last line of a text that is not empty, at most 500 characters."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ""
+
+
+def package_version() -> str:
+    """Give our version as it goes into the hello."""
+    try:
+        return importlib.metadata.version("libxlpy")
+    except importlib.metadata.PackageNotFoundError:
+        return "uninstalled"

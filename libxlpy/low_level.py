@@ -1,0 +1,152 @@
+"""``xc_domain_save`` and ``xc_domain_restore`` for toolstacks that do the rest.
+
+The caller's coroutines answer libxenguest; nothing is repaired here but what a domain
+op can: log-dirty mode is switched off and the guest's state asked for.
+"""
+
+from dataclasses import dataclass
+
+from libxlpy import domain_ops
+from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
+from libxlpy.domain_info import guest_state
+from libxlpy.link import Surroundings, ops_helper
+from libxlpy.plan import AnswerTo, Plan, Settled
+from libxlpy.repair import ask_guest
+from libxlpy.restore import restore_result
+from libxlpy.results import JobReport, RestoreResult, SaveResult
+from libxlpy.run import JobRun
+from libxlpy.save import NOT_LIVE, SuspendFlags, save_result, xc_flags
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.messages import (
+    CallMessage,
+    Image,
+    Mode,
+    Op,
+    Start,
+    StreamType,
+    callback_mask,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rings:
+    """Event channels of a domain's xenstore and console rings, and their other ends."""
+
+    store_evtchn: int = 0
+    store_domid: int = 0
+    console_evtchn: int = 0
+    console_domid: int = 0
+
+
+#: For a guest without rings.
+NO_RINGS = Rings()
+
+
+class RawSave(Plan[SaveResult]):
+    """One ``xc_domain_save``."""
+
+    def __init__(
+        self,
+        domid: int,
+        callbacks: SaveCallbacks,
+        around: Surroundings,
+        *,
+        flags: SuspendFlags = NOT_LIVE,
+        image: Image = Image.RAW,
+        stream_type: StreamType = StreamType.PLAIN,
+    ) -> None:
+        self.what = f"xc_domain_save of domain {domid}"
+        self.domid = domid
+        self.calls = offered(callbacks)
+        self._callbacks = callbacks
+        self._around = around
+        self._flags = xc_flags(flags)
+        self._image = image
+        self._stream_type = stream_type
+
+    def start(self, stream_fd: int) -> Start:
+        """Give the helper's start message."""
+        plain = self._stream_type is StreamType.PLAIN
+        return Start(
+            Mode.SAVE if plain else Mode.REMUS,
+            domid=self.domid,
+            flags=self._flags,
+            callback_mask=callback_mask(self.calls),
+            stream_type=self._stream_type,
+            image=self._image,
+            stream_fd=stream_fd,
+        )
+
+    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+        """Await the caller's coroutine."""
+        return await await_callback(self._callbacks, call)
+
+    def limit(self, call: CallMessage) -> float:
+        """Give the deadline of the caller's coroutines."""
+        return self._around.deadlines.callback
+
+    async def settle(self, run: JobRun) -> Settled:
+        """After a failure switch log-dirty mode off; ask where the guest is."""
+        if run.failure is None or not run.started:
+            return await ask_guest(self._around, self.domid)
+        try:
+            async with ops_helper(self._around) as ops:
+                result = await ops.op(Op.LOGDIRTY_OFF, self.domid)
+                off = "log-dirty mode off"
+                facts = await domain_ops.find(ops, self.domid)
+                fact = off if result.retval >= 0 else f"{off}: FAILED"
+                return Settled(guest_state(facts), (fact,))
+        except LibxlpyError as exc:
+            return Settled(repairs=(f"hypervisor could not be asked: {exc}",))
+
+    def result(self, run: JobRun, report: JobReport) -> SaveResult:
+        """Give what a save that succeeded has done."""
+        return save_result(run, report, asked_at=run.record.complete_at)
+
+
+class RawRestore(Plan[RestoreResult]):
+    """One ``xc_domain_restore`` into a domain that the caller has built."""
+
+    def __init__(
+        self,
+        domid: int,
+        callbacks: RestoreCallbacks,
+        around: Surroundings,
+        rings: Rings,
+    ) -> None:
+        self.what = f"xc_domain_restore of domain {domid}"
+        self.domid = domid
+        self.calls = offered(callbacks)
+        self._callbacks = callbacks
+        self._around = around
+        self._rings = rings
+
+    def start(self, stream_fd: int) -> Start:
+        """Give the helper's start message."""
+        return Start(
+            Mode.RESTORE,
+            domid=self.domid,
+            callback_mask=callback_mask(self.calls),
+            image=Image.RAW,
+            stream_fd=stream_fd,
+            store_evtchn=self._rings.store_evtchn,
+            store_domid=self._rings.store_domid,
+            console_evtchn=self._rings.console_evtchn,
+            console_domid=self._rings.console_domid,
+        )
+
+    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+        """Await the caller's coroutine."""
+        return await await_callback(self._callbacks, call)
+
+    def limit(self, call: CallMessage) -> float:
+        """Give the deadline of the caller's coroutines."""
+        return self._around.deadlines.callback
+
+    async def settle(self, run: JobRun) -> Settled:
+        """Ask where the guest is; the domain is the caller's in any case."""
+        return await ask_guest(self._around, self.domid)
+
+    def result(self, run: JobRun, report: JobReport) -> RestoreResult:
+        """Give what a restore that succeeded has done."""
+        return restore_result(run, report, name="")

@@ -1,0 +1,63 @@
+"""What a job is, as seen by the code that runs it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from libxlpy.results import GuestState, JobReport
+from libxlpy_protocol.messages import CallMessage, Message, Start
+
+if TYPE_CHECKING:
+    from libxlpy.run import JobRun
+
+Result = TypeVar("Result")
+AnswerTo = int | bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was found and repaired once the helper was gone."""
+
+    guest: GuestState = GuestState.UNKNOWN
+    repairs: tuple[str, ...] = ()
+
+    def also(self, *facts: str) -> "Settled":
+        """Give the same with more facts at the end."""
+        return replace(self, repairs=(*self.repairs, *facts))
+
+
+class Plan(ABC, Generic[Result]):
+    """One job: its start message, its callbacks, its repair, its result."""
+
+    #: As in messages, e.g. ``"save of domain 7"``.
+    what: str
+    domid: int
+    #: Calls that :meth:`answer` knows.
+    calls: frozenset[type[Message]]
+
+    @abstractmethod
+    def start(self, stream_fd: int) -> Start:
+        """Give the helper's start message.
+
+        Args:
+            stream_fd: Number of the stream in the helper.
+        """
+
+    @abstractmethod
+    async def answer(self, call: CallMessage, run: "JobRun") -> AnswerTo:
+        """Do what libxenguest asks for; a :class:`JobError` says how it failed."""
+
+    @abstractmethod
+    def limit(self, call: CallMessage) -> float:
+        """Give the seconds that :meth:`answer` may take."""
+
+    @abstractmethod
+    async def settle(self, run: "JobRun") -> Settled:
+        """Once the helper is gone: repair what a failed job left, ask for the guest.
+
+        Every step has its deadline; nothing is raised.
+        """
+
+    @abstractmethod
+    def result(self, run: "JobRun", report: JobReport) -> Result:
+        """Give the result of a job that succeeded."""

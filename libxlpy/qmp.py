@@ -1,0 +1,78 @@
+"""Talk to one domain's device model: QMP, every command with its deadline."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import qemu.qmp
+
+from libxlpy.errors import QmpError
+
+#: Longest line taken from a device model, bytes.
+LINE_MAX = 256 * 1024
+
+
+class Qmp:
+    """A connection to a device model; made by :func:`connect`."""
+
+    def __init__(self, client: qemu.qmp.QMPClient, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+
+    async def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None
+    ) -> object:
+        """Run a command and give what it returns.
+
+        Raises:
+            QmpError: Refused, no answer in time, or the connection is lost.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._client.execute(command, arguments)
+        except TimeoutError as exc:
+            text = f"device model did not answer {command} in {self._timeout:g} s"
+            raise QmpError(text) from exc
+        except (qemu.qmp.QMPError, OSError, EOFError) as exc:
+            raise QmpError(f"device model: {command} failed: {exc}") from exc
+
+
+@asynccontextmanager
+async def connect(path: Path, *, timeout: float) -> AsyncIterator[Qmp]:  # noqa: ASYNC109
+    """Connect to a device model.
+
+    Args:
+        path: Its QMP socket.
+        timeout: Seconds for connecting, and for each command.
+
+    Raises:
+        QmpError: It can't be reached or does not speak QMP.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    client = qemu.qmp.QMPClient(readbuflen=LINE_MAX)
+    try:
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.get_running_loop().sock_connect(sock, str(path))
+                await client.connect(sock)
+        except TimeoutError as exc:
+            text = f"device model at {path} did not greet in {timeout:g} s"
+            raise QmpError(text) from exc
+        except (qemu.qmp.QMPError, OSError, EOFError) as exc:
+            raise QmpError(f"can't talk to the device model at {path}: {exc}") from exc
+        yield Qmp(client, timeout)
+    finally:
+        await _disconnect(client, sock)
+
+
+async def _disconnect(client: qemu.qmp.QMPClient, sock: socket.socket) -> None:
+    """Close a connection at once, even to a peer that neither reads nor answers."""
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)  # whatever waits for the peer ends now
+    if client.runstate is not qemu.qmp.Runstate.IDLE:
+        with suppress(qemu.qmp.QMPError, OSError, EOFError):
+            await client.disconnect()
+    sock.close()

@@ -1,0 +1,126 @@
+"""What is noted while a job runs: phases, figures, logs, the helper's verdict."""
+
+import errno
+import time
+from collections import deque
+
+from libxlpy.errors import Cancelled, JobError, StreamError, XenError
+from libxlpy.events import EventFeed
+from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy_protocol.messages import Complete, RestoreResults, Stat
+
+#: Log lines kept for the report.
+LOGS_KEPT = 40
+#: Later failures kept for the report.
+LATER_KEPT = 20
+#: Phases kept for the report; a checkpointed save enters them again and again.
+PHASES_KEPT = 200
+#: Xentoollog's level of errors (``XTL_ERROR``); its names by number.
+LEVEL_ERROR = 8
+LEVELS = (
+    *("none", "debug", "verbose", "detail", "progress"),
+    *("info", "notice", "warning", "error", "critical"),
+)
+#: What a read or write of the stream can fail with; no hypercall fails with these.
+STREAM_ERRNOS = frozenset(
+    {
+        *(errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPROTO),
+        *(errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.ENOTCONN),
+        *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EROFS),
+    }
+)
+
+
+class Record:
+    """The notes of one job."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.feed = EventFeed()
+        self.phase = ""
+        #: Phase at the first failure.
+        self.failed_phase = ""
+        self.timeline: deque[tuple[str, float]] = deque(maxlen=PHASES_KEPT)
+        self.logs: deque[str] = deque(maxlen=LOGS_KEPT)
+        self.later: list[str] = []
+        #: Text of the first log line at level error: the cause, later ones follow.
+        self.first_error = ""
+        self.stat: Stat | None = None
+        self.complete: Complete | None = None
+        #: When Complete was read, monotonic seconds; 0 before.
+        self.complete_at = 0.0
+        self.restore_results: RestoreResults | None = None
+        self.stream_moved = False
+        self.exit_status = ""
+        self.stderr_tail = ""
+        self.frames: tuple[str, ...] = ()
+
+    def enter(self, phase: str) -> float:
+        """Note a phase; give the seconds since the job began."""
+        at = time.monotonic() - self.began
+        self.phase = phase
+        self.timeline.append((phase, at))
+        return at
+
+    def log(self, level: int, context: str, text: str) -> None:
+        """Note a log line."""
+        if level >= LEVEL_ERROR and not self.first_error:
+            self.first_error = text
+        name = LEVELS[level] if level < len(LEVELS) else str(level)
+        self.logs.append(f"{name}: {context}: {text}")
+
+    def moved(self, stat: Stat) -> bool:
+        """Note figures; tell whether the stream has moved since the last ones."""
+        before, self.stat = self.stat, stat
+        return before is None or (
+            (before.bytes_done, before.pages, before.phase)
+            != (stat.bytes_done, stat.pages, stat.phase)
+        )
+
+    def completed(self, complete: Complete) -> None:
+        """Note the helper's verdict."""
+        self.complete = complete
+        self.complete_at = time.monotonic()
+
+    # ----- at the end -------------------------------------------------------------
+
+    def image(self) -> ImageState:
+        """Give what the stream holds, by what was said and where the file stands."""
+        complete = self.complete
+        if complete is not None and complete.retval == 0 and not complete.aborted:
+            return ImageState.COMPLETE
+        return ImageState.PARTIAL if self.stream_moved else ImageState.NONE
+
+    def report(
+        self, what: str, domid: int, guest: GuestState, repairs: tuple[str, ...]
+    ) -> JobReport:
+        """Give everything as a report."""
+        return JobReport(
+            what=what,
+            domid=domid,
+            guest=guest,
+            image=self.image(),
+            repairs=repairs,
+            phase=self.failed_phase or self.phase,
+            timeline=tuple(self.timeline),
+            duration=time.monotonic() - self.began,
+            log_lines=tuple(self.logs),
+            frames=self.frames,
+            exit_status=self.exit_status,
+            stderr_tail=self.stderr_tail,
+            later_errors=tuple(self.later[:LATER_KEPT]),
+        )
+
+
+def failure_of(complete: Complete, hint: str) -> JobError:
+    """Give the failure that a helper's verdict stands for.
+
+    Args:
+        complete: Its verdict, not a success.
+        hint: The first error that it logged.
+    """
+    if complete.aborted:
+        return Cancelled("the helper was told to stop by a signal")
+    if complete.errnoval in STREAM_ERRNOS:
+        return StreamError(complete.errnoval, hint)
+    return XenError(complete.retval, complete.errnoval, hint)

@@ -1,0 +1,164 @@
+"""Put right what a failed job left, then ask the hypervisor where the guest is.
+
+Runs after the helper is gone, through a short-lived ops helper. Facts decide, never the
+error: a guest is resumed only if it is really in shutdown(suspend) and only if we had
+asked for it. Every step has its deadline; one that fails is told and the next is done.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+
+from libxlpy import domain_ops
+from libxlpy.domain_info import guest_state
+from libxlpy.emulator import Emulator
+from libxlpy.link import HelperLink, Surroundings, ops_helper
+from libxlpy.plan import Settled
+from libxlpy.results import GuestState
+from libxlpy.suspend import GuestSuspend, first_change, withdraw
+from libxlpy.xenstore import connect
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.messages import Op
+
+#: Argument of RESUME: the guest's suspend call returns "cancelled".
+RESUME_CANCELLED = 1
+
+
+class Repair:
+    """The repair after one failed save."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        suspend: GuestSuspend,
+        emulator: Emulator | None,
+    ) -> None:
+        # ----- set by the caller -----
+        self.around = around
+        self.suspend = suspend
+        self.emulator = emulator
+        # ----- results -----
+        self.facts: list[str] = []
+        self.guest = GuestState.UNKNOWN
+        # ----- private -----
+        self._domid = suspend.domid
+
+    async def run(self) -> Settled:
+        """Do all steps, in order of execution."""
+        if self.suspend.asked:
+            await self._step("request to suspend looked after", self._withdraw())
+        try:
+            async with ops_helper(self.around) as ops:
+                await self._with_hypervisor(ops)
+        except LibxlpyError as exc:
+            self.facts.append(f"hypervisor could not be asked: {exc}")
+        if self.emulator is not None and self.guest is GuestState.UNKNOWN:
+            await self.quiet_emulator(self.emulator)
+        return Settled(self.guest, tuple(self.facts))
+
+    async def _withdraw(self) -> None:
+        """Clear ``control/shutdown``, lest the guest suspends with nobody to resume."""
+        seconds = self.around.deadlines.xenstore
+        path = self.around.backend.xenstore_socket
+        async with connect(path, timeout=seconds) as store:
+            if await withdraw(store, self.suspend.path):
+                self.suspend.asked = self.suspend.acked
+                self.facts.append("request to suspend withdrawn")
+            else:
+                self.suspend.acked = True
+
+    async def _with_hypervisor(self, ops: HelperLink) -> None:
+        facts = await domain_ops.find(ops, self._domid)
+        if guest_state(facts) is GuestState.GONE:
+            self.guest = GuestState.GONE
+            return
+        if self.suspend.asked and not self.suspend.suspended:
+            await self._step("late guest waited for", self._wait_late(ops))
+        logdirty = ops.checked_op(Op.LOGDIRTY_OFF, self._domid)
+        await self._step("log-dirty mode off", logdirty)
+        if self.emulator is not None:
+            await self._run_emulator(self.emulator)
+        facts = await domain_ops.find(ops, self._domid)
+        mine = self.suspend.asked and not self.suspend.was_suspended
+        if facts is not None and facts.suspended and mine:
+            await self._step(
+                "guest resumed", resume_guest(self.around, ops, self._domid)
+            )
+        self.guest = guest_state(await domain_ops.find(ops, self._domid))
+
+    async def _wait_late(self, ops: HelperLink) -> None:
+        """Give a guest that had taken the request a moment to act on it."""
+        seconds = self.around.deadlines.repair_watch
+        path = self.around.backend.xenstore_socket
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                connect(path, timeout=seconds) as store,
+                store.watch("@releaseDomain") as release,
+            ):
+                while not self.suspend.suspended:
+                    facts = await domain_ops.find(ops, self._domid)
+                    if facts is None or facts.shut_down:
+                        return
+                    await first_change(release)
+        except TimeoutError:
+            self.facts.append(f"guest did not suspend in {seconds:g} s more")
+
+    # ----- device model -----------------------------------------------------------
+
+    async def quiet_emulator(self, emulator: Emulator) -> None:
+        """Switch its dirty logging off, if it may be on."""
+        if emulator.logging:
+            off = emulator.log_dirty(enable=False)
+            await self._step("device model's log-dirty mode off", off)
+
+    async def _run_emulator(self, emulator: Emulator) -> None:
+        await self.quiet_emulator(emulator)
+        if emulator.stopped:
+            await self._step("device model runs again", emulator.go_on())
+
+    # ----- private ----------------------------------------------------------------
+
+    async def _step(self, fact: str, work: Awaitable[object]) -> None:
+        """Do one step within its deadline and note how it went."""
+        try:
+            async with asyncio.timeout(self.around.deadlines.repair):
+                await work
+        except TimeoutError:
+            seconds = self.around.deadlines.repair
+            self.facts.append(f"{fact}: FAILED: not done in {seconds:g} s")
+        except (LibxlpyError, OSError) as exc:
+            self.facts.append(f"{fact}: FAILED: {exc}")
+        else:
+            self.facts.append(fact)
+
+
+async def resume_guest(
+    around: Surroundings, ops: HelperLink, domid: int, *, cancelled: bool = True
+) -> None:
+    """Let a suspended guest run again and tell xenstored.
+
+    Args:
+        around: Backend and deadlines.
+        ops: Makes the hypercall.
+        domid: Of the guest, in shutdown(suspend).
+        cancelled: Its suspend call returns "cancelled": it goes on as if nothing was.
+
+    Raises:
+        DomainOpError: The hypervisor refused.
+        XenstoreError: It runs, but xenstored could not be told.
+
+    Xen: tools/libs/light/libxl_dom_suspend.c, domain_resume_done().
+    """
+    await ops.checked_op(Op.RESUME, domid, RESUME_CANCELLED if cancelled else 0)
+    path = around.backend.xenstore_socket
+    async with connect(path, timeout=around.deadlines.xenstore) as store:
+        await store.resume(domid)
+
+
+async def ask_guest(around: Surroundings, domid: int) -> Settled:
+    """Only ask where a guest is; the answer UNKNOWN has the reason with it."""
+    try:
+        async with ops_helper(around) as ops:
+            return Settled(guest_state(await domain_ops.find(ops, domid)))
+    except LibxlpyError as exc:
+        return Settled(repairs=(f"hypervisor could not be asked: {exc}",))

@@ -1,0 +1,124 @@
+"""What a job ended with: guest and image as found, repairs done, the whole story.
+
+Every job ends as one result of this module or as one error of ``errors``; both carry
+the same :class:`JobReport`.
+"""
+
+import enum
+from dataclasses import dataclass, field
+
+
+class GuestState(enum.Enum):
+    """Where the guest is, as the hypervisor said after the job had ended."""
+
+    #: Scheduled, neither paused nor shut down.
+    RUNNING = "running"
+    #: In shutdown(suspend): its state is frozen until it is resumed or destroyed.
+    SUSPENDED = "suspended"
+    #: Paused by a toolstack; can't run, can't answer.
+    PAUSED = "paused"
+    #: Shut down for another reason than suspend (poweroff, reboot, crash).
+    SHUTDOWN = "shut down"
+    #: No such domain any more, or dying.
+    GONE = "gone"
+    #: The hypervisor could not be asked.
+    UNKNOWN = "unknown"
+
+
+class ImageState(enum.Enum):
+    """What the stream or file holds."""
+
+    #: Nothing was written to it.
+    NONE = "none"
+    #: Some bytes, no proper end: useless for a restore.
+    PARTIAL = "partial"
+    #: Everything up to and including the END record.
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """All that is known about a job that has ended."""
+
+    #: What the job was, e.g. ``"save of domain 7"``.
+    what: str
+    #: Domain the job was about.
+    domid: int
+    guest: GuestState = GuestState.UNKNOWN
+    image: ImageState = ImageState.NONE
+    #: Short facts, in the order in which they were established.
+    repairs: tuple[str, ...] = ()
+    #: Phase in which the job ended or failed.
+    phase: str = ""
+    #: (phase, seconds since the start of the job) in order.
+    timeline: tuple[tuple[str, float], ...] = ()
+    #: Seconds from the start of the job until everything had stopped.
+    duration: float = 0.0
+    #: Newest log lines of the helper, oldest first.
+    log_lines: tuple[str, ...] = ()
+    #: Newest frames on the control pipes, oldest first.
+    frames: tuple[str, ...] = ()
+    #: How the helper ended: ``"exit status 0"``, ``"signal SIGKILL"``, ...
+    exit_status: str = ""
+    #: Last bytes of the helper's stderr, decoded.
+    stderr_tail: str = ""
+    #: Failures that came after the first one.
+    later_errors: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Give the whole report, one fact a line."""
+        facts = [
+            f"job: {self.what}",
+            f"phase: {self.phase}",
+            f"guest: {self.guest.value}",
+            f"image: {self.image.value}",
+            f"helper: {self.exit_status or 'was not started'}",
+            f"duration: {self.duration:.3f} s",
+        ]
+        facts += [f"repair: {fact}" for fact in self.repairs]
+        facts += [f"later: {text}" for text in self.later_errors]
+        facts += [f"timeline: {at:9.3f} s {name}" for name, at in self.timeline]
+        facts += [f"log: {line}" for line in self.log_lines]
+        facts += [f"frame: {line}" for line in self.frames]
+        facts += [f"stderr: {line}" for line in self.stderr_tail.splitlines()]
+        return facts
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """A save that ran to its end; the guest is left as the save left it."""
+
+    domid: int
+    guest: GuestState
+    image: ImageState
+    #: Precopy iterations, 0 for a save that was not live.
+    iterations: int
+    #: Guest pages sent, repeats counted.
+    pages: int
+    #: Bytes written to the stream.
+    bytes_written: int
+    #: Nanoseconds from asking the guest to suspend until the stream was complete.
+    downtime_ns: int
+    #: (phase, seconds since the start of the job) in order.
+    timeline: tuple[tuple[str, float], ...]
+    #: Seconds, all clean-up included.
+    duration: float
+    report: JobReport = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """A restore that ran to its end."""
+
+    domid: int
+    name: str
+    guest: GuestState
+    #: Guest frame numbers of the xenstore and console rings; 0 for HVM-like domains.
+    store_gfn: int
+    console_gfn: int
+    #: Bytes read from the stream as the helper counted them.
+    bytes_read: int
+    timeline: tuple[tuple[str, float], ...]
+    #: Seconds, all clean-up included.
+    duration: float
+    report: JobReport = field(repr=False)

@@ -1,0 +1,254 @@
+"""Run one helper for one job, from spawn to the end, in order of execution.
+
+A :class:`~libxlpy.plan.Plan` says what the job is; a :class:`JobRun` does what all jobs
+have in common: conversation, callbacks, deadlines, the first failure, the end. Join
+rule: the helper is gone, the callbacks have stopped and the repair is done before the
+outcome is told, once.
+"""
+
+import asyncio
+from typing import Any
+
+from libxlpy.calls import Calls
+from libxlpy.errors import (
+    BackendError,
+    Cancelled,
+    HelperCrashed,
+    JobError,
+    ProtocolViolation,
+    TimedOut,
+)
+from libxlpy.events import LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy.helper_process import ExitStatus
+from libxlpy.ladder import Step
+from libxlpy.link import HelperLink, Surroundings, last_line
+from libxlpy.plan import Plan, Settled
+from libxlpy.record import Record, failure_of
+from libxlpy.stream_fd import StreamFd
+from libxlpy.watchdog import Watchdog
+from libxlpy_protocol.errors import RemoteProtocolError
+from libxlpy_protocol.messages import (
+    Complete,
+    Log,
+    Phase,
+    Progress,
+    RestoreResults,
+    Stat,
+)
+from libxlpy_protocol.session import Event
+from libxlpy_protocol.states import State
+
+#: Deadlines after which the helper itself can't be trusted to react.
+HOPELESS = frozenset({"hello", "heartbeat"})
+
+
+class JobRun:
+    """One helper at work on one plan."""
+
+    def __init__(self, plan: Plan[Any], stream: StreamFd, around: Surroundings) -> None:
+        # ----- set by the caller -----
+        self.plan = plan
+        self.around = around
+        # ----- results -----
+        self.record = Record()
+        self.failure: JobError | None = None
+        self.link: HelperLink | None = None
+        self.settled = Settled()
+        #: The helper was given its job: the guest may be touched.
+        self.started = False
+        # ----- private -----
+        self._stream = stream
+        self._calls = Calls(self)
+        self._watchdog = Watchdog(self._deadline_passed)
+
+    async def run(self) -> None:
+        """Do the whole job; the outcome is in ``failure`` and ``record``."""
+        try:
+            await self._work()
+        except asyncio.CancelledError:
+            # The loop is shut down under us: the helper must still go, bounded.
+            self.fail(Cancelled("the event loop is shutting down"), Step.ABORT)
+            await self._helper_gone()
+        except BackendError as exc:
+            self.fail(HelperCrashed(how=str(exc)))
+        finally:
+            await self._settle()
+
+    # ----- the conversation -------------------------------------------------------
+
+    async def _work(self) -> None:
+        deadlines = self.around.deadlines
+        if self.failure is not None:
+            return  # cancelled before anything was done
+        self.enter("spawn")
+        self.link = HelperLink(
+            self.around,
+            pass_fds=[self._stream.fd],
+            on_event=self._event,
+            climbed=self._climbed,
+        )
+        self.link.ended.add_done_callback(self._ended)
+        self.enter("hello")
+        self._watchdog.arm("hello", deadlines.hello)
+        self._watchdog.arm("total", deadlines.total)
+        gone = asyncio.create_task(self._helper_gone())
+        try:
+            first: set[asyncio.Future[Any]] = {self.link.greeted, gone}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            self._watchdog.disarm("hello")
+            if self.link.greeted.done() and self.failure is None:
+                self._start(self.link)
+            await gone
+        finally:
+            gone.cancel()
+
+    def _start(self, link: HelperLink) -> None:
+        deadlines = self.around.deadlines
+        self.enter("start")
+        self.started = link.send(self.plan.start(self._stream.fd))
+        self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
+        self._watchdog.arm("no_progress", deadlines.no_progress)
+
+    def _event(self, event: Event) -> None:
+        match event.message:
+            case Stat():
+                self._stat(event.message)
+            case Log(level, errnoval, context, text):
+                self.record.log(level, context, text)
+                self.record.feed.publish(LogEvent(level, errnoval, context, text))
+            case Progress(context, doing_what, done, total):
+                self.record.feed.publish(
+                    ProgressEvent(context, doing_what, done, total)
+                )
+            case Phase(name):
+                self.enter(name)
+            case RestoreResults():
+                self.record.restore_results = event.message
+            case Complete():
+                self._complete(event.message)
+            case _:
+                self._call(event)
+
+    def _stat(self, stat: Stat) -> None:
+        deadlines = self.around.deadlines
+        self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
+        if self.record.moved(stat) or self._calls.active:
+            self._watchdog.arm("no_progress", deadlines.no_progress)
+        self.record.feed.publish(
+            StatEvent(*(getattr(stat, name) for name in StatEvent.__slots__))
+        )
+
+    def _call(self, event: Event) -> None:
+        """Answer a call, unless it has crossed our abort: the helper has its answer."""
+        assert self.link is not None
+        if self.link.pump.session.state is State.CALLING:
+            self._calls.begin(event, self.link)
+
+    def _complete(self, complete: Complete) -> None:
+        self.record.completed(complete)
+        self._watchdog.close()
+        if self.failure is None and (complete.retval != 0 or complete.aborted):
+            self.fail(failure_of(complete, self.record.first_error), Step.LEAVE)
+        self._demand(Step.LEAVE)
+
+    def _ended(self, ended: "asyncio.Future[RemoteProtocolError | None]") -> None:
+        error = ended.result()
+        if error is not None:
+            self.fail(ProtocolViolation(str(error), error.frame), Step.KILL)
+        self._calls.stop()
+        self._demand(Step.LEAVE)
+
+    async def _helper_gone(self) -> None:
+        """Wait until the helper is dead, or given up, and all it said was read."""
+        if self.link is None:
+            return
+        status = await self.link.ladder.run()
+        await self.link.drain()
+        self.record.exit_status = str(status) if status else "stuck in the kernel"
+        self.record.stderr_tail = self.link.process.stderr.text()
+        if self.failure is None:
+            self._judge(status)
+
+    def _judge(self, status: ExitStatus | None) -> None:
+        """Tell whether a helper that no failure is known of did all it should."""
+        assert status is not None  # climbing the ladder is a failure by itself
+        if self.record.complete is None:
+            hint = last_line(self.record.stderr_tail)
+            self.fail(HelperCrashed(status.signal, status.status, hint=hint))
+        elif status.signal is not None or status.status:
+            hint = "after it had completed"
+            self.fail(HelperCrashed(status.signal, status.status, hint=hint))
+
+    # ----- failures ---------------------------------------------------------------
+
+    def cancel(self, reason: str) -> None:
+        """Have the job aborted; nothing happens if it can't be any more."""
+        if self.record.complete is None and self.failure is None:
+            self.fail(Cancelled(reason), Step.ABORT)
+
+    def fail(self, error: JobError, step: Step = Step.WORK) -> None:
+        """Take note of a failure, the first one wins, and press the helper to leave.
+
+        Args:
+            error: What happened.
+            step: How hard to press.
+        """
+        if self.failure is None:
+            self.failure = error
+            self.record.failed_phase = self.record.phase
+        else:
+            self.record.later.append(str(error))
+        self._demand(step)
+
+    def _demand(self, step: Step) -> None:
+        if self.link is None:
+            return
+        if step >= Step.ABORT:
+            self._watchdog.close()
+            self._calls.stop()
+        if step is Step.ABORT and not self.started:
+            self.link.pump.hang_up()  # nothing to abort yet: EOF makes it leave
+            step = Step.TERM
+        self.link.abort_reason = str(self.failure or "")
+        self.link.ladder.demand(step)
+
+    def _deadline_passed(self, name: str, seconds: float) -> None:
+        self.fail(
+            TimedOut(name, seconds), Step.KILL if name in HOPELESS else Step.ABORT
+        )
+
+    def _climbed(self, step: Step, bound: str) -> None:
+        """Take note that the helper did not leave in time and what is done next."""
+        seconds = getattr(self.around.deadlines, bound)
+        if self.failure is None and self.record.complete is None:
+            text = "it closed its pipe but did not exit"
+            self.fail(ProtocolViolation(text))
+        elif self.failure is None:
+            self.fail(TimedOut(bound, seconds))
+        else:
+            self.record.later.append(f"{bound} of {seconds:g} s passed: {step.name}")
+        if step >= Step.ABORT:
+            self._calls.stop()
+
+    # ----- the end ----------------------------------------------------------------
+
+    def enter(self, phase: str) -> None:
+        """Take note that the job has entered a phase."""
+        at = self.record.enter(phase)
+        self.record.feed.publish(PhaseEvent(phase, at))
+
+    async def _settle(self) -> None:
+        """Stop the callbacks, repair, ask where the guest is, close everything."""
+        self._watchdog.close()
+        try:
+            self.record.later += await self._calls.gone(self.around.deadlines.repair)
+            self.enter("settle")
+            self.record.stream_moved = self.started and self._stream.moved()
+            self.settled = await self.plan.settle(self)
+        finally:
+            self._stream.close()
+            if self.link is not None:
+                self.record.frames = tuple(self.link.pump.frames)
+                self.link.close()
+            self.enter("end")
+            self.record.feed.close()

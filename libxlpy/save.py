@@ -1,0 +1,197 @@
+"""Save one domain, in order of execution.
+
+spawn -> hello -> start -> [device model logs dirty pages] -> precopy -> suspend: guest,
+then device model -> last pages -> device model's xenstore nodes and state -> END ->
+complete -> exit -> where is the guest. On success it is left suspended, as libxl leaves
+it: the caller resumes or destroys it.
+
+Xen: tools/libs/light/libxl_dom_save.c.
+"""
+
+import enum
+from contextlib import suppress
+
+from libxlpy.domain_info import DomainType
+from libxlpy.emulator import EMULATOR_QEMU, Emulator
+from libxlpy.errors import UsageError
+from libxlpy.link import Surroundings
+from libxlpy.plan import AnswerTo, Plan, Settled
+from libxlpy.repair import Repair, ask_guest
+from libxlpy.results import JobReport, SaveResult
+from libxlpy.run import JobRun
+from libxlpy.suspend import GuestSuspend
+from libxlpy_protocol.messages import (
+    CallMessage,
+    Image,
+    Mode,
+    Start,
+    Suspend,
+    SwitchQemuLogdirty,
+    ToolstackSave,
+    XcFlags,
+    callback_mask,
+)
+
+#: Suspend's answers to libxenguest; 0 would be "failed".
+SUSPENDED = 1
+#: Seconds on top of the sum of all single deadlines of a callback.
+SLACK = 5.0
+
+
+class SuspendFlags(enum.IntFlag):
+    """How to save; numbers as libxl's ``LIBXL_SUSPEND_*``."""
+
+    #: Send everything once more and have the receiver compare it.
+    DEBUG = 1
+    #: Copy while the guest runs, suspend it only for what is left.
+    LIVE = 2
+
+
+#: Copy everything while the guest is suspended.
+NOT_LIVE = SuspendFlags(0)
+
+XC_FLAGS = {
+    SuspendFlags.LIVE: XcFlags.LIVE,
+    SuspendFlags.DEBUG: XcFlags.DEBUG,
+}
+
+
+def xc_flags(flags: SuspendFlags) -> XcFlags:
+    """Give libxenguest's flags for libxl's.
+
+    Raises:
+        UsageError: There is a bit that means nothing.
+    """
+    if flags & ~(SuspendFlags.LIVE | SuspendFlags.DEBUG):
+        raise UsageError(f"unknown flags: {flags!r}")
+    value = XcFlags(0)
+    for ours, theirs in XC_FLAGS.items():
+        if ours in flags:
+            value |= theirs
+    return value
+
+
+class DomainSave(Plan[SaveResult]):
+    """One save of one domain."""
+
+    def __init__(
+        self, domid: int, kind: DomainType, flags: SuspendFlags, around: Surroundings
+    ) -> None:
+        self.what = f"save of domain {domid}"
+        self.domid = domid
+        self._flags = xc_flags(flags)
+        self._around = around
+        backend, deadlines = around.backend, around.deadlines
+        self._suspend = GuestSuspend(domid, kind, backend, deadlines)
+        self._emulator: Emulator | None = None
+        calls = {Suspend, SwitchQemuLogdirty}
+        if kind == "hvm":
+            self._emulator = Emulator(domid, backend, deadlines)
+            calls.add(ToolstackSave)
+        self.calls = frozenset(calls)
+
+    def start(self, stream_fd: int) -> Start:
+        """Give the helper's start message."""
+        backend = self._around.backend
+        qemu = self._emulator is not None
+        return Start(
+            Mode.SAVE,
+            domid=self.domid,
+            flags=self._flags,
+            callback_mask=callback_mask(self.calls),
+            image=Image.LIBXL,
+            stream_fd=stream_fd,
+            emulator_id=EMULATOR_QEMU if qemu else 0,
+            emulator_path=str(backend.save_path(self.domid)) if qemu else "",
+            xenstore_path=str(backend.xenstore_socket),
+            qmp_path=str(backend.qmp_path(self.domid)) if qemu else "",
+        )
+
+    # ----- callbacks, in order of execution ---------------------------------------
+
+    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+        """Do what libxenguest asks for."""
+        match call:
+            case SwitchQemuLogdirty(enable=enable):
+                return await self._switch_qemu_logdirty(enable=enable)
+            case Suspend():
+                return await self._suspend_guest(run)
+            case ToolstackSave() if self._emulator is not None:
+                return await self._emulator.collect()
+            case _:
+                raise UsageError(f"{type(call).__name__} has no place in a save")
+
+    async def _switch_qemu_logdirty(self, *, enable: bool) -> int:
+        if self._emulator is not None:
+            await self._emulator.log_dirty(enable=enable)
+        return 0  # no device model (PV, PVH): nothing to switch
+
+    async def _suspend_guest(self, run: JobRun) -> int:
+        assert run.link is not None
+        run.enter("suspend")
+        await self._suspend.suspend(run.link)
+        if self._emulator is not None:
+            run.enter("device model")
+            await self._emulator.stop_and_save()
+        run.enter("suspended")
+        return SUSPENDED
+
+    def limit(self, call: CallMessage) -> float:
+        """Give the sum of what bounds the single steps of a callback."""
+        deadlines = self._around.deadlines
+        if isinstance(call, Suspend):
+            guest = deadlines.suspend_ack + deadlines.suspend
+            return guest + 4 * deadlines.qemu + 2 * deadlines.xenstore + SLACK
+        if isinstance(call, SwitchQemuLogdirty):
+            return 2 * deadlines.qemu + SLACK
+        return deadlines.callback
+
+    # ----- the end ----------------------------------------------------------------
+
+    async def settle(self, run: JobRun) -> Settled:
+        """Repair if the save failed; ask where the guest is."""
+        try:
+            if run.failure is not None and run.started:
+                repair = Repair(self._around, self._suspend, self._emulator)
+                return await repair.run()
+            settled = await ask_guest(self._around, self.domid)
+            return settled.also(*await self._stop_logging())
+        finally:
+            if self._emulator is not None:
+                with suppress(OSError):  # the folder is gone with its host
+                    self._emulator.remove_state()
+
+    async def _stop_logging(self) -> list[str]:
+        """Switch off what libxenguest's own clean-up has left on, if any."""
+        if self._emulator is None or not self._emulator.logging:
+            return []
+        repair = Repair(self._around, self._suspend, self._emulator)
+        await repair.quiet_emulator(self._emulator)
+        return repair.facts
+
+    def result(self, run: JobRun, report: JobReport) -> SaveResult:
+        """Give what a save that succeeded has done."""
+        return save_result(run, report, asked_at=self._suspend.asked_at)
+
+
+def save_result(run: JobRun, report: JobReport, *, asked_at: float) -> SaveResult:
+    """Put a save's result together.
+
+    Args:
+        run: The run that succeeded.
+        report: Its report.
+        asked_at: When the guest was asked to suspend, monotonic seconds.
+    """
+    stat = run.record.stat
+    return SaveResult(
+        domid=report.domid,
+        guest=report.guest,
+        image=report.image,
+        iterations=stat.iteration if stat else 0,
+        pages=stat.pages if stat else 0,
+        bytes_written=stat.bytes_done if stat else 0,
+        downtime_ns=round(max(0.0, run.record.complete_at - asked_at) * 1e9),
+        timeline=report.timeline,
+        duration=report.duration,
+        report=report,
+    )

@@ -1,0 +1,181 @@
+"""Ask a guest to suspend and find out, as a fact, whether it did.
+
+In order of execution: write ``control/shutdown`` = "suspend" in a transaction; wait for
+the guest's acknowledgement (it writes something else, normally ""); wait until the
+hypervisor says shutdown(suspend). A guest without PV drivers can't read xenstore: it is
+shut down by hypercall.
+
+What happened is kept in :class:`GuestSuspend` for the repair after a failure. Nothing
+here is told as a guest's timeout but a guest that did not answer.
+
+Xen: tools/libs/light/libxl_dom_suspend.c, domain_suspend_callback_common().
+"""
+
+import asyncio
+import time
+
+from libxlpy import domain_ops
+from libxlpy.backend import Backend
+from libxlpy.deadlines import Deadlines
+from libxlpy.domain_info import REASON_SUSPEND, DomainFacts, DomainType
+from libxlpy.errors import GuestFailed, GuestTimedOut
+from libxlpy.link import HelperLink
+from libxlpy.xenstore import Watch, Xenstore, connect
+from libxlpy_protocol.messages import Op
+
+ASK = b"suspend"
+#: Set to "1" by a guest whose kernel has xenbus.
+FEATURE = "control/feature-suspend"
+#: Seconds after which the hypervisor is asked even if no watch fired.
+LOOK_AGAIN = 1.0
+
+
+class GuestSuspend:
+    """One request to one guest, and what is known of it."""
+
+    def __init__(
+        self, domid: int, kind: DomainType, backend: Backend, deadlines: Deadlines
+    ) -> None:
+        # ----- set by the caller -----
+        self.domid = domid
+        self.kind: DomainType = kind
+        # ----- results: facts -----
+        #: The request may have reached the guest.
+        self.asked = False
+        #: The guest took the request out of ``control/shutdown``.
+        self.acked = False
+        #: The hypervisor said shutdown(suspend).
+        self.suspended = False
+        #: It was so before we asked; then it is not ours to resume.
+        self.was_suspended = False
+        #: When it was asked, monotonic seconds; 0 before.
+        self.asked_at = 0.0
+        # ----- private -----
+        self._backend = backend
+        self._deadlines = deadlines
+
+    @property
+    def path(self) -> str:
+        """Node of the request."""
+        return f"/local/domain/{self.domid}/control/shutdown"
+
+    # ----- in order of execution --------------------------------------------------
+
+    async def suspend(self, ops: HelperLink) -> None:
+        """Have the guest suspend.
+
+        Args:
+            ops: Asks the hypervisor.
+
+        Raises:
+            GuestTimedOut: It did not acknowledge, or not suspend, in time.
+            GuestFailed: It is gone or has shut down for another reason.
+            XenstoreError: Xenstored can't be used.
+            BackendError: The hypervisor can't be asked.
+        """
+        self.asked_at = time.monotonic()
+        if self._suspended_now(await domain_ops.find(ops, self.domid)):
+            self.was_suspended = True
+            return
+        async with (
+            connect(
+                self._backend.xenstore_socket, timeout=self._deadlines.xenstore
+            ) as store,
+            store.watch("@releaseDomain") as release,
+        ):
+            if await self._has_drivers(store):
+                await self._ask(store, ops, release)
+            else:
+                self.asked = self.acked = True
+                await ops.checked_op(Op.SHUTDOWN, self.domid, REASON_SUSPEND)
+            await self._wait_suspended(ops, release)
+
+    async def _has_drivers(self, store: Xenstore) -> bool:
+        """Tell whether the guest's kernel can read its xenstore nodes."""
+        if self.kind != "hvm":
+            return True
+        path = f"/local/domain/{self.domid}/{FEATURE}"
+        return await store.read_text(path) == "1"
+
+    async def _ask(self, store: Xenstore, ops: HelperLink, release: Watch) -> None:
+        """Write the request and wait for the acknowledgement."""
+        seconds = self._deadlines.suspend_ack
+        async with store.watch(self.path) as control:
+            self.asked = True  # before the commit: its answer may be lost
+            await store.transact(
+                lambda number: store.write(self.path, ASK, transaction=number)
+            )
+            try:
+                async with asyncio.timeout(seconds):
+                    while not self.acked:
+                        await first_change(control, release)
+                        self.acked = await store.read(self.path) != ASK
+                        if self._suspended_now(await domain_ops.find(ops, self.domid)):
+                            self.acked = True
+            except TimeoutError as exc:
+                self.acked = not await withdraw(store, self.path)
+                if not self.acked:
+                    self.asked = False  # it can't see the request any more
+                    text = (
+                        f"guest did not answer the request to suspend in {seconds:g} s"
+                    )
+                    raise GuestTimedOut(text) from exc
+
+    async def _wait_suspended(self, ops: HelperLink, release: Watch) -> None:
+        """Wait until the hypervisor says shutdown(suspend)."""
+        seconds = self._deadlines.suspend
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._suspended_now(await domain_ops.find(ops, self.domid)):
+                    await first_change(release, seconds=LOOK_AGAIN)
+        except TimeoutError as exc:
+            text = f"guest agreed to suspend but did not in {seconds:g} s"
+            raise GuestTimedOut(text) from exc
+
+    def _suspended_now(self, facts: DomainFacts | None) -> bool:
+        """Tell whether the guest is suspended.
+
+        Raises:
+            GuestFailed: It can't be any more.
+        """
+        if facts is None or facts.dying:
+            raise GuestFailed("gone")
+        if facts.suspended:
+            self.suspended = True
+        elif facts.shut_down:
+            raise GuestFailed(facts.reason)
+        return self.suspended
+
+
+# ----- small things ---------------------------------------------------------------
+
+
+async def first_change(*watches: Watch, seconds: float = LOOK_AGAIN) -> None:
+    """Wait until one of some watches fires, or for so long.
+
+    Raises:
+        XenstoreError: The connection is lost.
+    """
+    tasks = {asyncio.create_task(watch.changed()) for watch in watches}
+    try:
+        done, _ = await asyncio.wait(
+            tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def withdraw(store: Xenstore, path: str) -> bool:
+    """Take a request back if it is still there; tell whether it was."""
+
+    async def work(number: int) -> bool:
+        if await store.read(path, transaction=number) != ASK:
+            return False
+        await store.write(path, b"", transaction=number)
+        return True
+
+    return await store.transact(work)
