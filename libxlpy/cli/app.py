@@ -1,0 +1,250 @@
+"""Every command and option of `xlpy`, and nothing of what they do.
+
+The modules that do the work are imported when a command runs, so that `--help` and
+usage errors need no more than click.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from libxlpy.cli.settings import BackendName, Settings
+
+HELP = {"help_option_names": ["-h", "--help"]}
+JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
+#: Pages a second that `sim create --rate` takes as "as fast as it goes".
+FULL = "full"
+
+
+def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | str:
+    """Take pages a second, or "full"."""
+    if value == FULL:
+        return value
+    if not value.isdecimal():
+        text = f"{value!r} is neither a whole number nor {FULL!r}"
+        raise click.BadParameter(text, ctx=ctx, param=param)
+    return int(value)
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"xlpy {version('libxlpy')}")
+        ctx.exit()
+
+
+@click.group(context_settings=HELP)
+@click.option("-v", "--verbose", is_flag=True, help="Print log lines and reports.")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "xen", "simxen"]),
+    default="auto",
+    show_default=True,
+    help="Xen in a dom0, else the embedded host simxen.",
+)
+@click.option(
+    "--host",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the simxen host.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
+    help="Show the version and exit.",
+)
+@click.pass_obj
+def xlpy(
+    settings: Settings, verbose: bool, backend: BackendName, host: Path | None
+) -> None:
+    """Save and restore Xen domains; the guest survives whatever fails.
+
+    Domains are named by name or domid. Exit status: 0 good, 1 failed, 2 wrong usage,
+    130 after Ctrl-C.
+    """
+    settings.verbose = verbose
+    settings.backend = backend
+    settings.host = host
+
+
+@xlpy.command("list")
+@click.argument("domains", nargs=-1, metavar="[DOM]...")
+@JSON
+@click.pass_obj
+def list_command(settings: Settings, domains: tuple[str, ...], json: bool) -> int:
+    """List domains: all of them, or those named.
+
+    State is r(unning) b(locked) p(aused) s(hut down) c(rashed) d(ying), as in xl list.
+    """
+    from libxlpy.cli.show import list_domains
+
+    return list_domains(settings, domains, json=json)
+
+
+@xlpy.command()
+@click.option("-c", "checkpoint", is_flag=True, help="Leave the domain running.")
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@click.option("-D", "preserve_domid", is_flag=True, help="Store the domid, too.")
+@click.option("--live", is_flag=True, help="Copy memory while the domain runs.")
+@JSON
+@click.argument("domain", metavar="DOM")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument(
+    "config", type=click.Path(path_type=Path), metavar="[CONFIG]", required=False
+)
+@click.pass_obj
+def save(settings: Settings, /, **options: Any) -> int:
+    """Save a domain to FILE, as xl save does; xl restore can read it.
+
+    The domain is destroyed once FILE is complete, unless -c or -p is given. If anything
+    fails, the domain goes on running and an older FILE stays as it was. CONFIG is
+    stored in place of the domain's own configuration.
+    """
+    from libxlpy.cli.save import SaveOptions, save_domain
+
+    return save_domain(settings, SaveOptions(**options))
+
+
+@xlpy.command()
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@click.option("--name", metavar="NAME", help="Call the domain NAME.")
+@JSON
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.pass_obj
+def restore(settings: Settings, /, **options: Any) -> int:
+    """Make a domain from FILE and let it run."""
+    from libxlpy.cli.restore import RestoreOptions, restore_domain
+
+    return restore_domain(settings, RestoreOptions(**options))
+
+
+@xlpy.command()
+@JSON
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.pass_obj
+def verify(settings: Settings, file: Path, json: bool) -> int:
+    """Check that FILE is a whole and sound save file, byte for byte of its format."""
+    from libxlpy.cli.verify import verify_file
+
+    return verify_file(settings, file, json=json)
+
+
+@xlpy.group()
+def sim() -> None:
+    """The embedded host simxen: domains without Xen."""
+
+
+@sim.command("start")
+@click.pass_obj
+def sim_start(settings: Settings) -> int:
+    """Start a host and print its directory."""
+    from libxlpy.cli.sim import start
+
+    return start(settings)
+
+
+@sim.command("stop")
+@click.pass_obj
+def sim_stop(settings: Settings) -> int:
+    """Stop the host; its domains go with it."""
+    from libxlpy.cli.sim import stop
+
+    return stop(settings)
+
+
+@sim.command("create")
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--type",
+    "type",
+    type=click.Choice(["pv", "pvh", "hvm"]),
+    default="pv",
+    show_default=True,
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="Memory in MiB.",
+)
+@click.option("--vcpus", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--rate",
+    default="0",
+    callback=_rate,
+    show_default=True,
+    metavar="PAGES/S",
+    help=f'Pages it writes a second, or "{FULL}".',
+)
+@click.option(
+    "--pattern",
+    type=click.Choice(["uniform", "sequential", "hot"]),
+    default="uniform",
+    show_default=True,
+    help="Which pages it writes.",
+)
+@click.option(
+    "--hot-pages",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Working set of the pattern hot.",
+)
+@click.option("--paused", is_flag=True, help="Create it paused.")
+@click.option(
+    "--tracker",
+    type=click.Choice(["auto", "uffd", "bitmap"]),
+    default="auto",
+    show_default=True,
+    help="How dirty pages are found.",
+)
+@click.option(
+    "--pv-drivers/--no-pv-drivers",
+    default=True,
+    help="An HVM guest with or without PV drivers.",
+)
+@JSON
+@click.pass_obj
+def sim_create(settings: Settings, /, json: bool, **fields: Any) -> int:
+    """Create a domain NAME and print its domid."""
+    from libxlpy.cli.sim import create
+
+    return create(settings, fields, json=json)
+
+
+@sim.command("destroy")
+@click.argument("domain", metavar="DOM")
+@click.pass_obj
+def sim_destroy(settings: Settings, domain: str) -> int:
+    """Destroy a domain."""
+    from libxlpy.cli.sim import destroy
+
+    return destroy(settings, domain)
+
+
+@sim.command("list")
+@JSON
+@click.pass_obj
+def sim_list(settings: Settings, json: bool) -> int:
+    """List the domains with what only simxen knows of them."""
+    from libxlpy.cli.sim import list_domains
+
+    return list_domains(settings, json=json)
+
+
+@sim.command("verify")
+@JSON
+@click.argument("domain", metavar="DOM")
+@click.pass_obj
+def sim_verify(settings: Settings, domain: str, json: bool) -> int:
+    """Check every page of a domain's memory; fails if one is stale or torn."""
+    from libxlpy.cli.sim import verify
+
+    return verify(settings, domain, json=json)

@@ -1,0 +1,88 @@
+"""How a command ends: an exit status, and one line on stderr if it failed.
+
+Exit statuses are `xl`'s: 0 good, 1 failed, 2 wrong usage; 128 + n after signal n.
+"""
+
+import signal
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from libxlpy.cli.output import Output, one_line
+from libxlpy.cli.settings import Settings
+from libxlpy_protocol.errors import LibxlpyError
+
+GOOD, FAILED, USAGE = 0, 1, 2
+
+
+class CommandFailed(Exception):  # noqa: N818 - says what happened
+    """A command failed and says so in one line."""
+
+
+class Interrupted(Exception):  # noqa: N818 - says what happened
+    """A signal ended the command.
+
+    Attributes:
+        signum: Which one.
+    """
+
+    def __init__(self, signum: int, line: str | None = None) -> None:
+        name = signal.Signals(signum).name
+        super().__init__(line or f"stopped by {name}; nothing was changed")
+        self.signum = signum
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line; give its exit status."""
+    from libxlpy.cli.app import xlpy
+
+    settings = Settings(Output())
+    try:
+        status = xlpy.main(
+            arguments, prog_name="xlpy", standalone_mode=False, obj=settings
+        )
+        return _delivered(settings, int(status or GOOD))
+    except click.UsageError as exc:
+        return _usage(settings, exc)
+    except Interrupted as exc:
+        settings.out.note(f"xlpy: {one_line(str(exc))}")
+        return 128 + exc.signum
+    except (CommandFailed, LibxlpyError, click.ClickException) as exc:
+        return _failed(settings, exc, str(exc))
+    except OSError as exc:
+        return _failed(settings, exc, os_error_text(exc))
+    except Exception as exc:  # the boundary to the shell: a bug is one line, too
+        text = f"bug in xlpy, please report it: {type(exc).__name__}: {exc}"
+        return _failed(settings, exc, text)
+
+
+def os_error_text(exc: OSError) -> str:
+    """Give what a system call failed at, without Python's numbers."""
+    where = f"{exc.filename}: " if exc.filename else ""
+    return f"{where}{exc.strerror or exc}"
+
+
+def _failed(settings: Settings, exc: Exception, text: str) -> int:
+    settings.out.note(f"xlpy: {one_line(text)}")
+    if settings.verbose:
+        for part in traceback.format_exception(exc):
+            settings.out.note(part.rstrip())
+    return FAILED
+
+
+def _usage(settings: Settings, exc: click.UsageError) -> int:
+    command = exc.ctx.command_path if exc.ctx else "xlpy"
+    text = one_line(exc.format_message())
+    settings.out.note(f"{command}: {text} (see `{command} --help`)")
+    return USAGE
+
+
+def _delivered(settings: Settings, status: int) -> int:
+    """Fail a command whose facts nobody could read; a pipe closed early says why."""
+    failure = settings.out.failure
+    if failure is None or settings.changed:
+        return status
+    if not isinstance(failure, BrokenPipeError):
+        settings.out.note(f"xlpy: can't write to stdout: {os_error_text(failure)}")
+    return status or FAILED

@@ -1,0 +1,77 @@
+"""All that the command line prints: facts to stdout, everything else to stderr.
+
+A stdout that nobody reads any more must not end a job: what can't be printed is
+dropped, and `failure` says so once the work is done.
+"""
+
+import errno
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+#: Sizes in text.
+_STEP = 1024
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class Output:
+    """The two streams of one command.
+
+    Attributes:
+        failure: Why stdout took no more; None while it does.
+    """
+
+    def __init__(self) -> None:
+        self.failure: OSError | None = None
+        if sys.stdout is None:  # closed before we were started
+            self.failure = OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def fact(self, line: str) -> None:
+        """Print a line that was asked for."""
+        if self.failure is not None:
+            return
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except OSError as exc:
+            self.failure = exc
+            _drop(sys.stdout)
+
+    def json(self, value: Any) -> None:
+        """Print one JSON value on a line of its own."""
+        self.fact(json.dumps(value, separators=(",", ":")))
+
+    def note(self, line: str) -> None:
+        """Print a line about what goes on; dropped if stderr takes it no more."""
+        if sys.stderr is None:
+            return
+        try:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+        except OSError:
+            _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
+    """Point a broken stream at nothing, or Python complains at exit."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def one_line(text: str) -> str:
+    """Make text safe to print: one line, nothing that a terminal would obey."""
+    words = " ".join(text.split())
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in words
+    )
+
+
+def size_text(size: float) -> str:
+    """Give a size in bytes as people read it: ``"64.0 MiB"``."""
+    unit, *larger = _UNITS
+    while larger and size >= _STEP:
+        size /= _STEP
+        unit, *larger = larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

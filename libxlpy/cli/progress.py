@@ -1,0 +1,129 @@
+"""What a person or a program sees of a job while it runs.
+
+On a terminal a bar with rate, iteration, dirty pages and time left; else one line for
+each phase and iteration; with ``--json`` one object for each event.
+"""
+
+import sys
+from dataclasses import asdict
+from types import TracebackType
+from typing import Protocol, Self
+
+from libxlpy.cli.output import Output, one_line, size_text
+from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+
+PAGE_SIZE = 4096
+
+
+class View(Protocol):
+    """One way to show a job."""
+
+    def show(self, event: JobEvent) -> None:
+        """Show one event."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End, whatever happened."""
+        ...
+
+
+class PlainView:
+    """Facts line by line on stderr."""
+
+    def __init__(self, out: Output, *, verbose: bool) -> None:
+        self._out = out
+        self._verbose = verbose
+        self._iteration = -1
+        self._at = 0.0
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End."""
+
+    def show(self, event: JobEvent) -> None:
+        """Print phases, iterations and, if asked for, the log."""
+        match event:
+            case PhaseEvent(name, at):
+                self._out.note(f"{at:9.3f} s  {one_line(name)}")
+            case StatEvent() if event.iteration > max(self._iteration, 0):
+                self._iteration = event.iteration
+                self._out.note(f"             {iteration_text(event)}")
+            case LogEvent() if self._verbose:
+                self._out.note(log_text(event))
+            case _:
+                pass  # too many of them for lines
+
+
+class JsonView:
+    """Every event as one JSON object on stdout."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End."""
+
+    def show(self, event: JobEvent) -> None:
+        """Print one event: its kind and its fields."""
+        kind = type(event).__name__.removesuffix("Event").lower()
+        self._out.json({"event": kind, **asdict(event)})
+
+
+def log_text(event: LogEvent) -> str:
+    """Give a log line of libxenguest or of the helper."""
+    return f"             {one_line(f'{event.context}: {event.text}')}"
+
+
+def iteration_text(stat: StatEvent) -> str:
+    """Give an iteration as a fact."""
+    dirty = f", {stat.dirty:,} pages dirty" if stat.dirty >= 0 else ""
+    sent = size_text(stat.bytes_done)
+    return f"iteration {stat.iteration}: {stat.pages:,} pages, {sent} sent{dirty}"
+
+
+def view_for(out: Output, *, what: str, json: bool, verbose: bool, pages: int) -> View:
+    """Choose the view.
+
+    Args:
+        out: Where to print.
+        what: Title of the job.
+        json: For a program.
+        verbose: Log lines, too.
+        pages: Pages of the guest, for the bar before anything else is known.
+    """
+    if json:
+        return JsonView(out)
+    if sys.stderr is not None and sys.stderr.isatty():
+        from libxlpy.cli.bar import BarView  # rich is slow to import
+
+        return BarView(what, pages=pages, verbose=verbose)
+    return PlainView(out, verbose=verbose)
+
+
+__all__ = ["JsonView", "PlainView", "ProgressEvent", "View", "view_for"]

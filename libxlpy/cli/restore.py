@@ -1,0 +1,124 @@
+"""`xlpy restore`: a domain from a file."""
+
+import os
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from libxlpy import Context, JobError, RestoreResult
+from libxlpy.cli.follow import cause_text, follow, print_report
+from libxlpy.cli.interrupt import Interrupt, run
+from libxlpy.cli.outcome import GOOD, CommandFailed, Interrupted
+from libxlpy.cli.output import one_line, size_text
+from libxlpy.cli.progress import view_for
+from libxlpy.cli.settings import Settings
+from libxlpy.cli.verify import config_name
+from libxlpy.streams import StreamRuleBroken, read_xl_header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """Options of `xlpy restore`, see `app.restore`."""
+
+    paused: bool
+    name: str | None
+    json: bool
+    file: Path
+
+
+def restore_domain(settings: Settings, options: RestoreOptions) -> int:
+    """Restore a domain from a file; give the exit status."""
+    fd = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        result = run(lambda interrupt: Restore(settings, options, interrupt).run(fd))
+        _tell(settings, options, result)
+        _tell_leftover(settings, options, fd)
+    finally:
+        os.close(fd)
+    return GOOD
+
+
+class Restore:
+    """One `xlpy restore`."""
+
+    def __init__(
+        self, settings: Settings, options: RestoreOptions, interrupt: Interrupt
+    ) -> None:
+        self._settings = settings
+        self._options = options
+        self._interrupt = interrupt
+
+    async def run(self, fd: int) -> RestoreResult:
+        """Read the header, then have the rest restored."""
+        async with Context(self._settings.backend, self._settings.host) as ctx:
+            config, name = self._header(fd)
+            view = view_for(
+                self._settings.out,
+                what=f"restore {name or self._options.file.name}",
+                json=self._options.json,
+                verbose=self._settings.verbose,
+                pages=0,
+            )
+            try:
+                with view:
+                    job = await ctx.domain_restore(
+                        fd,
+                        config=config,
+                        name=self._options.name,
+                        paused=self._options.paused,
+                    )
+                    return await follow(job, view, self._interrupt)
+            except JobError as exc:
+                raise self._failure(exc) from exc
+
+    def _header(self, fd: int) -> tuple[bytes, str | None]:
+        path = self._options.file
+        try:
+            header = read_xl_header(fd)
+            name = config_name(header)
+        except StreamRuleBroken as exc:
+            raise CommandFailed(f"{path}: {exc}") from exc
+        if header.config is None:
+            raise CommandFailed(f"{path} holds no configuration: nothing to build from")
+        return header.config, name
+
+    def _failure(self, exc: JobError) -> Exception:
+        if self._settings.verbose:
+            print_report(self._settings.out, exc)
+        if self._options.json:
+            self._settings.out.json({"result": "failed", "error": str(exc)})
+        cause = cause_text(exc, self._interrupt)
+        line = f"restore from {self._options.file} {cause}; no domain is left of it"
+        if any("FAILED" in repair for repair in exc.repairs):
+            line = f"restore from {self._options.file} {cause}; {exc.repairs[-1]}"
+        if self._interrupt.signum is not None:
+            return Interrupted(self._interrupt.signum, line)
+        return CommandFailed(line)
+
+
+def _tell(settings: Settings, options: RestoreOptions, result: RestoreResult) -> None:
+    settings.changed = True
+    guest = result.guest.value
+    if options.json:
+        facts = asdict(result)
+        del facts["report"]
+        told = {"guest": guest, "file": str(options.file)}
+        settings.out.json({"result": "restored", **facts, **told})
+        return
+    speed = result.bytes_read / max(result.duration, 1e-9)
+    settings.out.note(
+        f"restored '{one_line(result.name)}' (domid {result.domid}) from "
+        f"{one_line(str(options.file))}: {size_text(result.bytes_read)} in "
+        f"{result.duration:.2f} s ({size_text(speed)}/s), guest is {guest}"
+    )
+
+
+def _tell_leftover(settings: Settings, options: RestoreOptions, fd: int) -> None:
+    """Say if a file goes on behind its end; it should not, but all was restored."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        return
+    left = status.st_size - os.lseek(fd, 0, os.SEEK_CUR)
+    if left > 0:
+        path = one_line(str(options.file))
+        settings.out.note(f"xlpy: {path}: {left:,} bytes behind END were not read")

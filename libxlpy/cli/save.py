@@ -1,0 +1,239 @@
+"""`xlpy save`, in order of execution.
+
+Find the domain and its configuration, open the file, save, put the file in its place,
+and only then destroy the domain or let it run on.
+"""
+
+import json as json_text
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from libxlpy import Context, DomainInfo, JobError, SaveResult, SuspendFlags
+from libxlpy.cli.follow import GUESTS, cause_text, follow, print_report
+from libxlpy.cli.interrupt import Interrupt, run
+from libxlpy.cli.outcome import GOOD, CommandFailed, Interrupted, os_error_text
+from libxlpy.cli.output import one_line, size_text
+from libxlpy.cli.progress import PAGE_SIZE, view_for
+from libxlpy.cli.settings import Settings
+from libxlpy.files import SaveFile, SaveFileError
+from libxlpy.streams.xl import pack_header
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.stream_format import XL_CONFIG_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveOptions:
+    """Options of `xlpy save`, see `app.save`."""
+
+    checkpoint: bool
+    paused: bool
+    preserve_domid: bool
+    live: bool
+    json: bool
+    domain: str
+    file: Path
+    config: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What is stored with the domain: ``text`` without NUL, JSON or xl's format."""
+
+    text: bytes
+    json: bool
+
+
+def save_domain(settings: Settings, options: SaveOptions) -> int:
+    """Save a domain to a file; give the exit status."""
+    return run(lambda interrupt: Save(settings, options, interrupt).run())
+
+
+class Save:
+    """One `xlpy save`."""
+
+    def __init__(
+        self, settings: Settings, options: SaveOptions, interrupt: Interrupt
+    ) -> None:
+        self._settings = settings
+        self._out = settings.out
+        self._options = options
+        self._interrupt = interrupt
+
+    async def run(self) -> int:
+        """Do it all."""
+        options = self._options
+        override = read_config(options.config) if options.config else None
+        async with Context(self._settings.backend, self._settings.host) as ctx:
+            domain = await self._find(ctx)
+            config = override or await stored(ctx, domain.domid)
+            if options.preserve_domid:
+                config = with_domid(config, domain.domid)
+            head = pack_header(config.text, json=config.json)
+            with SaveFile(options.file, head) as file:
+                result = await self._stream(ctx, domain, file)
+                with self._interrupt.held():
+                    await self._commit(ctx, domain, file)
+                    await self._finish(ctx, domain)
+        self._tell(domain, result)
+        return GOOD
+
+    # ---- steps, in order -------------------------------------------------------
+
+    async def _find(self, ctx: Context) -> DomainInfo:
+        domid = await ctx.resolve(self._options.domain)
+        for domain in await ctx.list_domains():
+            if domain.domid == domid:
+                return domain
+        raise CommandFailed(f"domain {domid} has just ended")
+
+    async def _stream(
+        self, ctx: Context, domain: DomainInfo, file: SaveFile
+    ) -> SaveResult:
+        flags = SuspendFlags.LIVE if self._options.live else SuspendFlags(0)
+        view = view_for(
+            self._out,
+            what=f"save {domain.name}",
+            json=self._options.json,
+            verbose=self._settings.verbose,
+            pages=domain.memory_kib * 1024 // PAGE_SIZE,
+        )
+        try:
+            with view:
+                job = await ctx.domain_suspend(domain.domid, file.fd, flags)
+                return await follow(job, view, self._interrupt)
+        except JobError as exc:
+            self._fail(domain, file, cause_text(exc, self._interrupt), exc)
+
+    async def _commit(self, ctx: Context, domain: DomainInfo, file: SaveFile) -> None:
+        try:
+            file.commit()
+        except SaveFileError as exc:
+            try:
+                await ctx.domain_resume(domain.domid)
+            except LibxlpyError as failure:
+                text = f"{exc.reason}; guest is suspended: {failure}"
+                raise CommandFailed(f"save of {_title(domain)} failed: {text}") from exc
+            text = f"{exc.reason}; guest is running; {self._not_written(file)}"
+            raise CommandFailed(f"save of {_title(domain)} failed: {text}") from exc
+
+    async def _finish(self, ctx: Context, domain: DomainInfo) -> None:
+        self._settings.changed = True
+        what = "destroy"
+        try:
+            if self._options.paused:
+                what = "pause"
+                await ctx.domain_pause(domain.domid)
+            if self._options.paused or self._options.checkpoint:
+                what = "resume"
+                await ctx.domain_resume(domain.domid, suspend_cancel=True)
+            else:
+                await ctx.domain_destroy(domain.domid)
+        except LibxlpyError as exc:
+            raise CommandFailed(
+                f"{_title(domain)} is saved in {self._options.file}, but to {what} it "
+                f"failed: {exc}"
+            ) from exc
+
+    def _tell(self, domain: DomainInfo, result: SaveResult) -> None:
+        guest = "gone"
+        if self._options.paused:
+            guest = "paused"
+        elif self._options.checkpoint:
+            guest = "running"
+        path = str(self._options.file)
+        if self._options.json:
+            facts = asdict(result)
+            del facts["report"]
+            ended = {"guest": guest, "image": result.image.value, "name": domain.name}
+            self._out.json({"result": "saved", "file": path, **facts, **ended})
+            return
+        speed = result.bytes_written / max(result.duration, 1e-9)
+        self._out.note(
+            f"saved {_title(domain)} to {one_line(path)}: "
+            f"{size_text(result.bytes_written)} in {result.duration:.2f} s "
+            f"({size_text(speed)}/s), downtime {result.downtime_ns / 1e6:.0f} ms, "
+            f"guest is {guest}"
+        )
+
+    # ---- failure ---------------------------------------------------------------
+
+    def _fail(
+        self, domain: DomainInfo, file: SaveFile, cause: str, exc: JobError
+    ) -> NoReturn:
+        if self._settings.verbose:
+            print_report(self._out, exc)
+        guest = GUESTS[exc.guest]
+        if self._options.json:
+            facts = {"result": "failed", "error": str(exc), "guest": exc.guest.value}
+            self._out.json({**facts, "domid": domain.domid, "name": domain.name})
+        line = f"save of {_title(domain)} {cause}; {guest}; {self._not_written(file)}"
+        signum = self._interrupt.signum
+        if signum is not None:
+            raise Interrupted(signum, line) from exc
+        raise CommandFailed(line) from exc
+
+    def _not_written(self, file: SaveFile) -> str:
+        path = self._options.file
+        if file.partial is None:
+            return f"{path} holds no whole domain"
+        return f"{path} not written"
+
+
+def _title(domain: DomainInfo) -> str:
+    return f"'{one_line(domain.name)}' (domid {domain.domid})"
+
+
+# ---- configuration ---------------------------------------------------------------
+
+
+async def stored(ctx: Context, domid: int) -> Configuration:
+    """Give the configuration that the toolstack keeps of a domain."""
+    return Configuration((await ctx.retrieve_config(domid)).rstrip(b"\0"), json=True)
+
+
+def read_config(path: Path) -> Configuration:
+    """Read a configuration from a file: JSON if it is JSON, else xl's text.
+
+    Raises:
+        CommandFailed: It can't be read, or no reader would take it.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(XL_CONFIG_MAX + 1)
+    except OSError as exc:
+        raise CommandFailed(f"can't read configuration {os_error_text(exc)}") from exc
+    if len(text) > XL_CONFIG_MAX:
+        raise CommandFailed(
+            f"configuration {path} is larger than {XL_CONFIG_MAX} bytes"
+        )
+    if not text.strip():
+        raise CommandFailed(f"configuration {path} is empty")
+    if b"\0" in text:
+        raise CommandFailed(f"configuration {path} holds a NUL: it is no text")
+    try:
+        text.decode()
+    except UnicodeDecodeError as exc:
+        raise CommandFailed(f"configuration {path} is not UTF-8") from exc
+    return Configuration(text, json=_parsed(text) is not None)
+
+
+def with_domid(config: Configuration, domid: int) -> Configuration:
+    """Store the domid in a configuration, as `xl save -D` does.
+
+    Source: Xen, tools/xl/xl_saverestore.c, save_domain_core_begin().
+    """
+    parsed = _parsed(config.text) if config.json else None
+    created = parsed.setdefault("c_info", {}) if parsed is not None else None
+    if not isinstance(created, dict):
+        raise CommandFailed("-D needs a JSON configuration to store the domid in")
+    created["domid"] = domid
+    return Configuration(json_text.dumps(parsed, indent=4).encode() + b"\n", json=True)
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        value = json_text.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

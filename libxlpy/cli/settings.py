@@ -1,0 +1,28 @@
+"""What is said before the command: backend, host, how much to print."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from libxlpy.cli.output import Output
+
+BackendName = Literal["auto", "xen", "simxen"]
+
+
+@dataclass(slots=True)
+class Settings:
+    """Options of `xlpy` itself.
+
+    Attributes:
+        out: Where the command prints.
+        backend: Which hypervisor.
+        host: Directory of the simxen host; None for the default one.
+        verbose: Print log lines, and reports of failures.
+        changed: The command has changed something: an unread answer is no failure.
+    """
+
+    out: Output
+    backend: BackendName = "auto"
+    host: Path | None = None
+    verbose: bool = False
+    changed: bool = False

@@ -1,0 +1,131 @@
+"""`xlpy sim ...`: start, stop and use an embedded host."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from libxlpy.cli.app import FULL
+from libxlpy.cli.outcome import FAILED, GOOD, CommandFailed
+from libxlpy.cli.output import one_line
+from libxlpy.cli.settings import Settings
+from libxlpy.simxen.client import request, start_host, stop_host
+from libxlpy.simxen.directory import default_directory
+from libxlpy.simxen.errors import HostNotRunning
+from libxlpy.simxen.vcpu import FULL_SPEED
+
+#: Columns of `sim list`: title, width (negative: left), fact.
+COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
+    ("Name", -24, lambda facts: facts["name"]),
+    ("ID", 5, lambda facts: str(facts["domid"])),
+    ("Type", -4, lambda facts: facts["type"]),
+    ("Mem", 6, lambda facts: str(facts["memory_mib"])),
+    ("State", -9, lambda facts: state(facts)),
+    ("Guest-ID", 16, lambda facts: f"{facts['guest_id']:016x}"),
+    ("Writes", 12, lambda facts: str(facts["counter"])),
+    ("Log-dirty", -9, lambda facts: "on" if facts["logdirty"] else "off"),
+)
+
+
+def start(settings: Settings) -> int:
+    """Start a host; print its directory."""
+    directory = _directory(settings)
+    if _answers(directory):
+        settings.out.note(f"a simxen host already runs in {directory}")
+    else:
+        start_host(directory)
+    settings.changed = True
+    settings.out.fact(str(directory))
+    return GOOD
+
+
+def stop(settings: Settings) -> int:
+    """Stop a host."""
+    stop_host(_directory(settings))
+    return GOOD
+
+
+def create(settings: Settings, fields: dict[str, Any], *, json: bool) -> int:
+    """Create a domain; print its domid."""
+    rate = FULL_SPEED if fields["rate"] == FULL else fields["rate"]
+    memory = fields.pop("memory")
+    made = request(
+        _directory(settings), "create", **{**fields, "rate": rate, "memory_mib": memory}
+    )
+    settings.changed = True
+    if json:
+        settings.out.json({"domid": made["domid"], "name": fields["name"]})
+    else:
+        settings.out.fact(str(made["domid"]))
+    return GOOD
+
+
+def destroy(settings: Settings, domain: str) -> int:
+    """Destroy a domain."""
+    request(_directory(settings), "destroy", domid=_domid(settings, domain))
+    return GOOD
+
+
+def list_domains(settings: Settings, *, json: bool) -> int:
+    """Print what the host knows of its domains."""
+    domains = request(_directory(settings), "list")["domains"]
+    if json:
+        settings.out.json(domains)
+        return GOOD
+    settings.out.fact("  ".join(_cell(title, width) for title, width, _ in COLUMNS))
+    for facts in domains:
+        cells = [_cell(one_line(fact(facts)), width) for _, width, fact in COLUMNS]
+        settings.out.fact("  ".join(cells).rstrip())
+    return GOOD
+
+
+def verify(settings: Settings, domain: str, *, json: bool) -> int:
+    """Check a domain's memory page for page."""
+    found = request(_directory(settings), "verify", domid=_domid(settings, domain))
+    if json:
+        settings.out.json(found)
+    else:
+        settings.out.fact(
+            f"{found['pages']:,} pages checked, {found['bad']:,} bad, digest "
+            f"{'matches' if found['match'] else 'DOES NOT MATCH'}"
+        )
+        if found["bad"]:
+            settings.out.fact(f"first bad page: {found['first_bad']:#x}")
+    return GOOD if found["match"] else FAILED
+
+
+def state(facts: dict[str, Any]) -> str:
+    """Give a domain's state in a word."""
+    if facts["dying"]:
+        return "dying"
+    if facts["shutdown"]:
+        reason = facts["shutdown_reason"]
+        return {0: "poweroff", 1: "reboot", 2: "suspended", 3: "crashed"}.get(
+            reason, str(reason)
+        )
+    return "paused" if facts["paused"] else "running"
+
+
+def _cell(text: str, width: int) -> str:
+    return text.ljust(-width) if width < 0 else text.rjust(width)
+
+
+def _directory(settings: Settings) -> Path:
+    if settings.backend == "xen":
+        raise CommandFailed("`xlpy sim` is about simxen: leave out --backend xen")
+    return settings.host.absolute() if settings.host else default_directory()
+
+
+def _answers(directory: Path) -> bool:
+    try:
+        request(directory, "ping")
+    except HostNotRunning:
+        return False
+    return True
+
+
+def _domid(settings: Settings, domain: str) -> int:
+    """Find a domain by domid or name."""
+    for facts in request(_directory(settings), "list")["domains"]:
+        if domain in (str(facts["domid"]), facts["name"]):
+            return int(facts["domid"])
+    raise CommandFailed(f"no such domain: {domain} (see `xlpy sim list`)")

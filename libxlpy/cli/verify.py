@@ -1,0 +1,98 @@
+"""`xlpy verify`: is a file a whole and sound saved domain?"""
+
+import json as json_text
+import os
+from pathlib import Path
+from typing import Any
+
+from libxlpy.cli.outcome import FAILED, GOOD
+from libxlpy.cli.output import one_line, size_text
+from libxlpy.cli.settings import Settings
+from libxlpy.streams import StreamRuleBroken, Summary, XlHeaderRead, verify
+
+
+def verify_file(settings: Settings, path: Path, *, json: bool) -> int:
+    """Check a file and say what is in it, or what is wrong with it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        summary = verify(fd)
+        name = config_name(summary.xl)
+    except StreamRuleBroken as exc:
+        if json:
+            settings.out.json(_failure(path, exc))
+        settings.out.note(f"xlpy: {one_line(str(path))}: {one_line(str(exc))}")
+        return FAILED
+    finally:
+        os.close(fd)
+    if json:
+        settings.out.json(_facts(path, summary, name))
+    else:
+        for line in _lines(path, summary, name):
+            settings.out.fact(line)
+    return GOOD
+
+
+def config_name(header: XlHeaderRead | None) -> str | None:
+    """Give the domain's name in a configuration; None if it says none.
+
+    Raises:
+        StreamRuleBroken: The configuration claims to be JSON and is not.
+    """
+    if header is None or header.config is None or not header.config_is_json:
+        return None
+    try:
+        config = json_text.loads(header.config)
+        name = config["c_info"]["name"]
+    except (ValueError, RecursionError):
+        raise StreamRuleBroken(
+            "xl configuration", header.offset, "it is not JSON"
+        ) from None
+    except (KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _failure(path: Path, exc: StreamRuleBroken) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "valid": False,
+        "piece": exc.piece,
+        "offset": exc.offset,
+        "reason": exc.reason,
+    }
+
+
+def _facts(path: Path, summary: Summary, name: str | None) -> dict[str, Any]:
+    assert summary.xl is not None
+    assert summary.libxc is not None
+    major, minor = summary.libxc.xen_version
+    return {
+        "file": str(path),
+        "valid": True,
+        "bytes": summary.size,
+        "name": name,
+        "config_bytes": len(summary.xl.config or b""),
+        "config_is_json": summary.xl.config_is_json,
+        "domain_type": summary.libxc.domain_type,
+        "image_version": summary.libxc.version,
+        "xen_version": f"{major}.{minor}",
+        "pages": summary.pages,
+        "records": dict(summary.records),
+    }
+
+
+def _lines(path: Path, summary: Summary, name: str | None) -> list[str]:
+    facts = _facts(path, summary, name)
+    kind = "JSON" if facts["config_is_json"] else "text"
+    config = f"{kind}, {facts['config_bytes']:,} bytes"
+    if not facts["config_bytes"]:
+        config = "none"
+    records = sum(summary.records.values())
+    return [
+        f"{one_line(str(path))}: valid, {summary.size:,} bytes",
+        f"  name           {one_line(name) if name else '(none)'}",
+        f"  configuration  {config}",
+        f"  domain         {facts['domain_type']}, saved by Xen {facts['xen_version']}",
+        f"  memory         {summary.pages:,} pages, {size_text(summary.pages * 4096)}",
+        f"  records        {records:,}, libxc image version {facts['image_version']}",
+    ]
