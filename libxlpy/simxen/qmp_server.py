@@ -170,11 +170,12 @@ class _Client:
     # -------------------------------------------------------------------- bytes
 
     async def _line(self) -> bytes:
-        while b"\n" not in self._buffer:
+        """Take one command; as with qemu, no newline need follow it."""
+        while not (end := _command_end(self._buffer)):
             if len(self._buffer) > MAX_COMMAND:
                 raise _GoneError
             self._buffer += await self._receive()
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        line, self._buffer = self._buffer[:end], self._buffer[end:]
         return line
 
     async def _receive(self) -> bytes:
@@ -208,6 +209,18 @@ async def _readable(sock: socket.socket) -> None:
 def _set(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+def _command_end(buffer: bytes) -> int:
+    """Give where the first command ends, 0 if more is to come."""
+    if b"\n" in buffer:
+        return buffer.index(b"\n") + 1
+    try:
+        text = buffer.decode()
+        _, end = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return 0
+    return len(text[:end].encode())
 
 
 def _parse(line: bytes) -> dict[str, Any]:

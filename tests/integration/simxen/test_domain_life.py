@@ -1,0 +1,293 @@
+"""Create, pause, suspend, resume, crash, restore, destroy: real guests."""
+
+import errno
+import os
+
+import pytest
+
+from libxlpy.simxen.errors import SimxenError
+
+from .conftest import Hypervisor, until
+
+RUNNING, BLOCKED, PAUSED, SHUTDOWN, HVM = 32, 16, 8, 4, 2
+TYPES = ("pv", "hvm", "pvh")
+
+
+def verified(host, domid):
+    found = host.ask("verify", domid=domid)
+    assert found["bad"] == 0
+    assert found["first_bad"] is None
+    assert found["digest_memory"] == found["digest_vcpu"]
+    assert found["match"] is True
+    return found
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_created_guest_is_filled_runs_and_verifies(host, kind):
+    domid = host.create(type=kind, rate=20_000)
+    before = host.info(domid)["counter"]
+    assert until(lambda: host.info(domid)["counter"] > before)
+    found = verified(host, domid)
+    assert found["pages"] == 1024
+    assert found["digest_memory"] != 0
+    assert host.hypervisor.flags(domid) == RUNNING | (0 if kind == "pv" else HVM)
+
+
+def test_idle_guest_is_blocked_and_writes_nothing(host):
+    domid = host.create(rate=0)
+    assert host.hypervisor.flags(domid) == BLOCKED
+    assert host.info(domid)["counter"] == 1024
+    assert verified(host, domid) == verified(host, domid)
+
+
+def test_without_fill_the_memory_is_empty(host):
+    domid = host.create(fill=False)
+    assert verified(host, domid)["digest_memory"] == 0
+    assert host.info(domid)["counter"] == 0
+
+
+def test_paused_guest_does_not_write(host):
+    domid = host.create(rate=2**64 - 1, paused=True)
+    assert host.hypervisor.flags(domid) == PAUSED | BLOCKED
+    counter = host.info(domid)["counter"]
+    first = verified(host, domid)
+    assert verified(host, domid) == first
+    assert host.info(domid)["counter"] == counter
+    host.hypervisor.ok(Hypervisor.UNPAUSE, domid)
+    until(lambda: host.info(domid)["counter"] > counter)
+
+
+def test_pauses_are_counted(host):
+    domid, hypervisor = host.create(), host.hypervisor
+    hypervisor.ok(Hypervisor.PAUSE, domid)
+    hypervisor.ok(Hypervisor.PAUSE, domid)
+    hypervisor.ok(Hypervisor.UNPAUSE, domid)
+    assert hypervisor.flags(domid) & PAUSED
+    hypervisor.ok(Hypervisor.UNPAUSE, domid)
+    assert not hypervisor.flags(domid) & PAUSED
+    assert hypervisor.call(Hypervisor.UNPAUSE, domid)[:2] == (-1, errno.EINVAL)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_guest_suspends_when_asked_and_resumes(host, kind):
+    domid = host.create(type=kind, rate=2**64 - 1)
+    hypervisor = host.hypervisor
+    host.suspend(domid)
+    values = hypervisor.ok(Hypervisor.INFO, domid)
+    assert values[1] & SHUTDOWN
+    assert values[2] == 2
+    assert host.xenstore.read(f"/local/domain/{domid}/control/shutdown") == b""
+    counter = host.info(domid)["counter"]
+    verified(host, domid)
+    assert host.info(domid)["counter"] == counter
+    hypervisor.ok(Hypervisor.RESUME, domid, 1)
+    until(lambda: host.info(domid)["counter"] > counter)
+    facts = host.info(domid)
+    assert (facts["suspend_count"], facts["restored_count"]) == (1, 0)
+    assert not facts["shutdown"]
+    verified(host, domid)
+
+
+def test_paused_guest_suspends_only_when_unpaused(host):
+    domid, store = host.create(paused=True), host.xenstore
+    store.watch("@releaseDomain")
+    store.write(f"/local/domain/{domid}/control/shutdown", "suspend")
+    assert store.read(f"/local/domain/{domid}/control/shutdown") == b"suspend"
+    host.hypervisor.ok(Hypervisor.UNPAUSE, domid)
+    assert store.event() == ("@releaseDomain", "t")
+    assert host.info(domid)["shutdown_reason"] == 2
+
+
+def test_second_suspend_is_told_after_resume_of_both(host):
+    domid, hypervisor, store = host.create(), host.hypervisor, host.xenstore
+    for _ in range(3):
+        host.suspend(domid)
+        hypervisor.ok(Hypervisor.RESUME, domid, 1)
+        assert store.ask(18, str(domid)) == b"OK\0"
+    assert host.info(domid)["suspend_count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"), [("poweroff", 0), ("halt", 0), ("reboot", 1), ("suspend", 2)]
+)
+def test_guest_obeys_control_shutdown(host, word, reason):
+    domid, store = host.create(), host.xenstore
+    store.watch("@releaseDomain")
+    store.write(f"/local/domain/{domid}/control/shutdown", word)
+    assert store.event() == ("@releaseDomain", "t")
+    assert host.info(domid)["shutdown_reason"] == reason
+
+
+def test_only_a_suspended_domain_resumes(host):
+    domid, hypervisor = host.create(), host.hypervisor
+    refused = (-1, errno.EINVAL)
+    assert hypervisor.call(Hypervisor.RESUME, domid, 1)[:2] == refused
+    hypervisor.ok(Hypervisor.SHUTDOWN, domid, 1)
+    assert hypervisor.call(Hypervisor.RESUME, domid, 1)[:2] == refused
+
+
+def test_hvm_without_drivers_suspends_by_hypercall(host):
+    domid = host.create(type="hvm", pv_drivers=False, rate=10_000)
+    store, hypervisor = host.xenstore, host.hypervisor
+    store.watch("@releaseDomain")
+    assert store.read(f"/local/domain/{domid}/control/feature-suspend") == b""
+    hypervisor.ok(Hypervisor.SHUTDOWN, domid, 2)
+    assert store.event() == ("@releaseDomain", "t")
+    hypervisor.ok(Hypervisor.SHUTDOWN, domid, 1)
+    assert host.info(domid)["shutdown_reason"] == 2
+    hypervisor.ok(Hypervisor.RESUME, domid, 1)
+    assert host.info(domid)["running"]
+
+
+def test_guest_process_that_dies_is_a_crash(host):
+    domid, store = host.create(), host.xenstore
+    store.watch("@releaseDomain")
+    host.kill(host.info(domid)["guest_pid"])
+    assert store.event() == ("@releaseDomain", "t")
+    facts = host.info(domid)
+    assert facts["shutdown_reason"] == 3
+    assert facts["guest_pid"] is None
+    hypervisor = host.hypervisor
+    hypervisor.ok(Hypervisor.PAUSE, domid)
+    assert hypervisor.call(Hypervisor.RESUME, domid, 1)[:2] == (-1, errno.EINVAL)
+    assert hypervisor.ok(Hypervisor.MAP, domid)[1:3] == [0, 0]
+    close(hypervisor.fds)
+    host.ask("destroy", domid=domid)
+
+
+def close(fds):
+    for fd in fds:
+        os.close(fd)
+
+
+def test_destroyed_domain_leaves_nothing_and_its_number_is_not_reused(host):
+    first = host.create(type="hvm")
+    store, pid = host.xenstore, host.info(first)["guest_pid"]
+    store.watch("@releaseDomain")
+    before = set(os.listdir(host.directory))
+    host.ask("destroy", domid=first)
+    assert store.event() == ("@releaseDomain", "t")
+    assert before - set(os.listdir(host.directory)) == {f"qmp-libxl-{first}"}
+    for path in (f"/local/domain/{first}", f"/libxl/{first}"):
+        assert store.read(path) == "ENOENT"
+    assert store.read(f"/local/domain/0/device-model/{first}") == "ENOENT"
+    with pytest.raises(ProcessLookupError):
+        os.pidfd_open(pid)
+    assert host.hypervisor.call(Hypervisor.INFO, first)[:2] == (-1, errno.ESRCH)
+    assert host.create() == first + 1
+
+
+def test_domain_can_be_destroyed_while_another_is_verified(host):
+    domid = host.create(memory_mib=64)
+    verified(host, domid)
+    host.hypervisor.ok(Hypervisor.DESTROY, domid)
+    with pytest.raises(SimxenError, match="no domain"):
+        host.ask("verify", domid=domid)
+
+
+# ----------------------------------------------------------------- restore
+
+
+def copy_guest(host, source, target):
+    """Do what a restore does: memory, architectural state, RESTORED."""
+    hypervisor = host.hypervisor
+    hypervisor.ok(Hypervisor.MAP, source)
+    from_fds = hypervisor.fds
+    nr_pages = hypervisor.ok(Hypervisor.MAP, target)[0]
+    to_fds = hypervisor.fds
+    for n in range(nr_pages):
+        os.pwrite(to_fds[0], os.pread(from_fds[0], 4096, n * 4096), n * 4096)
+    os.pwrite(to_fds[1], os.pread(from_fds[1], 80, 128), 128)
+    close(from_fds + to_fds)
+    hypervisor.ok(Hypervisor.RESTORED, target, 1, 2)
+
+
+def test_restored_guest_goes_on_from_where_it_was(host):
+    source = host.create("source", rate=2**64 - 1)
+    host.suspend(source)
+    facts, memory = host.info(source), verified(host, source)
+    target = host.create("target", restore=True)
+    assert host.info(target)["guest_pid"] is None
+    with pytest.raises(SimxenError, match="holds no guest"):
+        host.ask("launch", domid=target)
+    copy_guest(host, source, target)
+    host.ask("launch", domid=target, paused=True)
+    assert verified(host, target)["digest_memory"] == memory["digest_memory"]
+    host.hypervisor.ok(Hypervisor.UNPAUSE, target)
+    until(lambda: host.info(target)["counter"] > facts["counter"])
+    restored = host.info(target)
+    assert restored["guest_id"] == facts["guest_id"]
+    assert restored["restored_count"] == 1
+    verified(host, target)
+    host.suspend(target)
+    verified(host, target)
+
+
+def test_launch_needs_a_restored_domain_once(host):
+    source = host.create("source")
+    with pytest.raises(SimxenError, match="not waiting for a launch"):
+        host.ask("launch", domid=source)
+    target = host.create("target", restore=True)
+    copy_guest(host, source, target)
+    assert host.hypervisor.call(Hypervisor.RESTORED, target)[:2] == (-1, errno.EINVAL)
+    host.ask("launch", domid=target, name="renamed")
+    assert host.info(target)["name"] == "renamed"
+    assert host.xenstore.read(f"/local/domain/{target}/name") == b"renamed"
+    with pytest.raises(SimxenError, match="not waiting for a launch"):
+        host.ask("launch", domid=target)
+
+
+# ----------------------------------------------------------------- tracking
+
+
+@pytest.mark.parametrize(("tracker", "number"), [("uffd", 1), ("bitmap", 2)])
+def test_logdirty_uses_the_tracker_that_was_chosen(host, tracker, number):
+    domid = host.create(rate=10_000, tracker=tracker)
+    hypervisor = host.hypervisor
+    assert hypervisor.ok(Hypervisor.LOGDIRTY, domid, 1)[0] == number
+    assert hypervisor.ok(Hypervisor.INFO, domid)[10] == 1
+    again = hypervisor.call(Hypervisor.LOGDIRTY, domid, 1)
+    assert again[:2] == (-1, errno.EINVAL)
+    assert host.info(domid)["tracker"] == tracker
+    for _ in range(2):
+        assert hypervisor.ok(Hypervisor.LOGDIRTY, domid, 0)[0] == 0
+    facts = host.info(domid)
+    assert (facts["logdirty"], facts["tracker"]) == (False, "off")
+
+
+def test_automatic_tracker_works_also_while_suspended(host):
+    domid = host.create()
+    host.suspend(domid)
+    assert host.hypervisor.ok(Hypervisor.LOGDIRTY, domid, 1)[0] in (1, 2)
+    assert host.hypervisor.ok(Hypervisor.LOGDIRTY, domid, 0)[0] == 0
+
+
+# --------------------------------------------------------------- hypercalls
+
+
+def test_list_walks_all_domains(host):
+    domids = [host.create(f"d{n}", type=kind) for n, kind in enumerate(TYPES)]
+    hypervisor, found, first = host.hypervisor, [], 0
+    while True:
+        retval, errnoval, values = hypervisor.call(Hypervisor.LIST, 0, first)
+        if retval:
+            break
+        found.append((values[0], values[3], values[7]))
+        first = values[0] + 1
+    assert errnoval == errno.ENOENT
+    assert found == [(d, 1024, 1 if n == 0 else 2) for n, d in enumerate(domids)]
+
+
+def test_unknown_hypercall_or_domain_is_an_error(host):
+    hypervisor = host.hypervisor
+    assert hypervisor.call(99, host.create())[:2] == (-1, errno.ENOSYS)
+    for op in range(1, 11):
+        if op != Hypervisor.LIST:
+            assert hypervisor.call(op, 77)[:2] == (-1, errno.ESRCH)
+
+
+def test_malformed_hypercall_ends_the_connection_only(host):
+    hypervisor = host.hypervisor
+    hypervisor.sock.send(b"short")
+    assert hypervisor.sock.recv(128) == b""
+    assert host.hypervisor.call(Hypervisor.LIST)[0] == -1
