@@ -5,7 +5,6 @@ helper in ``ops`` mode, :func:`ops_helper`.
 """
 
 import asyncio
-import importlib.metadata
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +32,9 @@ from libxlpy_protocol.messages import (
     clip,
 )
 from libxlpy_protocol.session import Event
+
+#: What we call ourselves in the hello; versions are agreed on by number.
+PACKAGE = "libxlpy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class HelperLink:
         )
         #: Goes into the abort message.
         self.abort_reason = ""
-        self.pump.send(Hello(VERSION, MIN_VERSION, package_version()))
+        self.pump.send(Hello(VERSION, MIN_VERSION, PACKAGE))
 
     # ----- conversation -----------------------------------------------------------
 
@@ -247,11 +249,3 @@ def last_line(text: str) -> str:
     """Give the last line of a text that is not empty, at most 500 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:500] if lines else ""
-
-
-def package_version() -> str:
-    """Give our version as it goes into the hello."""
-    try:
-        return importlib.metadata.version("libxlpy")
-    except importlib.metadata.PackageNotFoundError:
-        return "uninstalled"

@@ -1,0 +1,110 @@
+"""A scripted helper in place of the real one; nothing may block the event loop."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster
+
+from libxlpy.backend import Backend
+from libxlpy.deadlines import Deadlines
+from libxlpy.job import Job
+from libxlpy.link import Surroundings
+from libxlpy.plan import AnswerTo, Plan, Settled
+from libxlpy.pump import Observer
+from libxlpy.results import GuestState, JobReport
+from libxlpy.run import JobRun
+from libxlpy.stream_fd import StreamFd
+from libxlpy_protocol.messages import (
+    CallMessage,
+    Image,
+    Mode,
+    Start,
+    Suspend,
+    callback_mask,
+)
+from tests.unit.parent import scripted
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    """Fail a test whose loop is blocked."""
+    guard = BlockBuster()
+    guard.activate()
+    # Popen waits for the exec of its child: a few milliseconds, once a helper.
+    guard.functions["os.read"].can_block_in("subprocess.py", "_execute_child")
+    # Names in local folders that nobody but root, or the user, can put elsewhere.
+    guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    """A backend whose sockets nobody serves."""
+    return Backend("simxen", tmp_path, tmp_path / "xs", tmp_path, tmp_path)
+
+
+@dataclass
+class FakePlan(Plan[JobReport]):
+    """A save of nothing; remembers what it was asked."""
+
+    what: str = "test of domain 7"
+    domid: int = 7
+    calls: frozenset[type] = frozenset({Suspend})
+    seconds: float = 5.0
+    on_call: Callable[[CallMessage], Awaitable[Any]] | None = None
+    asked: list[CallMessage] = field(default_factory=list)
+    settled: list[bool] = field(default_factory=list)
+
+    def start(self, stream_fd: int) -> Start:
+        return Start(
+            Mode.SAVE,
+            domid=self.domid,
+            callback_mask=callback_mask(self.calls),
+            image=Image.LIBXL,
+            stream_fd=stream_fd,
+        )
+
+    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+        self.asked.append(call)
+        return 1 if self.on_call is None else await self.on_call(call)
+
+    def limit(self, call: CallMessage) -> float:
+        return self.seconds
+
+    async def settle(self, run: JobRun) -> Settled:
+        self.settled.append(run.failure is None)
+        return Settled(GuestState.RUNNING, ("looked",))
+
+    def result(self, run: JobRun, report: JobReport) -> JobReport:
+        return report
+
+
+StartJob = Callable[..., Job[JobReport]]
+
+
+@pytest.fixture
+def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
+    """Give a function that starts a job with a scripted helper."""
+    with (tmp_path / "stream").open("wb") as file:
+
+        def start(
+            script: str,
+            plan: FakePlan | None = None,
+            *,
+            observer: Observer | None = None,
+            **deadlines: float | None,
+        ) -> Job[JobReport]:
+            around = Surroundings(
+                backend,
+                Deadlines(**{**scripted.QUICK, **deadlines}),
+                observer,
+                scripted.argv(script),
+            )
+            stream = StreamFd(file.fileno(), "write")
+            return Job(plan or FakePlan(), stream, around, lambda: None)
+
+        yield start
