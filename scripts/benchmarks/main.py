@@ -1,0 +1,95 @@
+"""Measure libxlpy on an embedded host, next to references, interleaved in one run.
+
+The machine's speed drifts, so only ratios of neighbours in one run mean anything: every
+round runs ours, then the reference, and the ratio is taken round by round. Shown are
+minimum, median and maximum.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from measure import Row, table
+from reference import Reference
+from simxen import Bench
+
+#: Ratios a release must have, by row; medians.
+REQUIRED = {"save to a pipe": 1.4, "restore from a pipe": 2.0}
+
+
+def main() -> int:
+    """Measure, print the table, write the JSON; 1 if a required ratio is missed."""
+    arguments = parse()
+    rows = asyncio.run(measure(arguments))
+    print(table(rows, arguments))
+    if arguments.json:
+        report = {"memory_mib": arguments.memory, "rounds": arguments.rounds}
+        report["rows"] = [row.as_dict() for row in rows]
+        Path(arguments.json).write_text(json.dumps(report, indent=2) + "\n")
+    missed = [
+        f"{row.name}: {row.ratio.median:.2f} instead of {REQUIRED[row.name]}"
+        for row in rows
+        if row.ratio.median < REQUIRED.get(row.name, 0)
+    ]
+    if arguments.gate and missed:
+        print("bench: too slow: " + "; ".join(missed), file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--memory", type=int, default=512, help="guest, MiB")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", metavar="FILE", help="write all samples there")
+    parser.add_argument(
+        "--gate", action="store_true", help="fail if a required ratio is missed"
+    )
+    return parser.parse_args()
+
+
+async def measure(arguments: argparse.Namespace) -> list[Row]:
+    """Run all rounds of everything."""
+    with TemporaryDirectory(prefix="xlpy-bench-", dir="/dev/shm") as folder:
+        reference = Reference(Path(folder), arguments.memory)
+        async with Bench(Path(folder), arguments.memory) as ours:
+            rows = [
+                Row("save to /dev/null", "MB/s"),
+                Row("save to a pipe", "MB/s"),
+                Row("save to a tmpfs file", "MB/s"),
+                Row("restore from a pipe", "MB/s"),
+                Row("restore from a tmpfs file", "MB/s"),
+                Row("one save to a pipe, next to memcpy", "MB/s"),
+                Row("helper start to hello", "ms", less_is_better=True),
+                Row("callback round trip", "us", less_is_better=True),
+            ]
+            for _ in range(arguments.rounds):
+                for row, sample in zip(
+                    rows, await one_round(ours, reference), strict=True
+                ):
+                    row.add(*sample)
+    return rows
+
+
+async def one_round(ours: Bench, reference: Reference) -> list[tuple[float, float]]:
+    """Give (ours, reference) for every row."""
+    image, ref_image = ours.image, reference.image
+    piped = await ours.save_to_pipe(reference)
+    return [
+        (await ours.save_to(Path("/dev/null")), reference.save_to(Path("/dev/null"))),
+        (piped, reference.save_to_pipe()),
+        (await ours.save_to(image), reference.save_to(ref_image)),
+        (await ours.restore_from_pipe(image), reference.restore_from_pipe(ref_image)),
+        (await ours.restore_from(image), reference.restore_from(ref_image)),
+        (piped, reference.memcpy()),
+        (await ours.helper_start(), reference.python_start()),
+        (await ours.callback(), reference.echo()),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Samples, their ratios, and the table."""
+
+import argparse
+import statistics
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Samples:
+    """Figures of one thing, one a round."""
+
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Give the middle one."""
+        return statistics.median(self.values)
+
+    def text(self, digits: int) -> str:
+        """Give minimum, median and maximum."""
+        figures = (min(self.values), self.median, max(self.values))
+        return " / ".join(f"{figure:,.{digits}f}" for figure in figures)
+
+    def as_dict(self) -> dict[str, object]:
+        """Give them for JSON."""
+        low, high = min(self.values), max(self.values)
+        return {"min": low, "median": self.median, "max": high, "all": self.values}
+
+
+@dataclass
+class Row:
+    """One thing measured, next to its reference."""
+
+    name: str
+    unit: str
+    less_is_better: bool = False
+    ours: Samples = field(default_factory=Samples)
+    reference: Samples = field(default_factory=Samples)
+    ratio: Samples = field(default_factory=Samples)
+
+    def add(self, ours: float, reference: float) -> None:
+        """Take one round's figures."""
+        self.ours.values.append(ours)
+        self.reference.values.append(reference)
+        self.ratio.values.append(ours / reference)
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it for JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "less_is_better": self.less_is_better,
+            "ours": self.ours.as_dict(),
+            "reference": self.reference.as_dict(),
+            "ratio": self.ratio.as_dict(),
+        }
+
+
+def table(rows: list[Row], arguments: argparse.Namespace) -> str:
+    """Give all rows as a Markdown table; each figure is min / median / max."""
+    size = f"{arguments.memory} MiB guest, {arguments.rounds} rounds"
+    lines = [
+        f"{size}, minimum / median / maximum",
+        "",
+        "| | unit | libxlpy | reference | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        digits = 1 if row.less_is_better else 0
+        cells = [row.name, row.unit, row.ours.text(digits)]
+        cells += [row.reference.text(digits), row.ratio.text(2)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

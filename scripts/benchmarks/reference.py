@@ -1,0 +1,142 @@
+"""What ours is compared with: C in libxenguest's layout, bare Python, bare pipes."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("libxc_layout.c")
+PIPE_SIZE = 1 << 20
+F_SETPIPE_SZ = 1031
+ECHOES = 400
+#: Answers each line it reads; the other end of a bare round trip between two Pythons.
+ECHO = "import os\nwhile (data := os.read(0, 64)): os.write(1, data)"
+
+
+class Reference:
+    """The C reference, built in ``folder``, moving ``memory`` MiB."""
+
+    def __init__(self, folder: Path, memory: int) -> None:
+        self.program = str(folder / "libxc_layout")
+        self.image = folder / "reference.img"
+        self._memory = str(memory)
+        flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
+        compiler = os.environ.get("CC", "cc")
+        subprocess.run([compiler, *flags, "-o", self.program, SOURCE], check=True)
+
+    def _speed(self, line: bytes) -> float:
+        answer = json.loads(line)
+        return float(answer["bytes"]) / answer["seconds"] / 1e6
+
+    def _run(self, what: str, fd: int) -> float:
+        argv = [self.program, what, str(fd), self._memory]
+        done = subprocess.run(argv, pass_fds=[fd], stdout=subprocess.PIPE, check=True)
+        return self._speed(done.stdout)
+
+    # ----- save, MB/s -------------------------------------------------------------
+
+    def save_to(self, path: Path) -> float:
+        """Write to a file."""
+        with path.open("wb") as file:
+            return self._run("save", file.fileno())
+
+    def save_to_pipe(self) -> float:
+        """Write to a pipe with a reader."""
+        with Drain(self.program) as fd:
+            return self._run("save", fd)
+
+    # ----- restore, MB/s ----------------------------------------------------------
+
+    def restore_from(self, path: Path) -> float:
+        """Read a file into fresh memory."""
+        with path.open("rb") as file:
+            return self._run("restore", file.fileno())
+
+    def restore_from_pipe(self, path: Path) -> float:
+        """Read a pipe into fresh memory."""
+        with Feed(path, 0) as fd:
+            return self._run("restore", fd)
+
+    # ----- the rest ---------------------------------------------------------------
+
+    def memcpy(self) -> float:
+        """Copy memory that is all mapped and touched, MB/s."""
+        argv = [self.program, "memcpy", self._memory]
+        return self._speed(subprocess.run(argv, capture_output=True, check=True).stdout)
+
+    def python_start(self) -> float:
+        """Start and end an isolated Python that imports nothing, milliseconds."""
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
+        return (time.perf_counter() - start) * 1e3
+
+    def echo(self) -> float:
+        """Round trip of 16 bytes over two pipes between two Pythons, microseconds."""
+        argv = [sys.executable, "-I", "-S", "-c", ECHO]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, stdin=pipe, stdout=pipe, bufsize=0) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            to, of = process.stdin.fileno(), process.stdout.fileno()
+            seconds = [self._one_echo(to, of) for _ in range(ECHOES)]
+            process.stdin.close()
+        return sorted(seconds)[ECHOES // 2] * 1e6
+
+    def _one_echo(self, to: int, of: int) -> float:
+        start = time.perf_counter()
+        os.write(to, b"x" * 16)
+        os.read(of, 64)
+        return time.perf_counter() - start
+
+
+def big_pipe() -> tuple[int, int]:
+    """Make a pipe of a size that all who are compared here get."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    fcntl.fcntl(writing, F_SETPIPE_SZ, PIPE_SIZE)
+    return reading, writing
+
+
+class Drain:
+    """A process that reads a pipe and does nothing with it; gives the write end."""
+
+    def __init__(self, program: str) -> None:
+        reading, self._writing = big_pipe()
+        argv = [program, "drain", str(reading)]
+        null = subprocess.DEVNULL
+        self._process = subprocess.Popen(argv, pass_fds=[reading], stdout=null)
+        os.close(reading)
+
+    def __enter__(self) -> int:
+        return self._writing
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._writing)
+        self._process.wait()
+
+
+class Feed:
+    """A process that writes a file to a pipe without copying; gives the read end."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._reading, writing = big_pipe()
+        code = (
+            "import os, sys\n"
+            "path, offset, fd = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])\n"
+            "file = os.open(path, os.O_RDONLY)\n"
+            "os.lseek(file, offset, os.SEEK_SET)\n"
+            "while os.splice(file, fd, 1 << 20): pass\n"
+        )
+        argv = [sys.executable, "-I", "-S", "-c", code]
+        argv += [str(path), str(offset), str(writing)]
+        self._process = subprocess.Popen(argv, pass_fds=[writing])
+        os.close(writing)
+
+    def __enter__(self) -> int:
+        return self._reading
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._reading)
+        self._process.wait()
