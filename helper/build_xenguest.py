@@ -200,7 +200,7 @@ def _simxen(compiler: list[str], work: Path) -> list[Path]:
     library = [obj for obj in objects if obj.name.startswith(("lib_", "common_"))]
     guest = [obj for obj in objects if obj.name.startswith(("guest_", "common_"))]
     return [
-        _link(compiler, work / LIBSIMXEN, library, ["-shared"]),
+        _link(compiler, work / LIBSIMXEN, library, ["-shared", "-Wl,-z,defs"]),
         _link(compiler, work / SIMXEN_GUEST, guest, []),
     ]
 

@@ -1,5 +1,6 @@
 """The life of the helper process, in order of execution."""
 
+import faulthandler
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ def main(argv: Sequence[str]) -> NoReturn:
     try:
         options = parse_options(argv)
         pipes = claim_control_pipes()
+        faulthandler.enable()  # a crash inside libxc: where Python was, on stderr
         inherited = inherited_fds((pipes.read_fd, pipes.write_fd))
         Helper(options, pipes, inherited).run()
     except (OptionsError, HardenError) as exc:

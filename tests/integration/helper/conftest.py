@@ -1,0 +1,67 @@
+"""The fake libxenguest, compiled once, and a host directory for each test."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helper.driver import FakeHost
+
+ROOT = Path(__file__).parents[3]
+SOURCES = ROOT / "helper" / "src"
+FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
+
+
+def compile_fake(target: Path, *options: str) -> Path:
+    """Compile the fake library."""
+    source = Path(__file__).with_name("fake_xenguest.c")
+    subprocess.run(
+        [
+            *("cc", *FLAGS, "-fPIC", "-shared", f"-I{SOURCES}", *options),
+            *("-o", str(target), str(source)),
+        ],
+        check=True,
+    )
+    return target
+
+
+@pytest.fixture(scope="session")
+def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake with the functions of Xen 4.16 to 4.21."""
+    return compile_fake(tmp_path_factory.mktemp("fake") / "libfake.so")
+
+
+@pytest.fixture
+def host(tmp_path: Path, fake_library: Path) -> FakeHost:
+    """A fake host with one running PV domain, 7."""
+    return FakeHost(tmp_path, fake_library)
+
+
+@pytest.fixture
+def stream_fd(tmp_path: Path) -> Iterator[int]:
+    """A file to save to or restore from, open for both."""
+    fd = os.open(tmp_path / "image", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    yield fd
+    os.close(fd)
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[int]:
+    """The write end of a pipe that nobody empties."""
+    read_fd, write_fd = os.pipe()
+    yield write_fd
+    os.close(read_fd)
+    os.close(write_fd)
+
+
+@pytest.fixture
+def silent_socket(tmp_path: Path) -> Iterator[Path]:
+    """A socket that takes connections and never says a word."""
+    path = tmp_path / "silent"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        yield path

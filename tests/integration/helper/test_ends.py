@@ -1,0 +1,286 @@
+"""The parent ends, or goes mad, at any point: the guest is put right, in time."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from libxlpy_protocol.messages import (
+    CALLS,
+    Answer,
+    Complete,
+    Image,
+    Mode,
+    OnParentLoss,
+    Phase,
+    Suspend,
+    SwitchQemuLogdirty,
+)
+from tests.integration.helper.driver import (
+    FakeHost,
+    Parent,
+    is_blocked,
+    seconds_until_dead,
+)
+
+HVM = 2 | 32
+SUSPENDED = 4 | 2 << 16
+#: Seconds that the design allows an orphan; the machine's slowness on top.
+ORPHAN_MAX = 2.0
+SLOWNESS = 3.0
+
+
+def begun(parent: Parent, fd: int, **fields: object) -> None:
+    parent.greet()
+    parent.start(**{"domid": 7, "stream_fd": fd, **fields})  # type: ignore[arg-type]
+
+
+def lost(parent: Parent) -> None:
+    """Hang up; see it end with status 6, in time."""
+    parent.hang_up()
+    assert seconds_until_dead(parent) < ORPHAN_MAX + SLOWNESS
+    assert parent.process.returncode == 6
+
+
+def test_parent_lost_before_start_is_no_work(host: FakeHost) -> None:
+    with host.helper() as parent:
+        parent.greet()
+        lost(parent)
+    assert host.calls() == []
+
+
+def test_parent_lost_before_hello(host: FakeHost) -> None:
+    with host.helper() as parent:
+        lost(parent)
+
+
+def test_parent_lost_in_the_middle_of_a_frame(host: FakeHost, stream_fd: int) -> None:
+    host.script("suspend")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd)
+        parent.expect(Suspend)
+        parent.write(b"\0\0")
+        lost(parent)
+
+
+def test_parent_lost_while_the_writer_is_stuck(host: FakeHost, full_pipe: int) -> None:
+    host.domains({7: HVM})
+    host.script("write 100000000", "cleanup", "logdirty-off")
+    with host.helper([full_pipe]) as parent:
+        begun(parent, full_pipe)
+        parent.until(is_blocked(parent))
+        lost(parent)
+    assert host.calls() == ["shadow_op 7 0"]  # not suspended: not resumed
+
+
+def test_parent_lost_in_the_suspend_callback_resumes_the_guest(
+    host: FakeHost, stream_fd: int
+) -> None:
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd)
+        parent.expect(Suspend)
+        host.domains({7: SUSPENDED})
+        lost(parent)
+    assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
+
+
+def test_guest_that_crashed_meanwhile_is_not_resumed(
+    host: FakeHost, stream_fd: int
+) -> None:
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd)
+        parent.expect(Suspend)
+        host.domains({7: 4 | 3 << 16})
+        lost(parent)
+    assert host.calls() == ["shadow_op 7 0"]
+
+
+def test_library_that_hangs_does_not_keep_the_guest_down(
+    host: FakeHost, stream_fd: int
+) -> None:
+    host.script("suspend", "hang")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd)
+        parent.answer(Suspend, 1)
+        parent.until(lambda message: "suspend=1" in getattr(message, "text", ""))
+        host.domains({7: SUSPENDED})
+        lost(parent)
+    assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
+
+
+def test_silent_xenstored_and_qemu_do_not_take_the_time(
+    host: FakeHost, stream_fd: int, silent_socket: Path
+) -> None:
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        sockets = {"xenstore_path": str(silent_socket), "qmp_path": str(silent_socket)}
+        begun(parent, stream_fd, **sockets)
+        parent.expect(Suspend)
+        host.domains({7: SUSPENDED})
+        lost(parent)
+        assert "xenstored does not answer" in parent.read_stderr()
+    assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
+
+
+def test_restore_is_aborted_and_its_domain_left_to_the_parent(
+    host: FakeHost,
+) -> None:
+    read_fd, write_fd = os.pipe()
+    host.script("read 1")
+    try:
+        with host.helper([read_fd]) as parent:
+            begun(parent, read_fd, mode=Mode.RESTORE)
+            parent.until(is_blocked(parent))
+            lost(parent)
+    finally:
+        os.close(read_fd)
+        os.close(write_fd)
+    assert host.calls() == []
+
+
+def test_finish_goes_on_without_the_parent(host: FakeHost) -> None:
+    read_fd, write_fd = os.pipe()
+    host.script("suspend", "write 300000")
+    try:
+        with host.helper([write_fd]) as parent:
+            os.close(write_fd)
+            policy = {"on_parent_loss": OnParentLoss.FINISH, "image": Image.LIBXL}
+            begun(parent, write_fd, **policy)
+            parent.answer(Suspend, 1)
+            parent.until(is_blocked(parent))
+            parent.hang_up()
+            data = b""
+            while part := os.read(read_fd, 1 << 20):
+                data += part
+            assert len(data) == 16 + 8 + 300_000 + 8
+            assert parent.wait() == 6
+    finally:
+        os.close(read_fd)
+    assert host.calls() == []  # a complete image: the guest stays as it is
+
+
+def test_finish_that_fails_is_repaired(host: FakeHost, stream_fd: int) -> None:
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd, on_parent_loss=OnParentLoss.FINISH)
+        parent.expect(Suspend)
+        host.domains({7: SUSPENDED})
+        lost(parent)
+    assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
+
+
+def test_parent_that_stops_reading_is_no_loss_until_it_is_gone(
+    host: FakeHost, stream_fd: int
+) -> None:
+    host.script("logs 5000", "suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd)
+        parent.wait_until_idle()
+        assert parent.process.poll() is None
+        lost(parent)
+
+
+# -- a parent that breaks the protocol ---------------------------------------------
+
+
+GARBAGE = {
+    "huge frame": b"\xff\xff\xff\xff",
+    "no msgpack": b"\0\0\0\x01\xc1",
+    "no array": b"\0\0\0\x01\xc0",
+    "unknown number": b"\0\0\0\x03\x92\x7f\x00",
+    "answer to nothing": b"\0\0\0\x04\x93\x22\x63\x01",
+}
+
+
+@pytest.mark.parametrize("case", GARBAGE)
+@pytest.mark.parametrize("when", ["before hello", "before start", "in a call"])
+def test_protocol_error_ends_with_status_5_and_repairs(
+    host: FakeHost, stream_fd: int, case: str, when: str
+) -> None:
+    host.domains({7: SUSPENDED})
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        if when != "before hello":
+            parent.greet()
+        if when == "in a call":
+            parent.start(domid=7, stream_fd=stream_fd)
+            parent.expect(Suspend)
+        parent.write(GARBAGE[case])
+        assert seconds_until_dead(parent) < ORPHAN_MAX + SLOWNESS
+        assert parent.process.returncode == 5
+        assert "the parent broke the protocol" in parent.read_stderr()
+    repaired = ["shadow_op 7 0", "resume 7 1"] if when == "in a call" else []
+    assert host.calls() == repaired
+
+
+# -- at every message --------------------------------------------------------------
+
+
+STEPS = ["logdirty-on", "logs 2", "frames 3", "policy", "write 9", "suspend"]
+
+
+def end_by_eof(parent: Parent) -> int:
+    parent.hang_up()
+    return 6
+
+
+def end_by_sigterm(parent: Parent) -> int:
+    parent.process.send_signal(signal.SIGTERM)
+    return 0
+
+
+def end_by_garbage(parent: Parent) -> int:
+    parent.write(b"\xff\xff\xff\xff")
+    return 5
+
+
+@pytest.mark.parametrize("end", [end_by_eof, end_by_sigterm, end_by_garbage])
+def test_every_message_of_a_save_may_be_the_last(
+    host: FakeHost, end: Callable[[Parent], int], stream_fd: int
+) -> None:
+    host.domains({7: HVM})
+    host.script(*STEPS, "cleanup", "logdirty-off")
+    message = 0
+    while not cut_after(host, stream_fd, message, end):
+        message += 1
+    assert message > len(STEPS) + 6
+
+
+def cut_after(
+    host: FakeHost, fd: int, count: int, end: Callable[[Parent], int]
+) -> bool:
+    """Run a save and end it after ``count`` messages; True: it was over before."""
+    (host.directory / "calls").unlink(missing_ok=True)
+    with host.helper([fd]) as parent:
+        begun(parent, fd, image=Image.LIBXL)
+        parent.expect(Phase)  # the operation has begun: now it must be put right
+        done = serve(parent, count)
+        if done:
+            return True
+        expected = end(parent)
+        assert seconds_until_dead(parent) < ORPHAN_MAX + SLOWNESS
+        # Complete may have been on its way: then a late signal or EOF is no matter.
+        assert parent.process.returncode in (expected, 0), parent.read_stderr()
+        if parent.process.returncode:
+            assert host.calls() == ["shadow_op 7 0"]
+    return False
+
+
+def serve(parent: Parent, count: int) -> bool:
+    """Answer calls for ``count`` messages but heartbeats; True: complete before."""
+    seen = 0
+    while seen < count:
+        event = parent.next()
+        seen += isinstance(event.message, (Phase, SwitchQemuLogdirty, Suspend)) or (
+            type(event.message).__name__ in ("Log", "Progress", "PrecopyPolicy")
+        )
+        if isinstance(event.message, Complete):
+            return True
+        if type(event.message) in CALLS:
+            answer = 0 if isinstance(event.message, SwitchQemuLogdirty) else 1
+            parent.send(Answer(answer), event.call_id)
+    return False

@@ -1,0 +1,151 @@
+"""A restore from start to complete, and streams that are not what they should be."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from libxlpy_protocol.messages import (
+    Checkpoint,
+    Complete,
+    Image,
+    Mode,
+    RestoreResults,
+    StaticDataDone,
+    StreamType,
+    ToolstackRestore,
+)
+from libxlpy_protocol.stream_libxl import (
+    EmulatorHeader,
+    LibxlRecord,
+    pack_emulator_header,
+    pack_libxl_header,
+    pack_libxl_record,
+)
+from tests.integration.helper.driver import FakeHost, Parent
+
+QEMU = pack_emulator_header(EmulatorHeader())
+HEADER = pack_libxl_header()
+CONTEXT = pack_libxl_record(LibxlRecord.LIBXC_CONTEXT)
+XENSTORE = pack_libxl_record(LibxlRecord.EMULATOR_XENSTORE_DATA, QEMU + b"k\0v\0")
+END = pack_libxl_record(LibxlRecord.END)
+LIBXC = bytes(64)  # what the fake reads
+
+
+def emulator(state: bytes) -> bytes:
+    return pack_libxl_record(LibxlRecord.EMULATOR_CONTEXT, QEMU + state)
+
+
+@pytest.fixture
+def put(stream_fd: int) -> int:
+    """The stream fd; what tests write to it is read from the start."""
+    return stream_fd
+
+
+def begun(parent: Parent, fd: int, data: bytes, **fields: object) -> None:
+    os.pwrite(fd, data, 0)
+    parent.greet()
+    values = {"mode": Mode.RESTORE, "domid": 9, "stream_fd": fd, **fields}
+    parent.start(**values)  # type: ignore[arg-type]
+
+
+def test_numbers_go_in_and_results_come_out(host: FakeHost, put: int) -> None:
+    host.script("read 64", "static")
+    channels = {"store_evtchn": 1, "store_domid": 2}
+    console = {"console_evtchn": 3, "console_domid": 4}
+    with host.helper([put]) as parent:
+        begun(parent, put, LIBXC, **channels, **console)
+        assert parent.answer(StaticDataDone, 0) == StaticDataDone(3)
+        assert parent.expect(RestoreResults) == RestoreResults(0x11, 0x22)
+        assert parent.expect(Complete) == Complete(0, 0, False)
+        assert parent.wait() == 0
+        assert "restore dom=9 store=1/2 console=3/4" in parent.logs()
+
+
+def test_checkpoints_are_asked(host: FakeHost, put: int) -> None:
+    host.script("checkpoint")
+    with host.helper([put]) as parent:
+        begun(parent, put, b"", stream_type=StreamType.REMUS)
+        parent.answer(Checkpoint, 2)
+        parent.expect(RestoreResults)
+        assert "checkpoint=2" in parent.logs()
+
+
+def test_libxl_image_is_taken_apart(host: FakeHost, put: int, tmp_path: Path) -> None:
+    host.script("read 64")
+    state = os.urandom(200_001)
+    path = tmp_path / "qemu-resume.9"
+    path.write_bytes(b"left by an earlier restore" * 20000)
+    data = HEADER + CONTEXT + LIBXC + XENSTORE + emulator(state) + END + b"next"
+    with host.helper([put]) as parent:
+        begun(parent, put, data, image=Image.LIBXL, emulator_path=str(path))
+        parent.expect(RestoreResults)
+        asked = parent.answer(ToolstackRestore, 0)
+        assert asked == ToolstackRestore(9, b"k\0v\0")
+        assert parent.expect(Complete) == Complete(0, 0, False)
+    assert path.read_bytes() == state
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.read(put, 100) == b"next"  # nothing was read ahead
+
+
+def test_failed_toolstack_restore_fails_the_restore(host: FakeHost, put: int) -> None:
+    host.script("read 64")
+    with host.helper([put]) as parent:
+        data = HEADER + CONTEXT + LIBXC + XENSTORE + END
+        begun(parent, put, data, image=Image.LIBXL)
+        parent.expect(RestoreResults)
+        parent.answer(ToolstackRestore, -1)
+        assert parent.expect(Complete) == Complete(-1, errno.EIO, False)
+
+
+WRONG = {
+    "empty": b"",
+    "wrong ident": bytes(16) + CONTEXT + LIBXC + END,
+    "no context": HEADER + END,
+    "no end": HEADER + CONTEXT + LIBXC,
+    "half a record header": HEADER + CONTEXT + LIBXC + END[:5],
+    "half a record": HEADER + CONTEXT + LIBXC + XENSTORE[:-9],
+    "twice": HEADER + CONTEXT + LIBXC + XENSTORE + XENSTORE + END,
+    "out of order": HEADER + CONTEXT + LIBXC + emulator(b"x") + XENSTORE + END,
+    "second context": HEADER + CONTEXT + LIBXC + CONTEXT + END,
+    "unknown record": HEADER + CONTEXT + LIBXC + b"\x09" + bytes(7) + END,
+    "optional record": HEADER + CONTEXT + LIBXC + b"\x09\0\0\x80" + bytes(4) + END,
+    "padding": HEADER + CONTEXT + LIBXC + emulator(b"x")[:-1] + b"\1" + END,
+    "unknown emulator": HEADER
+    + CONTEXT
+    + LIBXC
+    + pack_libxl_record(LibxlRecord.EMULATOR_CONTEXT, b"\x09" + bytes(7))
+    + END,
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_stream_is_eproto(
+    host: FakeHost, put: int, tmp_path: Path, case: str
+) -> None:
+    host.script("read 64")
+    with host.helper([put]) as parent:
+        path = str(tmp_path / "state")
+        begun(parent, put, WRONG[case], image=Image.LIBXL, emulator_path=path)
+        assert parent.serve({ToolstackRestore: 0}) == Complete(-1, errno.EPROTO, False)
+        assert parent.wait() == 0
+
+
+def test_emulator_state_for_a_domain_without_emulator_is_eproto(
+    host: FakeHost, put: int
+) -> None:
+    host.script("read 64")
+    with host.helper([put]) as parent:
+        data = HEADER + CONTEXT + LIBXC + emulator(b"x") + END
+        begun(parent, put, data, image=Image.LIBXL)
+        assert parent.serve({}) == Complete(-1, errno.EPROTO, False)
+
+
+def test_failure_of_libxc_has_no_results(host: FakeHost, put: int) -> None:
+    host.script(f"fail {errno.EINVAL}")
+    with host.helper([put]) as parent:
+        begun(parent, put, b"")
+        assert parent.expect(Complete) == Complete(-1, errno.EINVAL, False)
+        assert not [m for m in parent.seen if isinstance(m, RestoreResults)]
