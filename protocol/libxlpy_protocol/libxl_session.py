@@ -9,9 +9,10 @@ its last message, Complete, is answered too. Calls get ids here, counted by each
 import enum
 from typing import ClassVar, Final, TypeAlias
 
-from libxlpy_protocol.enums import Flow, Mode, Side
+from libxlpy_protocol.enums import Mode, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.fields import I32, FieldError, field_of
+from libxlpy_protocol.ledger import RefusedError
 from libxlpy_protocol.libxl_table import NEWEST, LibxlRule, LibxlTable
 from libxlpy_protocol.libxl_wire import (
     ANSWER,
@@ -21,7 +22,7 @@ from libxlpy_protocol.libxl_wire import (
     decode_libxl,
     encode_libxl,
 )
-from libxlpy_protocol.messages import MESSAGES, Answer, AnyMessage, Complete, Message
+from libxlpy_protocol.messages import Answer, Complete, Message
 from libxlpy_protocol.session import Event
 
 __all__ = [
@@ -77,10 +78,6 @@ LIBXL_TRANSITIONS: Final[dict[LibxlState, dict[Act, LibxlState]]] = {
 _Events: TypeAlias = list[Event]
 
 
-class _Refused(FieldError):
-    """A message breaks a rule; the session knows whose fault that is."""
-
-
 class _Session:
     """What both ends have in common.
 
@@ -101,7 +98,6 @@ class _Session:
         self._mask = callback_mask
         self._table = table
         self._error: RemoteProtocolError | None = None
-        self._seen: set[type[Message]] = set()
 
     @property
     def open_call(self) -> int | None:
@@ -144,19 +140,18 @@ class _Session:
         assert number is not None
         rule = self._table.rules[number]
         if self.mode not in rule.modes:
-            raise _Refused(f"{kind.__name__} in mode {self.mode.name}")
-        if rule.is_callback and not self._mask >> number & 1:
-            raise _Refused(f"{kind.__name__} is not in the callback mask")
+            raise RefusedError(f"{kind.__name__} in mode {self.mode.name}")
+        if rule.answered and rule.is_callback and not self._mask >> number & 1:
+            raise RefusedError(f"{kind.__name__} is not in the callback mask")
         act = _act_of(rule)
         self._step(act, f"{kind.__name__} by the helper")
-        self._seen.add(kind)
         if act is not Act.NOTICE:
             self.last_call_id += 1
 
     def _step(self, act: Act, what: str) -> None:
         after = LIBXL_TRANSITIONS[self.state].get(act)
         if after is None:
-            raise _Refused(f"{what} in state {self.state.name}")
+            raise RefusedError(f"{what} in state {self.state.name}")
         self.state = after
 
 
@@ -185,10 +180,10 @@ class LibxlParentSession(_Session):
             return
         self._messages.feed(data)
         while (body := self._messages.next_body()) is not None:
-            message: AnyMessage = decode_libxl(body, self._table)
+            message = decode_libxl(body, self._table)
             try:
                 self._say(message)
-            except _Refused as exc:
+            except RefusedError as exc:
                 frame = LENGTH.pack(len(body)) + body
                 raise RemoteProtocolError(str(exc), frame) from None
             events.append(Event(message, self.open_call or 0))
@@ -208,7 +203,7 @@ class LibxlParentSession(_Session):
         try:
             value = _INT.take(message.value)
             self._step(Act.ANSWER, "Answer by the parent")
-        except FieldError as exc:
+        except (FieldError, RefusedError) as exc:
             raise LocalProtocolError(f"Answer: {exc}") from None
         return ANSWER.pack(value)
 
@@ -256,9 +251,6 @@ class LibxlHelperSession(_Session):
         frame = encode_libxl(message, self._table)
         try:
             self._say(message)
-        except _Refused as exc:
+        except RefusedError as exc:
             raise LocalProtocolError(str(exc)) from None
         return frame
-
-
-assert all(MESSAGES[rule.kind].flow in (Flow.CALL, Flow.NOTICE) for rule in NEWEST.rules.values())

@@ -1,0 +1,185 @@
+"""Who may speak when on libxl's wire: every cell, both ends."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
+from libxlpy_protocol.libxl_session import (
+    LIBXL_TRANSITIONS,
+    Act,
+    LibxlHelperSession,
+    LibxlParentSession,
+    LibxlState,
+)
+from libxlpy_protocol.libxl_wire import encode_libxl
+from libxlpy_protocol.messages import (
+    Answer,
+    Complete,
+    Hello,
+    Log,
+    Mode,
+    RestoreResults,
+    StaticDataDone,
+    Suspend,
+    SwitchQemuLogdirty,
+    callback_mask,
+)
+from libxlpy_protocol.session import Event
+
+MASK = callback_mask([Suspend, SwitchQemuLogdirty, StaticDataDone])
+NOTE = Log(1, -1, "xc", "note")
+DONE = Complete(0, 0, False)
+OK = struct.pack("=i", 1)
+ACTS = {Act.NOTICE: NOTE, Act.CALL: Suspend(), Act.COMPLETE: DONE}
+WAYS = {
+    LibxlState.RUNNING: [],
+    LibxlState.CALLING: [Suspend()],
+    LibxlState.COMPLETING: [DONE],
+    LibxlState.COMPLETED: [DONE, Answer(0)],
+    LibxlState.CLOSED: [None],
+}
+
+
+def pair(mode=Mode.SAVE, mask=MASK):
+    return LibxlHelperSession(mode, mask), LibxlParentSession(mode, mask)
+
+
+def go(helper, parent, messages):
+    for message in messages:
+        if message is None:
+            helper.receive(b"")
+            parent.receive(b"")
+        elif isinstance(message, Answer):
+            helper.receive(parent.send(message, parent.open_call))
+        else:
+            parent.receive(helper.send(message))
+
+
+@pytest.mark.parametrize("state", WAYS)
+@pytest.mark.parametrize("act", ACTS)
+def test_helper_says_what_the_table_has_and_nothing_else(state, act):
+    helper, parent = pair()
+    go(helper, parent, WAYS[state])
+    assert (helper.state, parent.state) == (state, state)
+    after = LIBXL_TRANSITIONS[state].get(act)
+    frame = encode_libxl(ACTS[act])
+    if after is None:
+        with pytest.raises(LocalProtocolError, match=f"in state {state.name}"):
+            helper.send(ACTS[act])
+        assert helper.state is state
+        error = (
+            LocalProtocolError if state is LibxlState.CLOSED else RemoteProtocolError
+        )
+        with pytest.raises(error):
+            parent.receive(frame)
+        return
+    assert helper.send(ACTS[act]) == frame
+    [event] = parent.receive(frame)
+    assert event.message == ACTS[act]
+    assert (helper.state, parent.state) == (after, after)
+
+
+@pytest.mark.parametrize("state", WAYS)
+def test_parent_answers_what_is_open_and_nothing_else(state):
+    helper, parent = pair()
+    go(helper, parent, WAYS[state])
+    if Act.ANSWER in LIBXL_TRANSITIONS[state]:
+        assert parent.send(Answer(1), parent.open_call) == OK
+        assert helper.receive(OK) == [Event(Answer(1), helper.last_call_id)]
+        assert helper.state is parent.state is LIBXL_TRANSITIONS[state][Act.ANSWER]
+        return
+    with pytest.raises(LocalProtocolError):
+        parent.send(Answer(1), 1)
+    if state is not LibxlState.CLOSED:
+        with pytest.raises(RemoteProtocolError, match="Answer by the parent in state"):
+            helper.receive(OK[:1])
+        assert helper.state is LibxlState.ERROR
+
+
+def test_error_is_for_ever_and_the_good_before_it_is_not_lost():
+    _, parent = pair()
+    bad = b"\2\0\xff\0"
+    with pytest.raises(RemoteProtocolError) as caught:
+        parent.receive(encode_libxl(NOTE) + bad + encode_libxl(NOTE))
+    assert caught.value.events == (Event(NOTE, 0),)
+    with pytest.raises(RemoteProtocolError, match="number 255") as again:
+        parent.receive(b"")
+    assert again.value.frame == bad
+    assert parent.state is LibxlState.ERROR
+
+
+def test_mode_and_mask_are_kept_by_both_ends():
+    helper, parent = pair(Mode.RESTORE)
+    for message, text in (
+        (SwitchQemuLogdirty(1, True), "in mode RESTORE"),
+        (Suspend(), ""),
+    ):
+        if text:
+            with pytest.raises(LocalProtocolError, match=text):
+                helper.send(message)
+    helper, parent = pair(mask=0)
+    with pytest.raises(LocalProtocolError, match="not in the callback mask"):
+        helper.send(Suspend())
+    with pytest.raises(RemoteProtocolError, match="not in the callback mask") as caught:
+        parent.receive(encode_libxl(Suspend()))
+    assert caught.value.frame == encode_libxl(Suspend())
+
+
+def test_results_need_no_mask_and_no_answer():
+    helper, parent = pair(Mode.RESTORE, 0)
+    go(helper, parent, [RestoreResults(1, 2), DONE])
+    assert parent.state is LibxlState.COMPLETING
+
+
+@pytest.mark.parametrize("value", [None, b"", True, 1 << 31])
+def test_answer_is_one_int(value):
+    helper, parent = pair()
+    go(helper, parent, [Suspend()])
+    with pytest.raises(LocalProtocolError, match="Answer"):
+        parent.send(Answer(value), parent.open_call)
+    assert parent.state is LibxlState.CALLING
+
+
+def test_what_has_no_form_here_is_not_sent():
+    helper, parent = pair()
+    with pytest.raises(LocalProtocolError, match="Hello has no form here"):
+        parent.send(Hello(1, 1, "x"))
+    with pytest.raises(LocalProtocolError, match="not on libxl's wire"):
+        helper.send(Hello(1, 1, "x"))
+    with pytest.raises(LocalProtocolError, match="answers nothing"):
+        helper.send(NOTE, 3)
+
+
+def heard(session, data, size):
+    """Feed bytes in pieces; give events and the error, if there was one."""
+    events = []
+    try:
+        for at in range(0, len(data), size):
+            events += session.receive(data[at : at + size])
+        session.receive(b"")
+    except RemoteProtocolError as exc:
+        return [*events, *exc.events], str(exc), exc.frame
+    return events, None, session.state
+
+
+FRAMES = [encode_libxl(m) for m in (NOTE, Suspend(), DONE, SwitchQemuLogdirty(1, True))]
+
+
+@given(st.lists(st.sampled_from(FRAMES) | st.binary(max_size=6)).map(b"".join))
+def test_parent_hears_the_same_however_the_bytes_are_cut(data):
+    whole = heard(pair()[1], data, max(1, len(data)))
+    assert heard(pair()[1], data, 1) == whole
+    assert heard(pair()[1], data, 5) == whole
+
+
+@given(st.binary(max_size=12), st.sampled_from([s for s in WAYS if WAYS[s] != [None]]))
+def test_helper_hears_the_same_however_the_bytes_are_cut(data, state):
+    out = []
+    for size in (max(1, len(data)), 1, 3):
+        helper, parent = pair()
+        go(helper, parent, WAYS[state])
+        out.append(heard(helper, data, size))
+    assert out[0] == out[1] == out[2]
