@@ -1,0 +1,1 @@
+"""Tests that run inside a Xen dom0 (scripts/xen-rig)."""

@@ -1,0 +1,66 @@
+"""Fixtures for the tests in dom0."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .support import PATIENCE, Guest, domains, helpers, wait_for
+
+MakeGuest = Callable[[str], Guest]
+
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare our mark: dom0 has the tests without the project's settings."""
+    config.addinivalue_line("markers", "xen: runs inside a Xen dom0 (scripts/xen-rig)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test a last resort above all the waits in it."""
+    for item in items:
+        if "xen" in item.keywords:
+            item.add_marker(pytest.mark.timeout(PATIENCE * 5))
+
+
+@pytest.fixture(autouse=True)
+def clean_host() -> Iterator[None]:
+    """Check that a test leaves no domain and no helper behind."""
+    assert Path("/proc/xen/capabilities").read_text().strip() == "control_d"
+    yield
+    # A process that just ended may still be in the list for a moment.
+    wait_for("no domain to be left", lambda: None if domains() else True)
+    wait_for("no helper to be left", lambda: None if helpers() else True)
+
+
+@pytest.fixture
+def make_guest(clean_host: None) -> Iterator[MakeGuest]:
+    """Make running guests; they are destroyed after the test."""
+    del clean_host  # it must look after we have destroyed
+    made: list[Guest] = []
+
+    def make(kind: str) -> Guest:
+        guest = Guest(kind, f"{kind}-{next(_numbers)}")
+        made.append(guest)
+        guest.create()
+        return guest
+
+    yield make
+    for guest in made:
+        guest.destroy()
+
+
+@pytest.fixture(params=["pv", "pvh"])
+def guest(request: pytest.FixtureRequest, make_guest: MakeGuest) -> Guest:
+    """A running guest, PV and then PVH, whose memory is changing."""
+    return make_guest(request.param)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Iterator[Path]:
+    """A file to save to; removed at once, as dom0's /tmp is memory."""
+    file = tmp_path / "saved"
+    yield file
+    file.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+"""Real guests for the tests in dom0: create, watch, destroy, look for leftovers."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+# The one limit of everything: the rig's emulation is slow, and slower under load.
+PATIENCE = 600.0
+POLL = 0.1
+
+T = TypeVar("T")
+
+CONSOLES = Path("/var/log/xen/console")
+CONFIGS = Path("/guest")
+TICK = re.compile(r"rig-guest id=([0-9a-f]{8}) count=(\d+) churn=\d* memory (.*)")
+
+# What a save or restore must not leave behind.
+HELPERS = ("libxlpy_helper", "libxl-save-helper", "libxlpy-save-helper")
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One line of a guest's console.
+
+    Attributes:
+        ident: The guest's random id: the same as long as its memory is the same.
+        count: Its counter; goes up by one a line.
+        memory: What it found when it checked its memory.
+    """
+
+    ident: str
+    count: int
+    memory: str
+
+
+def wait_for(what: str, ask: Callable[[], T | None]) -> T:
+    """Ask again and again until there is an answer, for a bounded time.
+
+    Raises:
+        AssertionError: There was none.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while (answer := ask()) is None:
+        assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}"
+        time.sleep(POLL)
+    return answer
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a program of dom0 to its end; its status is the caller's to judge."""
+    return subprocess.run(
+        [str(part) for part in command],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def ok(*command: str | Path) -> str:
+    """Run a program of dom0 that must succeed; return its stdout."""
+    done = run(*command)
+    text = f"{' '.join(done.args)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, text
+    return done.stdout
+
+
+def domains() -> dict[str, str]:
+    """Return the state letters of each domain but dom0, by name."""
+    rows = [line.split() for line in ok("xl", "list").splitlines()[1:]]
+    return {row[0]: row[4] for row in rows if row[1] != "0"}
+
+
+def helpers() -> list[str]:
+    """Return the command lines of the save and restore helpers that run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it ended while we looked
+        if any(name in line for name in HELPERS):
+            found.append(line)
+    return found
+
+
+class Guest:
+    """A domain made from one of the rig's configurations."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        """Describe a guest; `create` starts it.
+
+        Args:
+            kind: `pv`, `pvh` or `hvm`.
+            name: Its name; a new one for each test, as console logs go by name.
+        """
+        self.kind = kind
+        self.name = name
+        self.console = CONSOLES / f"guest-{name}.log"
+
+    def create(self) -> None:
+        """Start the domain and wait until its memory is filled and changing."""
+        ok("xl", "create", CONFIGS / f"{self.kind}.cfg", f'name="{self.name}"')
+        self.next_ticks(2)
+
+    def restore(self, file: Path) -> None:
+        """Have the real xl bring the domain back from a file."""
+        ok("xl", "restore", file)
+
+    def ticks(self) -> list[Tick]:
+        """Return all that the console has shown so far."""
+        try:
+            text = self.console.read_text(errors="replace")
+        except OSError:
+            return []
+        # A line still being written has no newline yet: it does not count.
+        whole = text[: text.rfind("\n") + 1]
+        found = [TICK.search(line) for line in whole.splitlines()]
+        return [Tick(m[1], int(m[2]), m[3].strip()) for m in found if m]
+
+    def next_ticks(self, number: int = 1) -> list[Tick]:
+        """Wait for lines that are not there yet."""
+        seen = len(self.ticks())
+
+        def ask() -> list[Tick] | None:
+            fresh = self.ticks()[seen:]
+            return fresh if len(fresh) >= number else None
+
+        return wait_for(f"{number} more console lines of {self.name}", ask)
+
+    def running(self) -> bool:
+        """Tell whether a domain of this name is there and not suspended or dead."""
+        state = domains().get(self.name)
+        return state is not None and not set(state) & set("psc")
+
+    def gone(self) -> bool:
+        """Tell whether no domain of this name is there."""
+        return self.name not in domains()
+
+    def destroy(self) -> None:
+        """Remove the domain if it is there, whatever it is called by now."""
+        for name in domains():
+            if name.startswith(self.name):
+                run("xl", "destroy", name)
+        wait_for(f"{self.name} to be gone", lambda: self.gone() or None)
+
+
+def assert_went_on(before: list[Tick], after: list[Tick]) -> None:
+    """Check that the lines after are by the same guest, a moment later."""
+    last = before[-1]
+    assert [tick.memory for tick in after] == ["ok"] * len(after)
+    assert {tick.ident for tick in after} == {last.ident}
+    counts = [tick.count for tick in after]
+    # The guest may print between our last look and its suspension.
+    assert last.count < counts[0]
+    assert counts == list(range(counts[0], counts[0] + len(counts)))

@@ -1,0 +1,64 @@
+"""Ours against the real thing: `xlpy save`, then the real `xl restore`."""
+
+from pathlib import Path
+
+import pytest
+
+from .support import Guest, assert_went_on, ok, run
+
+pytestmark = pytest.mark.xen
+
+
+def test_real_xl_restores_our_file(guest: Guest, saved: Path) -> None:
+    before = guest.ticks()
+    ok("xlpy", "save", guest.name, saved)
+    assert guest.gone()
+    ok("xlpy", "verify", saved)
+    guest.restore(saved)
+    assert_went_on(before, guest.next_ticks(3))
+
+
+def test_checkpoint_leaves_it_running(guest: Guest, saved: Path) -> None:
+    before = guest.ticks()
+    ok("xlpy", "save", "-c", guest.name, saved)
+    assert guest.running()
+    assert_went_on(before, guest.next_ticks(3))
+
+    guest.destroy()
+    guest.restore(saved)
+    after = guest.next_ticks(3)
+    assert_went_on(before, after)
+
+
+def test_pause_leaves_it_paused(guest: Guest, saved: Path) -> None:
+    before = guest.ticks()
+    ok("xlpy", "save", "-p", guest.name, saved)
+    assert not guest.running()
+    assert not guest.gone()
+    ok("xl", "unpause", guest.name)
+    assert_went_on(before, guest.next_ticks(3))
+
+
+def test_list_shows_the_domain(guest: Guest) -> None:
+    rows = [line.split() for line in ok("xlpy", "list").splitlines()]
+    assert guest.name in {row[0] for row in rows if row}
+
+
+def test_verify_accepts_the_file_of_xl(guest: Guest, saved: Path) -> None:
+    ok("xl", "save", guest.name, saved)
+    ok("xlpy", "verify", saved)
+
+
+def test_verify_refuses_a_cut_file(guest: Guest, saved: Path) -> None:
+    ok("xl", "save", guest.name, saved)
+    with saved.open("r+b") as file:
+        file.truncate(saved.stat().st_size - 8)
+    assert run("xlpy", "verify", saved).returncode == 1
+
+
+def test_unknown_domain_is_one_line(clean_host: None, saved: Path) -> None:
+    del clean_host
+    done = run("xlpy", "save", "nobody", saved)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not saved.exists()
