@@ -218,7 +218,8 @@ def field_of(annotation: object) -> Field:
     """Return the kind of value that a message field's annotation names."""
     if get_origin(annotation) is tuple:
         item = field_of(get_args(annotation)[0])
-        return Row(f"{item.word}[]", item)
+        many = f"({item.word})" if " " in item.word else item.word
+        return Row(f"{many}[]", item)
     if get_origin(annotation) is Annotated:
         field = get_args(annotation)[1]
         assert isinstance(field, Field)
