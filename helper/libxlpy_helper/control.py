@@ -103,6 +103,8 @@ class Control:
 
     def complete(self, outcome: Complete) -> None:
         """Tell how the operation ended; the last thing the main thread does."""
+        # The last figures: a job may be over before its first heartbeat.
+        self._outbox.put(self._stats.stat(self._outbox.dropped))
         self._outbox.put(outcome)
         self._outcome = outcome
         self._waker.wake()

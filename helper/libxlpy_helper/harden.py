@@ -28,10 +28,13 @@ class ControlPipes:
     write_fd: int
 
 
-def claim_control_pipes() -> ControlPipes:
+def claim_control_pipes(*, shares_stderr: bool = False) -> ControlPipes:
     """Move fd 0 and 1 away; afterwards 0 is /dev/null and 1 is where 2 goes.
 
     A stray print of Python's or of a C library's then can't reach the parent's parser.
+
+    Args:
+        shares_stderr: fd 2 is not ours alone: its flags are left as they are.
 
     Raises:
         HardenError: fd 0 or 1 is not a pipe.
@@ -44,7 +47,8 @@ def claim_control_pipes() -> ControlPipes:
         os.dup2(null, 2)
     if null > 2:
         os.close(null)
-    _never_wait_for_stderr()
+    if not shares_stderr:
+        _never_wait_for_stderr()
     return ControlPipes(*moved)
 
 

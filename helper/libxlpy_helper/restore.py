@@ -3,8 +3,9 @@
 import errno
 
 from libxlpy_helper import libxl_stream
+from libxlpy_helper.callbacks import ParentCallbacks
 from libxlpy_helper.operation import Operation, RefusedError, check_result
-from libxlpy_helper.xenguest import RestoreArguments
+from libxlpy_helper.xenguest import RestoreArguments, Result
 from libxlpy_protocol.messages import (
     RestoreResults,
     StreamType,
@@ -21,7 +22,7 @@ def restore(operation: Operation) -> None:
         OSError: The stream is no libxl stream, or ends too early.
         AbortedError: The operation was aborted.
     """
-    _check(operation)
+    check_restore(operation)
     if operation.is_libxl:
         operation.phase("header")
         libxl_stream.read_header(operation.stream)
@@ -33,8 +34,12 @@ def restore(operation: Operation) -> None:
     operation.phase("end")
 
 
-def _check(operation: Operation) -> None:
-    """Find now what libxc would end the process for by an assertion."""
+def check_restore(operation: Operation) -> None:
+    """Find now what libxc would end the process for by an assertion.
+
+    Raises:
+        RefusedError: A callback is missing.
+    """
     start = operation.start
     if start.stream_type is StreamType.PLAIN:
         return
@@ -45,6 +50,15 @@ def _check(operation: Operation) -> None:
 
 
 def _restore_libxc(operation: Operation) -> None:
+    callbacks, result, results = restore_libxc(operation)
+    check_result(callbacks, result)
+    operation.outbox.put(results)
+
+
+def restore_libxc(
+    operation: Operation,
+) -> tuple[ParentCallbacks, Result, RestoreResults]:
+    """Have libxc read its own stream; the results are 0, 0 if it didn't get so far."""
     start = operation.start
     arguments = RestoreArguments(
         io_fd=start.stream_fd,
@@ -60,8 +74,7 @@ def _restore_libxc(operation: Operation) -> None:
     result, store_gfn, console_gfn = operation.handle.restore(
         arguments, callbacks, operation.offered
     )
-    check_result(callbacks, result)
-    operation.outbox.put(RestoreResults(store_gfn, console_gfn))
+    return callbacks, result, RestoreResults(store_gfn, console_gfn)
 
 
 def _restore_records(operation: Operation) -> None:

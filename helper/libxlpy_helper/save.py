@@ -19,12 +19,12 @@ def save(operation: Operation) -> None:
         OSError: A record of ours could not be written.
         AbortedError: The operation was aborted.
     """
-    _check(operation)
+    check_save(operation)
     if operation.is_libxl:
         operation.phase("header")
         libxl_stream.write_header(operation.stream)
     operation.phase("libxc")
-    _save_libxc(operation)
+    save_libxc(operation)
     if operation.is_libxl:
         if operation.start.emulator_id:
             operation.phase("emulator")
@@ -35,8 +35,12 @@ def save(operation: Operation) -> None:
     _flush(operation.start.stream_fd)
 
 
-def _check(operation: Operation) -> None:
-    """Find now what libxc would end the process for by an assertion."""
+def check_save(operation: Operation) -> None:
+    """Find now what libxc would end the process for by an assertion.
+
+    Raises:
+        RefusedError: There is no such domain, or a callback is missing.
+    """
     start = operation.start
     info = find(operation.handle, start.domid)
     if info is None:
@@ -59,7 +63,12 @@ def _needed(stream_type: StreamType, *, hvm: bool) -> frozenset[str]:
     return frozenset(needed)
 
 
-def _save_libxc(operation: Operation) -> None:
+def save_libxc(operation: Operation) -> None:
+    """Have libxc write its own stream.
+
+    Raises:
+        StepError: xc_domain_save failed.
+    """
     start = operation.start
     callbacks = operation.callbacks()
     result = operation.handle.save(

@@ -1,0 +1,208 @@
+"""Our prototypes and structs against Xen's own headers, by the compiler.
+
+``xen_abi.h`` is compiled behind the real headers: its structs then have other names,
+its function types are made of Xen's types, and both must be the same.
+"""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helper.conftest import SOURCES
+from tests.integration.helper.xen_headers import SUITES, headers_of
+
+FUNCTIONS = {
+    "xc_interface_open": "xc_interface_open_fn",
+    "xc_interface_close": "xc_interface_close_fn",
+    "xc_domain_save": "xc_domain_save_fn",
+    "xc_domain_restore": "xc_domain_restore_4_14_fn",
+    "xc_domain_resume": "xc_domain_resume_fn",
+    "xc_domain_getinfolist": "xc_domain_getinfolist_fn",
+    "xc_domain_pause": "xc_domain_pause_fn",
+    "xc_domain_unpause": "xc_domain_unpause_fn",
+    "xc_domain_destroy": "xc_domain_destroy_fn",
+    "xc_domain_shutdown": "xc_domain_shutdown_fn",
+    "xc_logdirty_control": "xc_logdirty_control_fn",
+}
+
+#: Structs of which we have every field.
+WHOLE = {
+    "xentoollog_logger": ("vmessage", "progress", "destroy"),
+    "precopy_stats": ("iteration", "total_written", "dirty_count"),
+    "save_callbacks": (
+        "suspend",
+        "precopy_policy",
+        "postcopy",
+        "checkpoint",
+        "wait_checkpoint",
+        "switch_qemu_logdirty",
+        "data",
+    ),
+    "restore_callbacks": (
+        "static_data_done",
+        "suspend",
+        "postcopy",
+        "checkpoint",
+        "wait_checkpoint",
+        "restore_results",
+        "data",
+    ),
+}
+
+#: Of this one we have the front.
+DOMAIN_INFO = (
+    "domain",
+    "flags",
+    "tot_pages",
+    "max_pages",
+    "outstanding_pages",
+    "shr_pages",
+    "paged_pages",
+    "shared_info_frame",
+    "cpu_time",
+    "nr_online_vcpus",
+    "max_vcpu_id",
+    "ssidref",
+    "handle",
+)
+FRONT = {"xen_domctl_getdomaininfo": DOMAIN_INFO}
+
+#: Numbers that are written out on our side: Xen's name -> what we use.
+CONSTANTS = {
+    "XC_STREAM_PLAIN": 0,
+    "XC_STREAM_REMUS": 1,
+    "XTL_DEBUG": 1,
+    "XTL_PROGRESS": 4,
+    "XTL_ERROR": 8,
+    "XTL_NUM_LEVELS": 10,
+    "XCFLAGS_LIVE": 1,
+    "XCFLAGS_DEBUG": 2,
+    "XEN_DOMCTL_SHADOW_OP_OFF": 0,
+    "XEN_DOMINF_dying": 1,
+    "XEN_DOMINF_hvm_guest": 2,
+    "XEN_DOMINF_shutdown": 4,
+    "XEN_DOMINF_paused": 8,
+    "XEN_DOMINF_blocked": 16,
+    "XEN_DOMINF_running": 32,
+    "XEN_DOMINF_shutdownshift": 16,
+    "XEN_DOMINF_shutdownmask": 255,
+    "SHUTDOWN_suspend": 2,
+    "XGS_POLICY_ABORT": -1,
+    "XGS_POLICY_CONTINUE_PRECOPY": 0,
+    "XGS_POLICY_STOP_AND_COPY": 1,
+}
+
+START = """
+#include <stddef.h>
+#include <xenctrl.h>
+#include <xenguest.h>
+#define XEN_ABI_CHECK
+#include "xen_abi.h"
+#define SAME(a, b) __builtin_types_compatible_p(a, b)
+#define FIELD(type, name) __typeof__(((struct type *)0)->name)
+"""
+
+
+def checks() -> list[str]:
+    """Return every assertion, one a line."""
+    lines = [
+        f"_Static_assert(SAME(__typeof__({name}), {ours}), {name!r});"
+        for name, ours in FUNCTIONS.items()
+    ]
+    for struct, fields in {**WHOLE, **FRONT}.items():
+        lines += [same_field(struct, field) for field in fields]
+    lines += [
+        f"_Static_assert(sizeof(struct {struct}) == "
+        f"sizeof(struct checked_{struct}), {struct!r});"
+        for struct in WHOLE
+    ]
+    lines += [
+        f"_Static_assert((int)({name}) == {value}, {name!r});"
+        for name, value in CONSTANTS.items()
+    ]
+    lines.append("_Static_assert(sizeof(xc_domaininfo_t) <= 1024, 'shim buffer');")
+    return [line.replace("'", '"') for line in lines]
+
+
+def same_field(struct: str, field: str) -> str:
+    """Assert offset, size and, for what is no array, type."""
+    ours = f"checked_{struct}"
+    same = f"offsetof(struct {struct}, {field}) == offsetof(struct {ours}, {field})"
+    size = f"sizeof(FIELD({struct}, {field})) == sizeof(FIELD({ours}, {field}))"
+    kind = f"SAME(FIELD({struct}, {field}), FIELD({ours}, {field}))"
+    return f"_Static_assert({same} && {size} && {kind}, '{struct}.{field}');"
+
+
+def compile_c(include: Path, work: Path, body: list[str], start: str = START) -> str:
+    """Compile; return what the compiler says, "" if all is well."""
+    source = work / "check.c"
+    source.write_text("\n".join([start, *body]) + "\n")
+    argv = ["cc", "-std=gnu11", "-Wall", "-Werror", "-fsyntax-only"]
+    argv += [f"-I{SOURCES}", "-isystem", str(include), str(source)]
+    return subprocess.run(argv, capture_output=True, text=True).stderr
+
+
+suites = pytest.mark.parametrize("suite", SUITES)
+
+
+@pytest.mark.timeout(300)  # the first time they are downloaded
+@suites
+def test_our_declarations_are_those_of_the_real_headers(
+    suite: str, tmp_path: Path
+) -> None:
+    headers = headers_of(suite)
+    assert compile_c(headers.include, tmp_path, checks()) == ""
+
+
+WRONG = {
+    "a parameter too many": (
+        (
+            "_Static_assert(SAME(__typeof__(xc_domain_restore), "
+            'xc_domain_restore_4_22_fn), "memflags");'
+        ),
+        "memflags",
+    ),
+    "log-dirty as before 4.16": (
+        (
+            "_Static_assert(SAME(__typeof__(xc_shadow_control), "
+            'xc_shadow_control_4_14_fn), "shadow");'
+        ),
+        "shadow",
+    ),
+    "a field that is elsewhere": (
+        (
+            "_Static_assert(offsetof(struct save_callbacks, suspend) == "
+            'offsetof(struct checked_save_callbacks, data), "offset");'
+        ),
+        "offset",
+    ),
+    "a constant": ('_Static_assert(XTL_ERROR == 7, "level");', "level"),
+}
+
+
+@suites
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_declaration_does_not_compile(
+    suite: str, case: str, tmp_path: Path
+) -> None:
+    line, word = WRONG[case]
+    said = compile_c(headers_of(suite).include, tmp_path, [line])
+    assert f'static assertion failed: "{word}"' in said
+
+
+@suites
+def test_drifted_struct_does_not_compile(suite: str, tmp_path: Path) -> None:
+    """precopy_policy missing, as before Xen 4.11: every later offset moves."""
+    ours = (SOURCES / "xen_abi.h").read_text()
+    line = "    int (*precopy_policy)(struct precopy_stats stats, void *data);\n"
+    assert line in ours
+    (tmp_path / "drifted.h").write_text(ours.replace(line, ""))
+    start = START.replace('"xen_abi.h"', f'"{tmp_path}/drifted.h"')
+    said = compile_c(headers_of(suite).include, tmp_path, checks(), start)
+    assert 'static assertion failed: "save_callbacks.postcopy"' in said
+
+
+def test_xen_abi_is_complete_without_xen(tmp_path: Path) -> None:
+    start = '#include "xen_abi.h"\n'
+    assert compile_c(tmp_path, tmp_path, [], start) == ""
