@@ -12,8 +12,7 @@
 
 #define PIPE_SIZE (1 << 20)
 
-/* After a failed call: 0 to call again, -1 if errno is final. */
-static int again(int fd, short events)
+int io_again(int fd, short events)
 {
     if (errno == EINTR)
         return 0;
@@ -47,7 +46,7 @@ static int move(transfer_fn *transfer, int fd, short events, struct iovec *vecto
     while (count > 0) {
         ssize_t n = transfer(fd, vector, count < IO_VECTOR_MAX ? count : IO_VECTOR_MAX);
         if (n < 0) {
-            if (again(fd, events) != 0)
+            if (io_again(fd, events) != 0)
                 return -1;
             continue;
         }
@@ -80,25 +79,6 @@ int io_read(int fd, void *data, size_t size)
 {
     struct iovec vector = {.iov_base = data, .iov_len = size};
     return io_read_vector(fd, &vector, 1);
-}
-
-int io_splice(int pipe_fd, int file_fd, uint64_t offset, size_t size)
-{
-    loff_t at = (loff_t)offset;
-    while (size > 0) {
-        ssize_t n = splice(pipe_fd, NULL, file_fd, &at, size, 0); /* moves `at` */
-        if (n < 0) {
-            if (again(pipe_fd, POLLIN) != 0)
-                return -1;
-            continue;
-        }
-        if (n == 0) {
-            errno = EPIPE;
-            return -1;
-        }
-        size -= (size_t)n;
-    }
-    return 0;
 }
 
 bool io_prepare_pipe(int fd)

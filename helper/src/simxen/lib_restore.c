@@ -99,6 +99,8 @@ static int restore(struct restore *r)
         return -1;
     }
     r->is_pipe = io_prepare_pipe(r->fd);
+    if (!r->is_pipe)
+        relay_open(&r->relay);
     if (read_image_header(r) != 0 || read_domain_header(r) != 0)
         return -1;
     log_at(r->xch, XTL_INFO, "Restoring domain");
@@ -117,6 +119,7 @@ static void clean_up(struct restore *r)
         r->kept = next;
     }
     memory_unmap(&r->memory);
+    relay_close(&r->relay);
     free(r->pfns);
     free(r->vector);
     free(r);
@@ -141,6 +144,7 @@ int xc_domain_restore(xc_interface *xch, int io_fd, uint32_t dom, unsigned store
     r->callbacks = callbacks;
     r->stream_type = stream_type;
     r->memory.fd = -1;
+    r->relay = (struct relay){.read_end = -1, .write_end = -1};
     r->kept_end = &r->kept;
     int rc = restore(r);
     if (rc == 0) {

@@ -1,16 +1,14 @@
 /* PAGE_DATA: from the stream to the domain's memory with as few copies and faults as there are.
  *
- * Getting fresh memory costs more than copying into it. From a pipe, long runs of pages are
- * spliced into the memfd: the kernel allocates each page and copies over it, no fault, no zeroing.
- * Short runs (pages of a later pass, mostly there already) and other descriptors are read
- * straight into the mapping. Nothing is touched before every number was checked. */
-#define _GNU_SOURCE
+ * Getting fresh memory costs more than copying into it, so long runs of pages are spliced into
+ * the memfd: the kernel allocates each page and copies over it, no fault, no zeroing. Short runs
+ * (pages of a later pass, mostly there already) are read straight into the mapping. Nothing is
+ * touched before every number was checked. */
 #include "lib_restore.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define SPLICE_RUN 16 /* pages of a run from which one splice beats a share of one readv */
 
@@ -94,12 +92,25 @@ static int find_runs(struct restore *r, uint32_t count)
 
 static int splice_runs(struct restore *r, int runs)
 {
+    struct relay *relay = r->is_pipe ? NULL : &r->relay;
     for (int i = 0; i < runs; i++) {
         uint64_t offset = (uint64_t)((uint8_t *)r->vector[i].iov_base - r->memory.pages);
-        if (io_splice(r->fd, r->memory.fd, offset, r->vector[i].iov_len) != 0)
+        int rc = splice_to_file(r->fd, relay, r->memory.fd, offset, r->vector[i].iov_len);
+        if (rc == 1) /* only ever for the first run */
+            return io_read_vector(r->fd, r->vector + i, runs - i);
+        if (rc != 0)
             return -1;
     }
     return 0;
+}
+
+static int receive_runs(struct restore *r, uint32_t count)
+{
+    int runs = find_runs(r, count);
+    bool long_runs = count / SPLICE_RUN >= (uint32_t)runs;
+    if (long_runs && (r->is_pipe || relay_usable(&r->relay)))
+        return splice_runs(r, runs);
+    return io_read_vector(r->fd, r->vector, runs);
 }
 
 int restore_receive_pages(struct restore *r, uint32_t length)
@@ -109,9 +120,7 @@ int restore_receive_pages(struct restore *r, uint32_t length)
         restore_read(r, r->pfns, h.count * sizeof *r->pfns, "pfns") != 0 ||
         check_pfns(r, h.count, length) != 0)
         return -1;
-    int runs = find_runs(r, h.count);
-    bool long_runs = h.count / SPLICE_RUN >= (uint32_t)runs;
-    int rc = r->is_pipe && long_runs ? splice_runs(r, runs) : io_read_vector(r->fd, r->vector, runs);
+    int rc = receive_runs(r, h.count);
     if (rc != 0)
         log_errno(r->xch, "Failed to read page data from stream");
     return rc;

@@ -6,8 +6,10 @@
 #include "lib_save.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *type_name(enum simxen_type type)
 {
@@ -41,10 +43,19 @@ static int check_call(struct save *s)
     }
 }
 
+/* Regular files take pages by splice; one opened for appending refuses that. */
+static void prepare_stream(struct save *s)
+{
+    struct stat st;
+    s->is_pipe = io_prepare_pipe(s->fd);
+    if (fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode) && !(fcntl(s->fd, F_GETFL) & O_APPEND))
+        relay_open(&s->relay);
+}
+
 static int set_up(struct save *s)
 {
     s->set_up = true;
-    s->is_pipe = io_prepare_pipe(s->fd);
+    prepare_stream(s);
     if (memory_map(s->xch, s->domid, &s->memory) != 0) {
         log_errno(s->xch, "Failed to map domain");
         return -1;
@@ -75,6 +86,7 @@ static void clean_up(struct save *s)
         log_error(s->xch, "Couldn't disable qemu log-dirty mode");
     dirty_close(&s->log);
     memory_unmap(&s->memory);
+    relay_close(&s->relay);
     free(s->bitmap);
     errno = saved;
 }
@@ -135,6 +147,7 @@ int xc_domain_save(xc_interface *xch, int io_fd, uint32_t dom, uint32_t flags,
     s->stream_type = stream_type;
     s->live = (flags & XCFLAGS_LIVE) != 0;
     s->memory.fd = -1;
+    s->relay = (struct relay){.read_end = -1, .write_end = -1};
     dirty_init(&s->log, &s->memory);
     int rc = domain_info(xch, dom, &reply);
     if (rc != 0) {

@@ -29,6 +29,7 @@ struct save {
     uint64_t *bitmap; /* pages to send in this pass */
     bool live;        /* precopy still ahead */
     bool is_pipe;
+    struct relay relay; /* usable if the stream is a regular file */
     bool set_up; /* from here on clean-up must undo */
 
     /* Where we are. */
