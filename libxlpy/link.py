@@ -33,8 +33,8 @@ from libxlpy_protocol.messages import (
 )
 from libxlpy_protocol.session import Event
 
-#: What we call ourselves in the hello; versions are agreed on by number.
-PACKAGE = "libxlpy"
+#: Our version, as it goes into the hello (a test compares it with the packaging).
+PACKAGE = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def xc_flags(flags: SuspendFlags) -> XcFlags:
     Raises:
         UsageError: There is a bit that means nothing.
     """
-    if flags & ~(SuspendFlags.LIVE | SuspendFlags.DEBUG):
+    if int(flags) & ~int(SuspendFlags.LIVE | SuspendFlags.DEBUG):
         raise UsageError(f"unknown flags: {flags!r}")
     value = XcFlags(0)
     for ours, theirs in XC_FLAGS.items():

@@ -1,0 +1,86 @@
+"""A real host and a context on it; nothing may block the event loop."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from blockbuster import BlockBuster
+
+from libxlpy import Context, Deadlines
+from libxlpy.simxen.client import start_host, stop_host
+from tests.integration.parent.guest import Guest
+
+#: Short where a test waits for one to pass.
+QUICK = Deadlines(
+    suspend_ack=1.5, suspend=1.5, qemu=1.5, heartbeat=2.0, abort_grace=3.0
+)
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Path]:
+    """Run a host; its folder has a short name, as its sockets' paths are limited."""
+    directory = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
+    start_host(directory)
+    yield directory
+    stop_host(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def own_host() -> Iterator[Path]:
+    """Run a host for one test, which may kill it."""
+    directory = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
+    start_host(directory)
+    yield directory
+    try:
+        stop_host(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def nothing_blocks() -> Iterator[None]:
+    """Fail a test whose loop is blocked."""
+    guard = BlockBuster()
+    # Popen waits for the exec of its child: a few milliseconds, once a helper.
+    guard.functions["os.read"].can_block_in("subprocess.py", "_execute_child")
+    # Names in local folders that nobody but root, or the user, can put elsewhere.
+    guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
+    # The tests' own questions to the host.
+    for name, function in guard.functions.items():
+        if name.startswith(("socket.", "io.")):
+            function.can_block_in("libxlpy/simxen/client.py", "request")
+            function.can_block_in("tests/integration/parent/guest.py", "control")
+    guard.activate()
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture
+async def ctx(host: Path, nothing_blocks: None) -> AsyncIterator[Context]:
+    """Enter a context on the host."""
+    async with Context("simxen", host, QUICK) as context:
+        yield context
+
+
+@pytest.fixture(params=["pv", "hvm"])
+def guest(host: Path, request: pytest.FixtureRequest) -> Iterator[Guest]:
+    """Give a running guest that writes its memory all the time."""
+    with Guest(host, request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def pv(host: Path) -> Iterator[Guest]:
+    """Give a running PV guest."""
+    with Guest(host, "pv") as made:
+        yield made
+
+
+@pytest.fixture
+def hvm(host: Path) -> Iterator[Guest]:
+    """Give a running HVM guest."""
+    with Guest(host, "hvm") as made:
+        yield made

@@ -1,0 +1,84 @@
+"""One domain of a test, asked and told by blocking requests to its host."""
+
+import asyncio
+import itertools
+import socket
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from libxlpy.simxen.client import request
+from libxlpy_protocol.xenstore_wire import Packet, PacketBuffer, XsType, encode
+
+NUMBERS = itertools.count()
+#: Seconds for what must come; a bound, not a measure.
+PATIENCE = 20.0
+
+
+class Guest:
+    """A domain; destroyed at the end of a ``with``."""
+
+    def __init__(self, host: Path, kind: str, **fields: Any) -> None:
+        self.host = host
+        self.kind = kind
+        self.name = f"{kind}-{next(NUMBERS)}"
+        fields = {"memory_mib": 8, "rate": 2000, **fields}
+        answer = request(host, "create", name=self.name, type=kind, **fields)
+        self.domid: int = answer["domid"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.domid in {
+            each["domid"] for each in request(self.host, "list")["domains"]
+        }:
+            request(self.host, "destroy", domid=self.domid)
+
+    def facts(self) -> dict[str, Any]:
+        return request(self.host, "info", domid=self.domid)
+
+    def verify(self) -> dict[str, Any]:
+        return request(self.host, "verify", domid=self.domid)
+
+    def misbehave(self, fault: str, **fields: Any) -> None:
+        request(self.host, "misbehave", domid=self.domid, fault=fault, **fields)
+
+    def control(self) -> bytes:
+        """Give what ``control/shutdown`` holds."""
+        path = f"/local/domain/{self.domid}/control/shutdown\0"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(str(self.host / "xenstored.sock"))
+            sock.sendall(encode(Packet(XsType.READ, 1, 0, path.encode())))
+            buffer = PacketBuffer()
+            while True:
+                for packet in buffer.feed(sock.recv(4096)):
+                    return packet.payload
+
+    def assert_untouched(self) -> None:
+        """Everything is as before the save that failed."""
+        facts = self.facts()
+        assert not facts["shutdown"]
+        assert facts["running"]
+        assert not facts["paused"]
+        assert facts["logdirty"] is False
+        assert self.control() == b""
+        if self.kind == "hvm":
+            assert facts["qemu_logdirty"] is False
+            assert facts["qmp_running"] is True
+        assert not (self.host / f"qemu-save.{self.domid}").exists()
+        self.assert_working()
+
+    def assert_working(self) -> None:
+        """Its process really writes."""
+        before = self.facts()["counter"]
+        end = time.monotonic() + PATIENCE
+        while self.facts()["counter"] == before:
+            assert time.monotonic() < end, "guest does not write"
+        assert self.verify()["match"]
+
+
+async def aside(function: Any, *arguments: Any) -> Any:
+    """Do something blocking away from the loop."""
+    return await asyncio.to_thread(function, *arguments)
