@@ -10,7 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-READY = b"ready\n"
+from libxlpy.simxen.directory import READY
+from libxlpy.simxen.errors import SimxenError
+from libxlpy.simxen.host import serve
 
 
 def main() -> int:
@@ -19,9 +21,6 @@ def main() -> int:
     os.umask(0o077)
     if options.background is not None and os.fork():
         return 0
-    # Only now: what asyncio opens must not be shared with the process that ended.
-    from libxlpy.simxen.errors import SimxenError
-
     try:
         asyncio.run(_serve(options.directory.absolute(), options.background))
     except SimxenError as exc:
@@ -43,8 +42,6 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 async def _serve(directory: Path, ready_fd: int | None) -> None:
-    from libxlpy.simxen.host import serve
-
     ready = asyncio.get_running_loop().create_future()
     if ready_fd is not None:
         ready.add_done_callback(lambda _: _say(ready_fd, READY))

@@ -18,9 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from libxlpy.simxen.__main__ import READY
 from libxlpy.simxen.control import MAX_REQUEST
-from libxlpy.simxen.directory import CONTROL_SOCKET, recorded_host
+from libxlpy.simxen.directory import CONTROL_SOCKET, READY, HostDirectory, recorded_host
 from libxlpy.simxen.errors import HostNotRunning, SimxenError
 
 #: Seconds for a host to start, and to stop with many domains.
@@ -110,23 +109,33 @@ def _read_line(fd: int, deadline: float) -> bytes:
 
 
 def stop_host(directory: str | os.PathLike[str]) -> None:
-    """Stop a host; nothing of it is left when this returns.
+    """Stop a host; nothing of it is left when this returns, or raises.
 
     Raises:
-        HostNotRunning: There is none.
+        HostNotRunning: There is none; what a dead one left is gone now.
     """
     path = Path(directory).absolute()
     identity = recorded_host(path)
     pidfd = identity.open() if identity else None
     if pidfd is None:
+        if identity is not None:
+            _clean(path)
         raise HostNotRunning(path)
     try:
         _ask_to_stop(path)
         if not _ended(pidfd, STOP_TIMEOUT):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             _ended(pidfd, STOP_TIMEOUT)
+            _clean(path)
     finally:
         os.close(pidfd)
+
+
+def _clean(path: Path) -> None:
+    """Remove what a dead host left, as the next host in its directory would."""
+    directory = HostDirectory(path)
+    directory.acquire()
+    directory.release()
 
 
 def _ask_to_stop(path: Path) -> None:

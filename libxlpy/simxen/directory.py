@@ -24,6 +24,8 @@ RECORD = "host.json"
 HYPERVISOR_SOCKET = "hypervisor.sock"
 XENSTORE_SOCKET = "xenstored.sock"
 CONTROL_SOCKET = "control.sock"
+#: What a host in the background tells its starter once all sockets answer.
+READY = b"ready\n"
 #: Files that come and go with domains; each ends with a domid.
 PER_DOMAIN = ("qmp-libxl-", "qemu-save.", "qemu-resume.")
 #: The longest name made in a directory, and what a unix socket's path may have.
@@ -83,7 +85,10 @@ def _start_time(pid: int) -> int:
         text = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         raise ProcessLookupError(pid) from None
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in "ZX":  # dead, and not yet waited for
+        raise ProcessLookupError(pid)
+    return int(fields[19])
 
 
 class HostDirectory:
@@ -120,6 +125,7 @@ class HostDirectory:
             self._lock()
         except OSError as exc:
             raise SimxenError(f"can't use {self.path}: {exc.strerror}") from exc
+        self._made = self._made or bool(recorded(self.path).get("made"))
         self._clean()
 
     def record(self, guests: Iterable[int]) -> None:
@@ -130,7 +136,8 @@ class HostDirectory:
                 living.append(dataclasses.asdict(ProcessIdentity.of(pid)))
         own = dataclasses.asdict(ProcessIdentity.of(os.getpid()))
         new = self / f"{RECORD}.new"
-        new.write_text(json.dumps({**own, "guests": living}) + "\n")
+        record = {**own, "made": self._made, "guests": living}
+        new.write_text(json.dumps(record) + "\n")
         new.replace(self / RECORD)
 
     def release(self) -> None:

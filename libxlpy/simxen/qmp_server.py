@@ -13,6 +13,7 @@ from typing import Any
 
 from libxlpy.simxen.device_model import DeviceModel
 from libxlpy.simxen.faults import FaultPlan, Place
+from libxlpy.simxen.json_text import json_end
 from libxlpy.simxen.qmp_commands import COMMANDS, FdSets, QmpError
 
 #: Bytes of one command, and descriptors that may come with it.
@@ -113,14 +114,12 @@ class _Client:
         if not await self._fails("greeting"):
             await self._send(GREETING)
         while True:
-            line = await self._line()
-            if line.strip():
-                await self._answer(line)
+            await self._answer(await self._text())
 
-    async def _answer(self, line: bytes) -> None:
+    async def _answer(self, text: bytes) -> None:
         request: dict[str, Any] = {}
         try:
-            request = _parse(line)
+            request = _parse(text)
             if await self._fails(request["execute"], request):
                 return
             was_running = self._device_model.running
@@ -169,14 +168,14 @@ class _Client:
 
     # -------------------------------------------------------------------- bytes
 
-    async def _line(self) -> bytes:
-        """Take one command; as with qemu, no newline need follow it."""
-        while not (end := _command_end(self._buffer)):
+    async def _text(self) -> bytes:
+        """Wait for one whole JSON text; as with qemu, no newline need follow it."""
+        while not (end := json_end(self._buffer)):
             if len(self._buffer) > MAX_COMMAND:
                 raise _GoneError
-            self._buffer += await self._receive()
-        line, self._buffer = self._buffer[:end], self._buffer[end:]
-        return line
+            self._buffer = (self._buffer + await self._receive()).lstrip()
+        text, self._buffer = self._buffer[:end], self._buffer[end:].lstrip()
+        return text
 
     async def _receive(self) -> bytes:
         """Wait for bytes; descriptors that come along are kept for ``add-fd``."""
@@ -211,21 +210,9 @@ def _set(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-def _command_end(buffer: bytes) -> int:
-    """Give where the first command ends, 0 if more is to come."""
-    if b"\n" in buffer:
-        return buffer.index(b"\n") + 1
+def _parse(text: bytes) -> dict[str, Any]:
     try:
-        text = buffer.decode()
-        _, end = json.JSONDecoder().raw_decode(text)
-    except ValueError:
-        return 0
-    return len(text[:end].encode())
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        request = json.loads(line)
+        request = json.loads(text)
     except ValueError:
         raise QmpError("GenericError", "Invalid JSON syntax") from None
     if not isinstance(request, dict):

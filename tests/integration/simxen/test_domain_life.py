@@ -164,10 +164,11 @@ def test_destroyed_domain_leaves_nothing_and_its_number_is_not_reused(host):
     first = host.create(type="hvm")
     store, pid = host.xenstore, host.info(first)["guest_pid"]
     store.watch("@releaseDomain")
-    before = set(os.listdir(host.directory))
+    before = set(host.directory.iterdir())
     host.ask("destroy", domid=first)
     assert store.event() == ("@releaseDomain", "t")
-    assert before - set(os.listdir(host.directory)) == {f"qmp-libxl-{first}"}
+    gone = before - set(host.directory.iterdir())
+    assert [path.name for path in gone] == [f"qmp-libxl-{first}"]
     for path in (f"/local/domain/{first}", f"/libxl/{first}"):
         assert store.read(path) == "ENOENT"
     assert store.read(f"/local/domain/0/device-model/{first}") == "ENOENT"
