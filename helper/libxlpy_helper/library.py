@@ -10,6 +10,7 @@ from typing import Final
 from libxlpy_helper.options import Options
 from libxlpy_helper.xenguest import (
     ABI_4_14,
+    ABI_4_15,
     ABI_4_22,
     Library,
     LoadError,
@@ -18,7 +19,9 @@ from libxlpy_helper.xenguest import (
 
 OLDEST: Final = 14  # Xen 4.14: before it, callbacks and arguments are others
 NEWEST_LOOKED_FOR: Final = 40
-MEMFLAGS_SINCE: Final = 22  # Xen 4.22: xc_domain_restore takes memflags
+
+#: First minor version of each interface, latest first.
+INTERFACES: Final = ((22, ABI_4_22), (15, ABI_4_15), (OLDEST, ABI_4_14))
 
 SONAME: Final = "libxenguest.so.4.{}"
 LIBSIMXEN: Final = Path(__file__).with_name("libsimxen.so")
@@ -38,7 +41,7 @@ def open_library(options: Options) -> Library:
     path = Path(options.library) if options.library else LIBSIMXEN
     if not path.exists():
         raise LoadError(f"{path} does not exist: install libxlpy again")
-    library = Library(str(path), SIMXEN_VERSION, ABI_4_14)
+    library = Library(str(path), SIMXEN_VERSION, ABI_4_15)
     library.set_simxen_host(options.host)
     return library
 
@@ -49,11 +52,12 @@ def abi_of(minor: int) -> int:
     Raises:
         LoadError: Older than what is supported.
     """
-    if minor < OLDEST:
-        raise LoadError(
-            f"found only {SONAME.format(minor)}: Xen 4.{OLDEST} or later is needed"
-        )
-    return ABI_4_22 if minor >= MEMFLAGS_SINCE else ABI_4_14
+    for since, abi in INTERFACES:
+        if minor >= since:
+            return abi
+    raise LoadError(
+        f"found only {SONAME.format(minor)}: Xen 4.{OLDEST} or later is needed"
+    )
 
 
 def candidates(running: int | None) -> list[int]:

@@ -33,6 +33,11 @@ class Stats:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         self._io = os.open("/proc/self/io", os.O_RDONLY)
 
+    def close(self) -> None:
+        """Close its descriptors."""
+        os.close(self._statm)
+        os.close(self._io)
+
     def measure(self, stream_fd: int, *, writing: bool) -> None:
         """Count bytes of this stream from now on."""
         self._meter = Meter(stream_fd, self._io, "wchar" if writing else "rchar")

@@ -20,6 +20,7 @@ from libxlpy_helper.from_c import (
 
 __all__ = [
     "ABI_4_14",
+    "ABI_4_15",
     "ABI_4_22",
     "Callbacks",
     "DomainInfo",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 ABI_4_14: Final[int] = lib.SHIM_ABI_4_14
+ABI_4_15: Final[int] = lib.SHIM_ABI_4_15
 ABI_4_22: Final[int] = lib.SHIM_ABI_4_22
 
 
@@ -85,7 +87,7 @@ class Library:
         Args:
             name: Path or soname.
             version: Xen release, for people.
-            abi: ``ABI_4_14`` or ``ABI_4_22``.
+            abi: One of ``ABI_4_14``, ``ABI_4_15`` and ``ABI_4_22``.
 
         Raises:
             LoadError: Not found, not loadable, or a function is missing.

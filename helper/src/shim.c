@@ -177,10 +177,38 @@ int shim_interface_close(const struct shim_library *library, xc_interface *xch)
     return library->interface_close(xch);
 }
 
+/* Xen 4.14 hands over another struct: its callback is ours, and passes it on.  One
+ * save a process, so one target. */
+static int (*policy_target)(struct precopy_stats stats, void *data);
+
+static int policy_4_14(struct precopy_stats_4_14 old, void *data)
+{
+    struct precopy_stats stats = { old.iteration, old.total_written, old.dirty_count };
+
+    return policy_target(stats, data);
+}
+
+static struct save_callbacks adapted(const struct save_callbacks *callbacks)
+{
+    precopy_policy_4_14_fn *adapter = policy_4_14;
+    struct save_callbacks copy = *callbacks;
+
+    policy_target = copy.precopy_policy;
+    if (policy_target)
+        memcpy(&copy.precopy_policy, &adapter, sizeof(adapter));
+    return copy;
+}
+
 int shim_domain_save(const struct shim_library *library, xc_interface *xch, int io_fd,
                      uint32_t domid, uint32_t flags, struct save_callbacks *callbacks,
                      int stream_type, int recv_fd)
 {
+    struct save_callbacks copy;
+
+    if (library->abi == SHIM_ABI_4_14) {
+        copy = adapted(callbacks);
+        callbacks = &copy;
+    }
     return library->domain_save(xch, io_fd, domid, flags, callbacks,
                                 (xc_stream_type_t)stream_type, recv_fd);
 }

@@ -15,7 +15,8 @@
 enum {
     SHIM_TEXT_MAX = 4096, /* bytes of one log text, longer ones are cut */
     SHIM_ERROR_MAX = 512, /* bytes of shim_load's message */
-    SHIM_ABI_4_14 = 14,   /* 4.14 to 4.21 */
+    SHIM_ABI_4_14 = 14,   /* 4.14: precopy_stats has another layout */
+    SHIM_ABI_4_15 = 15,   /* 4.15 to 4.21 */
     SHIM_ABI_4_22 = 22,   /* 4.22 on: xc_domain_restore takes memflags */
 };
 

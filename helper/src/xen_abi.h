@@ -1,6 +1,7 @@
 /*
  * What the shim needs of Xen's C interface, so that no Xen header is needed to
- * build.  Two ranges are known: 4.14 to 4.21, and 4.22 on (restore has memflags).
+ * build.  Three ranges are known: 4.14 (smaller precopy_stats, log-dirty control
+ * under another name, as in 4.15), 4.15 to 4.21, and 4.22 on (restore has memflags).
  *
  * Compiled a second time by the tests, behind Xen's own headers and with
  * XEN_ABI_CHECK defined: then the structs below get other names, the function
@@ -51,6 +52,14 @@ struct XEN_TYPE(precopy_stats) {
     unsigned long total_written; /* pages */
     long dirty_count;            /* pages, -1 = unknown */
 };
+
+/* Xen 4.14 only: small enough to be passed in registers, so not a detail. */
+struct precopy_stats_4_14 {
+    unsigned int iteration;
+    unsigned int total_written;
+    long dirty_count;
+};
+typedef int precopy_policy_4_14_fn(struct precopy_stats_4_14 stats, void *data);
 
 struct XEN_TYPE(save_callbacks) {
     int (*suspend)(void *data);

@@ -237,12 +237,19 @@ static int read_exact(int fd, long size)
 static int call_save(struct run *run, const char *name)
 {
     struct save_callbacks *cb = run->save;
+#ifdef FAKE_4_14
+    struct precopy_stats_4_14 stats = { 0x1234, 0x89abcdef, -1 };
+    precopy_policy_4_14_fn *policy;
+#else
     struct precopy_stats stats = { 0x1234, 0x123456789abcdef, -1 };
+    int (*policy)(struct precopy_stats, void *);
+#endif
 
+    memcpy(&policy, &cb->precopy_policy, sizeof(policy));
     if (!strcmp(name, "suspend"))
         return cb->suspend(cb->data);
     if (!strcmp(name, "policy"))
-        return cb->precopy_policy ? cb->precopy_policy(stats, cb->data) : 77;
+        return policy ? policy(stats, cb->data) : 77;
     if (!strcmp(name, "postcopy"))
         return cb->postcopy(cb->data);
     if (!strcmp(name, "checkpoint"))

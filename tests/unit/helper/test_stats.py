@@ -1,0 +1,58 @@
+"""The heartbeat's numbers."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from libxlpy_helper.stats import Stats
+
+
+@pytest.fixture
+def stats() -> Iterator[Stats]:
+    made = Stats()
+    yield made
+    made.close()
+
+
+def test_pages_add_up_over_iterations(stats: Stats) -> None:
+    stats.progress("Frames iteration 0", 100)
+    stats.progress("Frames iteration 0", 1000)
+    stats.progress("Frames iteration 1", 0)
+    stats.progress("Frames iteration 1", 50)
+    stats.progress("End of stream", 7)
+    stats.progress("Frames iteration 1 of what", 7)
+    now = stats.stat(3)
+    assert (now.pages, now.iteration, now.dropped) == (1050, 1, 3)
+    assert now.rss_kib > 1000
+    assert now.utime_us > 0
+
+
+def test_bytes_are_the_position_of_a_file(stats: Stats, tmp_path: Path) -> None:
+    with (tmp_path / "f").open("w+b", buffering=0) as file:
+        file.write(b"before")
+        stats.measure(file.fileno(), writing=True)
+        assert stats.stat(0).bytes_done == 0
+        file.write(bytes(1000))
+        assert stats.stat(0).bytes_done == 1000
+        number = file.fileno()
+        dead = os.open("/dev/null", os.O_PATH)
+        os.dup2(dead, number)  # as an abort does
+        os.close(dead)
+        assert stats.stat(0).bytes_done == 1000
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_bytes_of_a_pipe_are_what_the_kernel_counts(
+    stats: Stats, writing: bool
+) -> None:
+    read_fd, write_fd = os.pipe()
+    try:
+        stats.measure(write_fd if writing else read_fd, writing=writing)
+        os.write(write_fd, bytes(5000))
+        os.read(read_fd, 5000)
+        assert stats.stat(0).bytes_done >= 5000
+    finally:
+        os.close(read_fd)
+        os.close(write_fd)
