@@ -48,9 +48,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _seconds(text: str) -> float:
     """Parse a time limit."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"not a number of seconds: {text}")
     return value
 
 
