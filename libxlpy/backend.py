@@ -153,13 +153,22 @@ def _is_socket(path: Path) -> bool:
 
 
 def _answers(path: Path) -> bool:
-    """Tell whether something listens on a socket; never waits."""
+    """Tell whether something listens on a socket; never waits.
+
+    Raises:
+        BackendError: We may not ask it.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
             probe.connect(str(path))
         except BlockingIOError:
             return True  # its queue is full: it lives
+        except PermissionError as exc:
+            raise BackendError(
+                f"no permission to use the embedded host in {path.parent}: run as the "
+                "user who started it"
+            ) from exc
         except OSError:
             return False
         return True

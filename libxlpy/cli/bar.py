@@ -49,6 +49,11 @@ class BarView:
         """Take the bar away and give the cursor back."""
         self._progress.stop()
 
+    def started(self, what: str, helper_pid: int | None) -> None:
+        """Print which process does it."""
+        if self._verbose:
+            self._progress.console.print(f"{escape(what)} by process {helper_pid}")
+
     def show(self, event: JobEvent) -> None:
         """Redraw with what is new."""
         match event:

@@ -40,7 +40,11 @@ async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:
 
 
 async def _show(job: Job[Result], view: View) -> None:
+    started = False
     async for event in job.events():
+        if not started:
+            started = True
+            view.started(job.what, job.helper_pid)
         view.show(event)
 
 

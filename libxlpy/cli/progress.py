@@ -10,13 +10,17 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from libxlpy.cli.output import Output, one_line, size_text
-from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy.events import JobEvent, LogEvent, PhaseEvent, StatEvent
 
 PAGE_SIZE = 4096
 
 
 class View(Protocol):
     """One way to show a job."""
+
+    def started(self, what: str, helper_pid: int | None) -> None:
+        """Show that the job has a helper; comes before all events."""
+        ...
 
     def show(self, event: JobEvent) -> None:
         """Show one event."""
@@ -57,6 +61,11 @@ class PlainView:
     ) -> None:
         """End."""
 
+    def started(self, what: str, helper_pid: int | None) -> None:
+        """Print which process does it."""
+        if self._verbose:
+            self._out.note(f"{what} by process {helper_pid}")
+
     def show(self, event: JobEvent) -> None:
         """Print phases, iterations and, if asked for, the log."""
         match event:
@@ -88,6 +97,10 @@ class JsonView:
         traceback: TracebackType | None,
     ) -> None:
         """End."""
+
+    def started(self, what: str, helper_pid: int | None) -> None:
+        """Print what is done and by which process."""
+        self._out.json({"event": "started", "what": what, "helper_pid": helper_pid})
 
     def show(self, event: JobEvent) -> None:
         """Print one event: its kind and its fields."""
@@ -124,6 +137,3 @@ def view_for(out: Output, *, what: str, json: bool, verbose: bool, pages: int) -
 
         return BarView(what, pages=pages, verbose=verbose)
     return PlainView(out, verbose=verbose)
-
-
-__all__ = ["JsonView", "PlainView", "ProgressEvent", "View", "view_for"]

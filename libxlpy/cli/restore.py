@@ -31,7 +31,7 @@ def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     fd = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         result = run(lambda interrupt: Restore(settings, options, interrupt).run(fd))
-        _tell(settings, options, result)
+        _tell(settings, options, result, fd)
         _tell_leftover(settings, options, fd)
     finally:
         os.close(fd)
@@ -96,29 +96,39 @@ class Restore:
         return CommandFailed(line)
 
 
-def _tell(settings: Settings, options: RestoreOptions, result: RestoreResult) -> None:
+def _tell(
+    settings: Settings, options: RestoreOptions, result: RestoreResult, fd: int
+) -> None:
     settings.changed = True
+    size = _position(fd) or result.bytes_read
     guest = result.guest.value
     if options.json:
         facts = asdict(result)
         del facts["report"]
-        told = {"guest": guest, "file": str(options.file)}
+        told = {"guest": guest, "bytes_read": size, "file": str(options.file)}
         settings.out.json({"result": "restored", **facts, **told})
         return
-    speed = result.bytes_read / max(result.duration, 1e-9)
+    speed = size / max(result.duration, 1e-9)
     settings.out.note(
         f"restored '{one_line(result.name)}' (domid {result.domid}) from "
-        f"{one_line(str(options.file))}: {size_text(result.bytes_read)} in "
+        f"{one_line(str(options.file))}: {size_text(size)} in "
         f"{result.duration:.2f} s ({size_text(speed)}/s), guest is {guest}"
     )
 
 
 def _tell_leftover(settings: Settings, options: RestoreOptions, fd: int) -> None:
     """Say if a file goes on behind its end; it should not, but all was restored."""
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
+    position = _position(fd)
+    if position is None:
         return
-    left = status.st_size - os.lseek(fd, 0, os.SEEK_CUR)
+    left = os.fstat(fd).st_size - position
     if left > 0:
         path = one_line(str(options.file))
         settings.out.note(f"xlpy: {path}: {left:,} bytes behind END were not read")
+
+
+def _position(fd: int) -> int | None:
+    """Give how far a regular file was read, by us and the helper; else None."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+    return os.lseek(fd, 0, os.SEEK_CUR)

@@ -171,9 +171,18 @@ def request(
             sock.sendall(_encode(do, fields))
             with sock.makefile("rb") as file:
                 line = file.readline()
+        except PermissionError as exc:
+            raise _forbidden(path.parent) from exc
         except OSError as exc:
             raise HostNotRunning(path.parent) from exc
     return _decode(line, path.parent)
+
+
+def _forbidden(directory: Path) -> SimxenError:
+    return SimxenError(
+        f"no permission to use the simxen host in {directory}: run as the user who "
+        "started it"
+    )
 
 
 def _encode(do: str, fields: dict[str, Any]) -> bytes:
@@ -211,6 +220,8 @@ class SimClient:
             self._reader, self._writer = await asyncio.open_unix_connection(
                 str(self.directory / CONTROL_SOCKET), limit=16 * MAX_REQUEST
             )
+        except PermissionError as exc:
+            raise _forbidden(self.directory) from exc
         except OSError as exc:
             raise HostNotRunning(self.directory) from exc
         return self
