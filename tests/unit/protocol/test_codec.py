@@ -1,5 +1,6 @@
 """Bodies: every message there and back, and everything else refused."""
 
+import tracemalloc
 from dataclasses import fields, replace
 from typing import Any
 
@@ -264,3 +265,15 @@ def test_what_fits_its_fields_fits_a_body(kind: type[Message]) -> None:
     data = encode(message, 2**32 - 1)
     assert len(data) <= MESSAGES[kind].max_body
     assert decode(data) == (message, 2**32 - 1)
+
+
+@pytest.mark.parametrize("count", [ITEMS_MAX, 20000])
+def test_announced_arrays_cost_no_memory(count: int) -> None:
+    """1 MiB of array headers, each of which announces ``count`` items."""
+    data = b"\x93\x22\x01" + (b"\xdc" + count.to_bytes(2, "big")) * (DATA_MAX // 3)
+    tracemalloc.start()
+    with pytest.raises(RemoteProtocolError):
+        decode(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * DATA_MAX
