@@ -13,11 +13,6 @@ MakeGuest = Callable[[str], Guest]
 _numbers = itertools.count(1)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare our mark: dom0 has the tests without the project's settings."""
-    config.addinivalue_line("markers", "xen: runs inside a Xen dom0 (scripts/xen-rig)")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test a last resort above all the waits in it."""
     for item in items:
