@@ -19,8 +19,8 @@ def main() -> NoReturn:
     """Do what argv says and end the process; the entry point."""
     if not sys.flags.isolated:
         _start_over()
-    from libxlpy_helper.compat_process import serve  # noqa: PLC0415 - isolated only now
-    from libxlpy_helper.options import Options  # noqa: PLC0415
+    from libxlpy_helper.compat_process import serve
+    from libxlpy_helper.options import Options
 
     serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""))
 
@@ -29,7 +29,7 @@ def _start_over() -> NoReturn:
     """Run this file again, isolated; descriptors and signals stay as they are."""
     argv: Sequence[str] = [sys.executable, "-I", str(Path(__file__).resolve())]
     try:
-        os.execv(sys.executable, [*argv, *sys.argv[1:]])
+        os.execv(sys.executable, [*argv, *sys.argv[1:]])  # noqa: S606 - no shell is meant
     except OSError as exc:
         sys.exit(f"libxlpy-save-helper: {sys.executable}: {exc.strerror}")
 
