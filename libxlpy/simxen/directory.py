@@ -185,8 +185,11 @@ class HostDirectory:
 
     def _clean(self) -> None:
         """End recorded guests and remove files; only ever what a host makes."""
-        for guest in recorded(self.path).get("guests", []):
-            ProcessIdentity(guest["pid"], guest["start_time"]).kill()
+        guests = recorded(self.path).get("guests", [])
+        for guest in guests if isinstance(guests, list) else []:
+            identity = _identity(guest)
+            if identity is not None:
+                identity.kill()
         for path in self._own_files():
             path.unlink(missing_ok=True)
 
@@ -212,7 +215,14 @@ def recorded(path: Path) -> dict[str, Any]:
 
 def recorded_host(path: Path) -> ProcessIdentity | None:
     """Give the process that a directory's record names, alive or not."""
-    record = recorded(path)
-    if "pid" not in record:
+    return _identity(recorded(path))
+
+
+def _identity(record: object) -> ProcessIdentity | None:
+    """Read a process from a file that may be damaged."""
+    if not isinstance(record, dict):
         return None
-    return ProcessIdentity(record["pid"], record["start_time"])
+    pid, start_time = record.get("pid"), record.get("start_time")
+    if type(pid) is not int or type(start_time) is not int or pid <= 0:
+        return None
+    return ProcessIdentity(pid, start_time)
