@@ -33,14 +33,37 @@ RESTORE_CALLBACKS: Final = (
 class Callbacks(Protocol):
     """What libxc may ask during a save or restore. No method may raise."""
 
-    def suspend(self) -> int: ...  # noqa: D102 - see SAVE_CALLBACKS in Xen
-    def precopy_policy(self, iteration: int, written: int, dirty: int) -> int: ...  # noqa: D102
-    def postcopy(self) -> int: ...  # noqa: D102
-    def checkpoint(self) -> int: ...  # noqa: D102
-    def wait_checkpoint(self) -> int: ...  # noqa: D102
-    def switch_qemu_logdirty(self, domid: int, enable: bool) -> int: ...  # noqa: D102
-    def static_data_done(self, missing: int) -> int: ...  # noqa: D102
-    def restore_results(self, store_gfn: int, console_gfn: int) -> None: ...  # noqa: D102
+    def suspend(self) -> int:
+        """Give 1 done, 0 failed."""
+        ...
+
+    def precopy_policy(self, iteration: int, written: int, dirty: int) -> int:
+        """Give -1 abort, 0 go on, 1 stop and copy."""
+        ...
+
+    def postcopy(self) -> int:
+        """Give 1 go on, 0 stop."""
+        ...
+
+    def checkpoint(self) -> int:
+        """Give 1 go on, 0 stop, restore: 2 fail over."""
+        ...
+
+    def wait_checkpoint(self) -> int:
+        """Give 1 go on, 0 stop."""
+        ...
+
+    def switch_qemu_logdirty(self, domid: int, enable: bool) -> int:
+        """Give 0 done."""
+        ...
+
+    def static_data_done(self, missing: int) -> int:
+        """Give 0 done."""
+        ...
+
+    def restore_results(self, store_gfn: int, console_gfn: int) -> None:
+        """Tell the frames of the two rings."""
+        ...
 
 
 class _Sink:

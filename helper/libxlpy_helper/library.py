@@ -1,10 +1,12 @@
+# pathlib would cost 8 ms of the helper's start.
+# ruff: noqa: PTH110, PTH118, PTH120, PTH123
 """Find the library for a backend, and know its interface by its version.
 
 libxenguest's interface changes between Xen releases and its soname names the release:
 a library is used only if its interface is known, never on a guess.
 """
 
-from pathlib import Path
+import os
 from typing import Final
 
 from libxlpy_helper.options import Options
@@ -24,10 +26,10 @@ NEWEST_LOOKED_FOR: Final = 40
 INTERFACES: Final = ((22, ABI_4_22), (15, ABI_4_15), (OLDEST, ABI_4_14))
 
 SONAME: Final = "libxenguest.so.4.{}"
-LIBSIMXEN: Final = Path(__file__).with_name("libsimxen.so")
+LIBSIMXEN: Final = os.path.join(os.path.dirname(__file__), "libsimxen.so")
 SIMXEN_VERSION: Final = "4.20"  # the release whose functions libsimxen has
 
-RUNNING_VERSION: Final = Path("/sys/hypervisor/version/minor")
+RUNNING_VERSION: Final = "/sys/hypervisor/version/minor"
 
 
 def open_library(options: Options) -> Library:
@@ -38,10 +40,10 @@ def open_library(options: Options) -> Library:
     """
     if options.backend == "xen":
         return _open_xen()
-    path = Path(options.library) if options.library else LIBSIMXEN
-    if not path.exists():
+    path = options.library or LIBSIMXEN
+    if not os.path.exists(path):
         raise LoadError(f"{path} does not exist: install libxlpy again")
-    library = Library(str(path), SIMXEN_VERSION, ABI_4_15)
+    library = Library(path, SIMXEN_VERSION, ABI_4_15)
     library.set_simxen_host(options.host)
     return library
 
@@ -90,9 +92,10 @@ def _open_xen() -> Library:
     return Library(SONAME.format(found), f"4.{found}", abi_of(found))
 
 
-def running_minor(path: Path = RUNNING_VERSION) -> int | None:
+def running_minor(path: str = RUNNING_VERSION) -> int | None:
     """Return the running hypervisor's minor version; None if it doesn't say."""
     try:
-        return int(path.read_text())
+        with open(path) as file:
+            return int(file.read())
     except (OSError, ValueError):
         return None

@@ -4,8 +4,7 @@ Written out by hand: argparse costs a quarter of the helper's start.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 BACKENDS: Final = ("xen", "simxen")
 
@@ -22,8 +21,7 @@ class OptionsError(Exception):
     """argv is not what libxlpy passes; the text says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What argv said.
 
     ``host`` is the simxen host's directory, ``library`` the file to load in place of

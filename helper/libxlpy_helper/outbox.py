@@ -9,9 +9,8 @@ lines were lost is counted. Messages leave in the order in which they came.
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from libxlpy_protocol.messages import Log, Message, Progress, Stat
 
@@ -19,8 +18,7 @@ LOGS_MAX: Final = 256  # lines
 PROGRESS_MAX: Final = 16  # kinds; libxc has one per iteration
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A message and the call id that ``send`` needs for it (0 for most)."""
 
     order: int

@@ -55,12 +55,13 @@ class Stats:
 
     def stat(self, dropped: int) -> Stat:
         """Return the heartbeat of this moment; ``dropped`` log lines were lost."""
+        pages = self._pages_before + self._pages_now
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return Stat(
             monotonic_ns=time.monotonic_ns(),
             phase=clip(self.phase, NAME_MAX),
-            bytes_done=0 if self._meter is None else self._meter.bytes_done(),
-            pages=self._pages_before + self._pages_now,
+            bytes_done=0 if self._meter is None else self._meter.bytes_done(pages),
+            pages=pages,
             iteration=self._iteration,
             dirty=self.dirty,
             utime_us=int(usage.ru_utime * 1e6),
@@ -86,12 +87,20 @@ class Meter:
         self._start = 0
         self._start = self._position()
 
-    def bytes_done(self) -> int:
-        """Return the count; it never goes back, and stays when the stream is cut."""
+    def bytes_done(self, pages: int) -> int:
+        """Return the count; it never goes back, and stays when the stream is cut.
+
+        Args:
+            pages: Sent so far. The kernel doesn't count what libsimxen splices into a
+                pipe: there the pages' size is the better figure.
+        """
         try:
-            self._last = max(self._last, self._position() - self._start)
+            done = self._position() - self._start
         except OSError:
             return self._last
+        if not self._is_file:
+            done = max(done, pages * _PAGE_SIZE)
+        self._last = max(self._last, done)
         return self._last
 
     def _position(self) -> int:

@@ -6,7 +6,6 @@ With ``from_c``, which is called by the library, the only user of the compiled b
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from libxlpy_helper._xenguest import ffi, lib
@@ -51,8 +50,7 @@ class LoadError(Exception):
     """A library can't be used; the text is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class DomainInfo:
+class DomainInfo(NamedTuple):
     """The front of Xen's xc_domaininfo_t; ``flags`` holds the shutdown reason too."""
 
     domid: int
@@ -64,8 +62,7 @@ class DomainInfo:
     uuid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreArguments:
+class RestoreArguments(NamedTuple):
     """The numbers xc_domain_restore takes."""
 
     io_fd: int
@@ -165,10 +162,7 @@ class Handle:
         table = ffi.new("struct restore_callbacks *", {"data": data})
         for name in offered.intersection(RESTORE_CALLBACKS):
             setattr(table, name, getattr(lib, f"on_{name}"))
-        numbers = ffi.new(
-            "struct shim_restore_arguments *",
-            {name: getattr(arguments, name) for name in RestoreArguments.__slots__},
-        )
+        numbers = ffi.new("struct shim_restore_arguments *", arguments._asdict())
         gfns = ffi.new("unsigned long[2]")
         result = _result(
             lib.shim_domain_restore,

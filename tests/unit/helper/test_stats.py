@@ -53,6 +53,8 @@ def test_bytes_of_a_pipe_are_what_the_kernel_counts(
         os.write(write_fd, bytes(5000))
         os.read(read_fd, 5000)
         assert stats.stat(0).bytes_done >= 5000
+        stats.progress("Frames iteration 0", 100)
+        assert stats.stat(0).bytes_done >= 100 * 4096  # spliced: not counted otherwise
     finally:
         os.close(read_fd)
         os.close(write_fd)
