@@ -81,11 +81,12 @@ def helpers() -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it ended while we looked
-        if any(name in line for name in HELPERS):
-            found.append(line)
+        # Whole words: a shell's command may have a helper's name in its text.
+        if any(word.rpartition("/")[2] in HELPERS for word in words):
+            found.append(" ".join(words))
     return found
 
 

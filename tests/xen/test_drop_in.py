@@ -1,0 +1,227 @@
+"""The real xl with libxlpy-save-helper in place of Xen's own helper."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .support import CONSOLES, Guest, assert_went_on, ok, run, wait_for
+
+pytestmark = pytest.mark.xen
+
+DROP_IN = shutil.which("libxlpy-save-helper") or "libxlpy-save-helper"
+WITH_OURS = ("env", f"LIBXL_SAVE_HELPER={DROP_IN}")
+RECEIVER = Path(__file__).with_name("fake_receiver.py")
+MIB = 1 << 20
+
+
+@pytest.fixture(params=["pv", "pvh", "hvm"])
+def any_guest(request, make_guest) -> Guest:
+    """A running guest of each type."""
+    return make_guest(request.param)
+
+
+@pytest.fixture(params=["pvh", "hvm"])
+def live_guest(request, make_guest) -> Guest:
+    """A running guest of each type that Debian's Xen can save live."""
+    return make_guest(request.param)
+
+
+def domid_of(guest: Guest) -> int:
+    return int(ok("xl", "domid", guest.name))
+
+
+def in_log_dirty_mode(domid: int) -> bool:
+    """Ask the hypervisor, by what it says on its console about each domain."""
+    ok("xl", "debug-keys", "q")
+    said = ok("xl", "dmesg").rpartition(f"General information for domain {domid}:")[2]
+    found = re.search(r"paging assistance: (.*)", said)
+    return found is not None and "log_dirty" in found[1]
+
+
+def ours() -> list[int]:
+    """Return the pids of our helpers."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            argv = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(arg in (b"--save-domain", b"--restore-domain") for arg in argv):
+            assert any(b"libxlpy-save-helper" in arg for arg in argv), argv
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_save_and_restore(any_guest: Guest, saved: Path) -> None:
+    before = any_guest.ticks()
+    done = run(*WITH_OURS, "xl", "-vvv", "save", any_guest.name, saved)
+    assert done.returncode == 0, done.stderr
+    assert "libxlpy-save-helper: complete r=0" in done.stderr
+    assert any_guest.gone()
+    ok("xlpy", "verify", saved)
+    done = run(*WITH_OURS, "xl", "-vvv", "restore", saved)
+    assert done.returncode == 0, done.stderr
+    assert "libxlpy-save-helper: complete r=0" in done.stderr
+    assert_went_on(before, any_guest.next_ticks(3))
+
+
+def test_save_that_goes_on(any_guest: Guest, saved: Path) -> None:
+    before = any_guest.ticks()
+    ok(*WITH_OURS, "xl", "save", "-c", any_guest.name, saved)
+    assert_went_on(before, any_guest.next_ticks(3))
+    any_guest.destroy()
+    ok("xl", "restore", saved)  # Xen's own helper reads what ours wrote
+    assert_went_on(before, any_guest.next_ticks(3))
+
+
+def test_local_live_migration(live_guest: Guest) -> None:
+    before = live_guest.ticks()
+    receive = f"env LIBXL_SAVE_HELPER={DROP_IN} xl migrate-receive"
+    old = domid_of(live_guest)
+    ok(*WITH_OURS, "xl", "migrate", "-s", "", live_guest.name, receive)
+    assert domid_of(live_guest) != old
+    live_guest.console = CONSOLES / f"guest-{live_guest.name}--incoming.log"
+    assert_went_on(before, live_guest.next_ticks(3))
+
+
+# -- faults ----------------------------------------------------------------------------
+
+
+@contextmanager
+def migration(guest: Guest, take: int, then: str) -> Iterator[subprocess.Popen[str]]:
+    """A running `xl migrate` to a receiver that takes so many bytes of it."""
+    rune = f"python3 -I {RECEIVER} {take} {then}"
+    process = subprocess.Popen(
+        [*WITH_OURS, "xl", "migrate", "-s", "", guest.name, rune],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def stuck_helper(domid: int) -> int:
+    """Wait until our helper is in the middle of a live save; return its pid."""
+    wait_for("log-dirty mode", lambda: in_log_dirty_mode(domid) or None)
+    [pid] = ours()
+    path = Path(f"/proc/{pid}/task/{pid}/syscall")
+    # Twice the same system call and arguments: the pipe is full.
+    wait_for("a full pipe", lambda: is_stuck(path) or None)
+    return pid
+
+
+def is_stuck(path: Path) -> bool:
+    first = path.read_text()
+    return first.split()[0] in ("1", "20") and path.read_text() == first
+
+
+def test_sigterm_in_a_live_save_cleans_up(live_guest: Guest) -> None:
+    before, domid = live_guest.ticks(), domid_of(live_guest)
+    with migration(live_guest, 2 * MIB, "stop") as xl:
+        os.kill(stuck_helper(domid), signal.SIGTERM)
+        _, said = xl.communicate()
+        assert xl.returncode != 0
+    assert "libxl-save-helper" not in said or "fatal signal" not in said
+    assert not in_log_dirty_mode(domid)
+    assert live_guest.running()
+    assert_went_on(before, live_guest.next_ticks(3))
+
+
+def test_dead_receiver_is_an_error_of_the_save(live_guest: Guest) -> None:
+    before, domid = live_guest.ticks(), domid_of(live_guest)
+    with migration(live_guest, 2 * MIB, "die") as xl:
+        _, said = xl.communicate()
+        assert xl.returncode != 0
+    assert "Broken pipe" in said
+    assert "signal" not in said
+    assert not in_log_dirty_mode(domid)
+    assert live_guest.running()
+    assert_went_on(before, live_guest.next_ticks(3))
+
+
+def test_end_of_xl_in_a_live_save_cleans_up(live_guest: Guest) -> None:
+    before, domid = live_guest.ticks(), domid_of(live_guest)
+    with migration(live_guest, 2 * MIB, "stop") as xl:
+        stuck_helper(domid)
+        xl.kill()
+        wait_for("the helper's end", lambda: not ours() or None)
+    assert not in_log_dirty_mode(domid)
+    assert live_guest.running()
+    assert_went_on(before, live_guest.next_ticks(3))
+
+
+@contextmanager
+def save_into_a_full_pipe(guest: Guest, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A running `xl save` that suspended the guest and can't get rid of its memory."""
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    process = subprocess.Popen(
+        [*WITH_OURS, "xl", "save", guest.name, str(path)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for("the guest's suspension", lambda: not guest.running() or None)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(reader)
+
+
+def test_sigterm_in_a_save_resumes_the_guest(any_guest: Guest, saved: Path) -> None:
+    before = any_guest.ticks()
+    with save_into_a_full_pipe(any_guest, saved) as xl:
+        [pid] = ours()
+        os.kill(pid, signal.SIGTERM)
+        _, said = xl.communicate()
+    assert xl.returncode != 0
+    assert "resuming domain" in said
+    assert any_guest.running()
+    assert_went_on(before, any_guest.next_ticks(3))
+
+
+def test_end_of_xl_in_a_save_resumes_the_guest(any_guest: Guest, saved: Path) -> None:
+    """xl leaves it suspended for ever with its own helper."""
+    before = any_guest.ticks()
+    with save_into_a_full_pipe(any_guest, saved) as xl:
+        xl.kill()
+        wait_for("the helper's end", lambda: not ours() or None)
+    wait_for("the guest to run", lambda: any_guest.running() or None)
+    assert_went_on(before, any_guest.next_ticks(3))
+
+
+def test_sigterm_in_a_restore_leaves_no_domain(any_guest: Guest, saved: Path) -> None:
+    ok("xl", "save", any_guest.name, saved)
+    half = saved.read_bytes()[: saved.stat().st_size // 2]
+    saved.unlink()
+    os.mkfifo(saved)
+    process = subprocess.Popen(
+        [*WITH_OURS, "xl", "restore", str(saved)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with saved.open("wb", buffering=0) as pipe:
+        view = memoryview(half)
+        while view:
+            view = view[pipe.write(view) :]
+        [pid] = ours()
+        os.kill(pid, signal.SIGTERM)
+        _, said = process.communicate()
+    assert process.returncode != 0
+    assert "fatal signal" not in said
+    assert any_guest.gone()
