@@ -66,13 +66,13 @@ class Helper:
         self._channel = Channel(self._outbox)
         self._abort = Abort(threading.get_ident())
         library = self._open_library(options)
-        self._handle = _open_handle(library)
+        self._handle = self._open_handle(library)
         self._control = Control(
             Wire(pipes, self._outbox, _hello(library)),
             waker,
             signal_fd,
             parent=options.parent,
-            handle=_open_handle(library),
+            handle=self._open_handle(library),
             outbox=self._outbox,
             channel=self._channel,
             stats=self._stats,
@@ -120,12 +120,15 @@ class Helper:
         xenguest.set_sink(log, progress)
         return open_library(options)
 
-
-def _open_handle(library: xenguest.Library) -> xenguest.Handle:
-    try:
-        return library.open()
-    except OSError as exc:
-        _end(ExitStatus.NO_HYPERVISOR, exc.strerror or str(exc))
+    def _open_handle(self, library: xenguest.Library) -> xenguest.Handle:
+        try:
+            return library.open()
+        except OSError as exc:
+            reasons = [exc.strerror or str(exc)]
+            while (entry := self._outbox.take()) is not None:
+                if isinstance(entry.message, Log) and entry.message.text:
+                    reasons.append(f"({entry.message.text})")
+            _end(ExitStatus.NO_HYPERVISOR, " ".join(reasons))
 
 
 def _hello(library: xenguest.Library) -> Hello:

@@ -40,7 +40,12 @@ NEWS = (Log, Progress, Stat, Phase)
 class Parent:
     """One helper process and our session with it. Use as a context manager."""
 
-    def __init__(self, arguments: Iterable[str], pass_fds: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        arguments: Iterable[str],
+        pass_fds: Iterable[int] = (),
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.session = ParentSession()
         self.seen: list[Message] = []
         self.stderr = b""
@@ -54,6 +59,7 @@ class Parent:
             stdout=theirs_out,
             stderr=subprocess.PIPE,
             pass_fds=list(pass_fds),
+            env=env,
             start_new_session=True,
         )
         os.close(theirs_in)

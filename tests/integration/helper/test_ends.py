@@ -238,6 +238,7 @@ def end_by_garbage(parent: Parent) -> int:
     return 5
 
 
+@pytest.mark.timeout(300)  # some fifty helpers
 @pytest.mark.parametrize("end", [end_by_eof, end_by_sigterm, end_by_garbage])
 def test_every_message_of_a_save_may_be_the_last(
     host: FakeHost, end: Callable[[Parent], int], stream_fd: int

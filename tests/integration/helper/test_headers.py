@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helper.conftest import SOURCES
-from tests.integration.helper.xen_headers import SUITES, headers_of
+from tests.integration.helper.xen_packages import SUITES, xen_of
 
 FUNCTIONS = {
     "xc_interface_open": "xc_interface_open_fn",
@@ -151,8 +151,8 @@ suites = pytest.mark.parametrize("suite", SUITES)
 def test_our_declarations_are_those_of_the_real_headers(
     suite: str, tmp_path: Path
 ) -> None:
-    headers = headers_of(suite)
-    assert compile_c(headers.include, tmp_path, checks()) == ""
+    xen = xen_of(suite)
+    assert compile_c(xen.include, tmp_path, checks()) == ""
 
 
 WRONG = {
@@ -187,7 +187,7 @@ def test_wrong_declaration_does_not_compile(
     suite: str, case: str, tmp_path: Path
 ) -> None:
     line, word = WRONG[case]
-    said = compile_c(headers_of(suite).include, tmp_path, [line])
+    said = compile_c(xen_of(suite).include, tmp_path, [line])
     assert f'static assertion failed: "{word}"' in said
 
 
@@ -199,7 +199,7 @@ def test_drifted_struct_does_not_compile(suite: str, tmp_path: Path) -> None:
     assert line in ours
     (tmp_path / "drifted.h").write_text(ours.replace(line, ""))
     start = START.replace('"xen_abi.h"', f'"{tmp_path}/drifted.h"')
-    said = compile_c(headers_of(suite).include, tmp_path, checks(), start)
+    said = compile_c(xen_of(suite).include, tmp_path, checks(), start)
     assert 'static assertion failed: "save_callbacks.postcopy"' in said
 
 

@@ -1,4 +1,4 @@
-"""Debian's own Xen headers, as packages, unpacked into a cache and never installed.
+"""Debian's own Xen headers and libraries, unpacked into a cache and never installed.
 
 The mirror is the one that this machine's apt uses. What comes from another suite is
 looked up with an apt of its own (sources, lists and cache in a folder), so that the
@@ -16,30 +16,44 @@ from pathlib import Path
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 #: Suite -> Xen version in it.
 SUITES = {"bookworm": "4.17", "trixie": "4.20"}
-PACKAGE = "libxen-dev"
+#: What libxenguest and its header are in, and what it needs of Xen's.
+PACKAGES = (
+    "libxen-dev",
+    "libxenmisc{version}",
+    "libxencall1",
+    "libxendevicemodel1",
+    "libxenevtchn1",
+    "libxenforeignmemory1",
+    "libxengnttab1",
+    "libxentoolcore1",
+    "libxentoollog1",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Headers:
-    """The headers of one Xen version."""
+class XenFiles:
+    """Headers and libraries of one Xen version."""
 
     version: str
     include: Path
+    lib: Path
 
 
-def headers_of(suite: str) -> Headers:
-    """Return the headers in a Debian suite; downloaded the first time."""
+def xen_of(suite: str) -> XenFiles:
+    """Return what a Debian suite has of Xen; downloaded the first time."""
     version = SUITES[suite]
-    kept = cache() / f"{suite}-{version}"
+    kept = cache() / f"{suite}-{version}-with-libraries"
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as work:
-            unpacked = _unpack(_download(suite, version, Path(work)), Path(work))
+            _download(suite, version, Path(work))
+            unpacked = _unpack(Path(work))
             try:
                 unpacked.rename(kept)
             except OSError:  # someone else was faster
                 assert kept.is_dir()
-    return Headers(version, kept / "usr" / "include")
+    (lib,) = (kept / "usr" / "lib").glob("*-linux-gnu*")
+    return XenFiles(version, kept / "usr" / "include", lib)
 
 
 def cache() -> Path:
@@ -61,14 +75,14 @@ def mirror() -> str:
     raise LookupError(f"apt knows no Debian mirror of {own}: run apt-get update")
 
 
-def _download(suite: str, version: str, work: Path) -> Path:
+def _download(suite: str, version: str, work: Path) -> None:
     apt = _private_apt(suite, work)
+    names = [name.format(version=version) for name in PACKAGES]
     subprocess.run([*apt, "update"], check=True, capture_output=True)
     subprocess.run(
-        [*apt, "download", PACKAGE], check=True, capture_output=True, cwd=work
+        [*apt, "download", *names], check=True, capture_output=True, cwd=work
     )
-    (package,) = work.glob(f"{PACKAGE}_{version}.*.deb")
-    return package
+    assert list(work.glob(f"libxen-dev_{version}.*.deb"))
 
 
 def _private_apt(suite: str, work: Path) -> list[str]:
@@ -91,9 +105,9 @@ def _private_apt(suite: str, work: Path) -> list[str]:
     return ["apt-get", "-q", *(part for word in words for part in ("-o", word))]
 
 
-def _unpack(package: Path, work: Path) -> Path:
+def _unpack(work: Path) -> Path:
     target = work / "unpacked"
-    subprocess.run(["dpkg-deb", "-x", str(package), str(target)], check=True)
-    for name in ("lib", "share"):  # only the headers are wanted
-        shutil.rmtree(target / "usr" / name, ignore_errors=True)
+    for package in work.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", str(package), str(target)], check=True)
+    shutil.rmtree(target / "usr" / "share", ignore_errors=True)
     return target
