@@ -18,8 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from libxlpy.simxen.control import MAX_REQUEST
-from libxlpy.simxen.directory import CONTROL_SOCKET, READY, HostDirectory, recorded_host
+from libxlpy.simxen.directory import (
+    CONTROL_SOCKET,
+    MAX_REQUEST,
+    READY,
+    HostDirectory,
+    recorded_host,
+)
 from libxlpy.simxen.errors import HostNotRunning, SimxenError
 
 #: Seconds for a host to start, and to stop with many domains.

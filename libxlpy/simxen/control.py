@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from libxlpy.simxen.directory import MAX_REQUEST
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import HypercallError, SimxenError
 from libxlpy.simxen.faults import SLOW_ACK, Fault
@@ -21,8 +22,6 @@ from libxlpy.simxen.spec import (
     read_name,
 )
 
-#: Bytes of one request; a domain's config is in it.
-MAX_REQUEST = 1 << 20
 #: The longest that ``slow_ack`` may be told to take, seconds.
 MAX_SLOW_ACK = 600
 

@@ -24,6 +24,8 @@ RECORD = "host.json"
 HYPERVISOR_SOCKET = "hypervisor.sock"
 XENSTORE_SOCKET = "xenstored.sock"
 CONTROL_SOCKET = "control.sock"
+#: Bytes of one control request; a domain's config is in it.
+MAX_REQUEST = 1 << 20
 #: What a host in the background tells its starter once all sockets answer.
 READY = b"ready\n"
 #: Files that come and go with domains; each ends with a domid.

@@ -53,7 +53,7 @@ class Domain:
         self.domid = domid
         self.spec = spec
         self.name = spec.name
-        self.uuid = uuid.uuid4()
+        self.uuid = spec.uuid or uuid.uuid4()
         self.faults = FaultPlan()
         self.memory = SharedMemory(f"simxen-{domid}", spec.nr_pages * PAGE_SIZE)
         self.vcpu = VcpuPage(f"simxen-{domid}-vcpu", spec.nr_pages)
@@ -64,6 +64,8 @@ class Domain:
         self.logdirty = False
         #: Memory and vcpu page hold a guest; false until a restore is through.
         self.valid = not spec.restore
+        #: Its guest was started, or is being started.
+        self.launched = False
         #: Set while the guest can do something; its agent waits for it.
         self.runnable = asyncio.Event()
         self._on_shutdown = on_shutdown
@@ -79,6 +81,14 @@ class Domain:
         vcpu["arch.pattern"] = spec.pattern
         vcpu["arch.hot_pages"] = spec.hot_pages
         vcpu["fill"] = Fill.WANTED if spec.fill else Fill.NONE
+
+    def _write_control_section(self) -> None:
+        vcpu = self.vcpu
+        vcpu["command"] = Command.RUN if vcpu["fill"] else Command.STOP
+        vcpu["tracker_kind"] = self.spec.tracker
+        vcpu["guest_pages"] = (
+            self.spec.nr_pages - DEVICE_MODEL_PAGES if self.has_device_model else 0
+        )
 
     # ----------------------------------------------------------------- facts
 
@@ -104,20 +114,13 @@ class Domain:
         """Start the guest process; with ``fill``, return when all pages are written.
 
         Raises:
-            SimxenError: The memory holds no guest, or the guest died at once.
+            SimxenError: The guest died at once.
+            HypercallError: ESRCH, the domain is being destroyed.
         """
-        if not self.valid:
-            raise SimxenError(
-                f"domain {self.domid} holds no guest: restore into it, then launch"
-            )
-        vcpu = self.vcpu
-        vcpu["command"] = Command.RUN if vcpu["fill"] else Command.STOP
-        vcpu["tracker_kind"] = self.spec.tracker
-        vcpu["guest_pages"] = (
-            self.spec.nr_pages - DEVICE_MODEL_PAGES if self.has_device_model else 0
-        )
         async with self._lock:
-            self.guest = GuestProcess(self.memory, vcpu, self._guest_died)
+            self._check_alive()
+            self._write_control_section()
+            self.guest = GuestProcess(self.memory, self.vcpu, self._guest_died)
             await self._wait_until_filled(self.guest)
             if self.logdirty:
                 with contextlib.suppress(ProcessLookupError):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import signal
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ class Host:
             SimxenError: The name is taken, or there is no memory or number left.
         """
         self._check_name(spec.name)
+        self._check_uuid(spec.uuid)
         check_memory(spec, self._promised())
         if self._next_domid >= FIRST_RESERVED_DOMID:
             raise SimxenError("all domids were used: stop this host and start another")
@@ -118,10 +120,14 @@ class Host:
             SimxenError: Nothing was restored into it, or it was launched already.
         """
         domain = self.domain(domid)
-        if not domain.spec.restore or domain.guest is not None:
+        if domain.launched:
             raise SimxenError(
                 f"domain {domid} is not waiting for a launch: only one that was "
                 "created with restore is, and only once"
+            )
+        if not domain.valid:
+            raise SimxenError(
+                f"domain {domid} holds no guest: restore into it, then launch"
             )
         if name is not None and name != domain.name:
             self._rename(domain, name)
@@ -129,6 +135,7 @@ class Host:
             await self._start(domain)
         except BaseException:
             await self._stop_parts(domid)
+            domain.launched = False
             raise
         if not paused:
             await domain.unpause()
@@ -176,6 +183,7 @@ class Host:
 
     async def _start(self, domain: Domain) -> None:
         domid = domain.domid
+        domain.launched = True
         if domain.has_device_model:
             self._start_device_model(domain)
         await domain.start_guest()
@@ -228,6 +236,14 @@ class Host:
             if other.name == name:
                 raise SimxenError(
                     f"name {name!r} is taken by domain {other.domid}: choose another"
+                )
+
+    def _check_uuid(self, wanted: uuid.UUID | None) -> None:
+        for other in self.domains.values():
+            if other.uuid == wanted:
+                raise SimxenError(
+                    f"uuid {wanted} is taken by domain {other.domid}: destroy it first "
+                    "or leave the uuid out"
                 )
 
     def _promised(self) -> int:

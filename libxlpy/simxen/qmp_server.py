@@ -79,12 +79,15 @@ class QmpServer:
             try:
                 await client.serve()
             except (_GoneError, OSError):
-                pass  # the next one may come
+                self._follow(client)
             finally:
                 client.close()
-            if client.quit:
-                self._device_model.running = False
-                self._close(remove=not client.died)
+
+    def _follow(self, client: "_Client") -> None:
+        """End with the device model, before its last client can see the end."""
+        if client.quit:
+            self._device_model.running = False
+            self._close(remove=not client.died)
 
 
 class _Client:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.vcpu import FULL_SPEED, Pattern, TrackerKind
@@ -36,6 +37,7 @@ class DomainSpec:
         pv_drivers: It answers ``control/shutdown``; only an HVM guest may lack them.
         paused: Created paused.
         restore: Created empty, to be restored into.
+        uuid: Unique in its host; made up if None.
         config: Any JSON object, kept for whoever asks.
     """
 
@@ -51,6 +53,7 @@ class DomainSpec:
     pv_drivers: bool = True
     paused: bool = False
     restore: bool = False
+    uuid: UUID | None = None
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -141,6 +144,14 @@ def read_name(key: str, value: object) -> str:
     return value
 
 
+def _read_uuid(key: str, value: object) -> UUID:
+    try:
+        return UUID(value if isinstance(value, str) else "")
+    except ValueError:
+        text = f"{key} must be a UUID such as {UUID(int=0)}, not {value!r:.40}"
+        raise SimxenError(text) from None
+
+
 def _read_config(key: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SimxenError(f"{key} must be a JSON object, not {value!r:.40}")
@@ -173,5 +184,6 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "pv_drivers": read_bool,
     "paused": read_bool,
     "restore": read_bool,
+    "uuid": _read_uuid,
     "config": _read_config,
 }

@@ -22,6 +22,7 @@ CASES = [
     ({"do": "create", "name": "x", "tracker": "magic"}, "tracker must be auto or uffd"),
     ({"do": "create", "name": "x", "pv_drivers": False}, "pv guest always has PV"),
     ({"do": "create", "name": "x", "fill": "yes"}, "fill must be true or false"),
+    ({"do": "create", "name": "x", "uuid": "1"}, "uuid must be a UUID such as"),
     ({"do": "create", "name": "x", "config": []}, "config must be a JSON object"),
     ({"do": "create", "name": "x", "colour": 1}, "unknown field 'colour'"),
     ({"do": "info"}, "domid is missing"),

@@ -33,6 +33,19 @@ def test_created_guest_is_filled_runs_and_verifies(host, kind):
     assert host.hypervisor.flags(domid) == RUNNING | (0 if kind == "pv" else HVM)
 
 
+def test_uuid_is_kept_and_unique(host):
+    uuid = "12345678-1234-5678-1234-567812345678"
+    domid = host.create(uuid=uuid)
+    assert host.info(domid)["uuid"] == uuid
+    assert host.xenstore.read(f"/local/domain/{domid}/vm") == f"/vm/{uuid}".encode()
+    values = host.hypervisor.ok(Hypervisor.INFO, domid)
+    assert b"".join(v.to_bytes(8, "little") for v in values[8:10]).hex() == (
+        uuid.replace("-", "")
+    )
+    with pytest.raises(SimxenError, match="is taken by domain"):
+        host.create("other", uuid=uuid)
+
+
 def test_idle_guest_is_blocked_and_writes_nothing(host):
     domid = host.create(rate=0)
     assert host.hypervisor.flags(domid) == BLOCKED
