@@ -8,10 +8,11 @@ from typing import Any, Generic
 from libxlpy.errors import JobError
 from libxlpy.events import JobEvent
 from libxlpy.ladder import Step
-from libxlpy.link import Surroundings, finish
+from libxlpy.link import finish
 from libxlpy.plan import Plan, Result
 from libxlpy.run import JobRun
 from libxlpy.stream_fd import StreamFd
+from libxlpy.surroundings import Surroundings
 
 
 class CancelAnswer(enum.Enum):

@@ -1,21 +1,19 @@
 """One helper with its conversation: spawn, hello, domain ops, hanging up.
 
-Jobs use it for their operation; listing, pausing, repairing ... use a short-lived
-helper in ``ops`` mode, :func:`ops_helper`.
+Jobs use it for their operation; listing, pausing, repairing ... use a helper in ``ops``
+mode, see ``ops``.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, DomainOpError
-from libxlpy.helper_process import HelperProcess, helper_argv
+from libxlpy.helper_process import HelperProcess
 from libxlpy.ladder import Ladder, Step
-from libxlpy.pump import Observer, Pump
+from libxlpy.pump import Pump
+from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.ledger import MAX_OPS
@@ -35,18 +33,6 @@ from libxlpy_protocol.session import Event
 
 #: Our version, as it goes into the hello (a test compares it with the packaging).
 PACKAGE = "0.1.0"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every helper of one context is started with."""
-
-    backend: Backend
-    deadlines: Deadlines
-    #: Testing hook, see :data:`libxlpy.pump.Observer`.
-    observer: Observer | None = None
-    #: Gives the helper's argv; tests put a scripted helper here.
-    argv: Callable[[Backend], list[str]] = helper_argv
 
 
 class HelperLink:
@@ -166,6 +152,11 @@ class HelperLink:
 
     # ----- end --------------------------------------------------------------------
 
+    @property
+    def works(self) -> bool:
+        """Tell whether it can still be talked to."""
+        return not self.ended.done() and self.ladder.step is Step.WORK
+
     async def drain(self) -> None:
         """Wait until all that a dead helper had said was read; bounded by the pipe."""
         async with asyncio.timeout(self._around.deadlines.exit_after_complete):
@@ -183,9 +174,8 @@ class HelperLink:
 # ----- a helper for ops only ------------------------------------------------------
 
 
-@asynccontextmanager
-async def ops_helper(around: Surroundings) -> AsyncIterator[HelperLink]:
-    """Run a helper that only makes hypercalls for us.
+async def start_ops_helper(around: Surroundings) -> HelperLink:
+    """Start a helper that only makes hypercalls for us; end it with :func:`dismiss`.
 
     Raises:
         BackendError: It did not start; its own words are in the message.
@@ -193,10 +183,11 @@ async def ops_helper(around: Surroundings) -> AsyncIterator[HelperLink]:
     link = HelperLink(around)
     try:
         await greet(link, around.deadlines)
-        link.pump.send(Start(Mode.OPS))
-        yield link
-    finally:
-        await finish(asyncio.create_task(_dismiss(link)))
+    except BaseException:
+        await finish(asyncio.create_task(dismiss(link)))
+        raise
+    link.send(Start(Mode.OPS))
+    return link
 
 
 async def greet(link: HelperLink, deadlines: Deadlines) -> Hello:
@@ -221,7 +212,7 @@ async def greet(link: HelperLink, deadlines: Deadlines) -> Hello:
     raise BackendError(words or f"helper did not start: {status}")
 
 
-async def _dismiss(link: HelperLink) -> None:
+async def dismiss(link: HelperLink) -> None:
     """Make an ops helper leave, by EOF first."""
     link.pump.hang_up()
     link.ladder.demand(Step.LEAVE)

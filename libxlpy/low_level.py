@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from libxlpy import domain_ops
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
 from libxlpy.domain_info import guest_state
-from libxlpy.link import Surroundings, ops_helper
+from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import ask_guest
 from libxlpy.restore import restore_result
 from libxlpy.results import JobReport, RestoreResult, SaveResult
 from libxlpy.run import JobRun
 from libxlpy.save import NOT_LIVE, SuspendFlags, save_result, xc_flags
+from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
     CallMessage,

@@ -1,24 +1,30 @@
 """Put right what a failed job left, then ask the hypervisor where the guest is.
 
-Runs after the helper is gone, through a short-lived ops helper. Facts decide, never the
-error: a guest is resumed only if it is really in shutdown(suspend) and only if we had
-asked for it. Every step has its deadline; one that fails is told and the next is done.
+Runs after the job's helper is gone, through the context's ops helper. Facts decide,
+never the error: a guest is resumed only if it is really in shutdown(suspend) and only
+if we had asked for it. Every step has its deadline; one that fails is told and the
+next is done.
 """
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 
 from libxlpy import domain_ops
 from libxlpy.domain_info import guest_state
 from libxlpy.emulator import Emulator
-from libxlpy.link import HelperLink, Surroundings, ops_helper
+from libxlpy.link import HelperLink
+from libxlpy.ops import ops_helper
 from libxlpy.plan import Settled
 from libxlpy.results import GuestState
+from libxlpy.surroundings import Surroundings
 from libxlpy.suspend import GuestSuspend, first_change, withdraw
 from libxlpy.xenstore import connect
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Op
 
+#: Tries at asking the hypervisor; the second one starts a new helper.
+TRIES = 2
 #: Argument of RESUME: the guest's suspend call returns "cancelled".
 RESUME_CANCELLED = 1
 
@@ -46,11 +52,13 @@ class Repair:
         """Do all steps, in order of execution."""
         if self.suspend.asked:
             await self._step("request to suspend looked after", self._withdraw())
-        try:
-            async with ops_helper(self.around) as ops:
-                await self._with_hypervisor(ops)
-        except LibxlpyError as exc:
-            self.facts.append(f"hypervisor could not be asked: {exc}")
+        for _ in range(TRIES):
+            try:
+                async with ops_helper(self.around) as ops:
+                    await self._with_hypervisor(ops)
+                break
+            except LibxlpyError as exc:
+                self.facts.append(f"hypervisor could not be asked: {exc}")
         if self.emulator is not None and self.guest is GuestState.UNKNOWN:
             await self.quiet_emulator(self.emulator)
         return Settled(self.guest, tuple(self.facts))
@@ -157,8 +165,12 @@ async def resume_guest(
 
 async def ask_guest(around: Surroundings, domid: int) -> Settled:
     """Only ask where a guest is; the answer UNKNOWN has the reason with it."""
-    try:
-        async with ops_helper(around) as ops:
-            return Settled(guest_state(await domain_ops.find(ops, domid)))
-    except LibxlpyError as exc:
-        return Settled(repairs=(f"hypervisor could not be asked: {exc}",))
+    settled = Settled()
+    for _ in range(TRIES):
+        try:
+            async with ops_helper(around) as ops:
+                facts = await domain_ops.find(ops, domid)
+                return replace(settled, guest=guest_state(facts))
+        except LibxlpyError as exc:
+            settled = settled.also(f"hypervisor could not be asked: {exc}")
+    return settled

@@ -12,12 +12,12 @@ from typing import Any
 
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
 from libxlpy.errors import BackendError, UsageError, XenError
-from libxlpy.link import Surroundings
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import ask_guest
 from libxlpy.results import JobReport, RestoreResult
 from libxlpy.run import JobRun
 from libxlpy.simxen.client import SimClient
+from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
     CallMessage,

@@ -7,8 +7,9 @@ from libxlpy import domain_ops
 from libxlpy.domain_ops import domain_type
 from libxlpy.emulator import Emulator
 from libxlpy.errors import UsageError
-from libxlpy.link import Surroundings, ops_helper
+from libxlpy.ops import ops_helper
 from libxlpy.repair import resume_guest
+from libxlpy.surroundings import Surroundings
 from libxlpy.xenstore import connect
 
 

@@ -21,10 +21,11 @@ from libxlpy.errors import (
 from libxlpy.events import LogEvent, PhaseEvent, ProgressEvent, StatEvent
 from libxlpy.helper_process import ExitStatus
 from libxlpy.ladder import Step
-from libxlpy.link import HelperLink, Surroundings, last_line
+from libxlpy.link import HelperLink, last_line
 from libxlpy.plan import Plan, Settled
 from libxlpy.record import Record, failure_of
 from libxlpy.stream_fd import StreamFd
+from libxlpy.surroundings import Surroundings
 from libxlpy.watchdog import Watchdog
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import (

@@ -11,14 +11,14 @@ Xen: tools/libs/light/libxl_dom_save.c.
 import enum
 from contextlib import suppress
 
-from libxlpy.domain_info import DomainType
+from libxlpy.domain_info import DomainInfo, DomainType
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
 from libxlpy.errors import UsageError
-from libxlpy.link import Surroundings
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import Repair, ask_guest
 from libxlpy.results import JobReport, SaveResult
 from libxlpy.run import JobRun
+from libxlpy.surroundings import Surroundings
 from libxlpy.suspend import GuestSuspend
 from libxlpy_protocol.messages import (
     CallMessage,
@@ -69,6 +69,20 @@ def xc_flags(flags: SuspendFlags) -> XcFlags:
         if ours in flags:
             value |= theirs
     return value
+
+
+def check_can_suspend(info: DomainInfo) -> None:
+    """Refuse a domain that can't do what a save will ask of it.
+
+    Raises:
+        UsageError: It has shut down, or is paused.
+    """
+    if info.shutdown and info.shutdown_reason != "suspend":
+        text = f"domain {info.domid} has shut down ({info.shutdown_reason})"
+        raise UsageError(f"{text}: there is nothing to save")
+    if info.paused and not info.shutdown:
+        text = f"domain {info.domid} is paused: unpause it first"
+        raise UsageError(f"{text}, a paused guest can't suspend")
 
 
 class DomainSave(Plan[SaveResult]):

@@ -32,7 +32,7 @@ class StreamFd:
         try:
             flags = fcntl.fcntl(fd, fcntl.F_GETFL)
             mode = os.fstat(fd).st_mode
-        except (OSError, OverflowError) as exc:
+        except (OSError, OverflowError, ValueError) as exc:
             raise UsageError(f"stream descriptor {fd} is not usable: {exc}") from exc
         wrong = os.O_RDONLY if access == "write" else os.O_WRONLY
         if flags & os.O_ACCMODE == wrong or flags & os.O_PATH:

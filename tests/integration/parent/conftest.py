@@ -10,6 +10,7 @@ from blockbuster import BlockBuster
 
 from libxlpy import Context, Deadlines
 from libxlpy.simxen.client import start_host, stop_host
+from libxlpy.simxen.errors import HostNotRunning
 from tests.integration.parent.guest import Guest
 
 #: Short where a test waits for one to pass.
@@ -35,6 +36,9 @@ def own_host() -> Iterator[Path]:
     start_host(directory)
     yield directory
     try:
+        stop_host(directory)
+    except HostNotRunning:
+        start_host(directory)  # cleans what the killed one left
         stop_host(directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -2,10 +2,13 @@
 
 import asyncio
 import itertools
+import json
 import socket
 import time
 from pathlib import Path
 from typing import Any, Self
+
+import psutil
 
 from libxlpy.simxen.client import request
 from libxlpy_protocol.xenstore_wire import Packet, PacketBuffer, XsType, encode
@@ -33,7 +36,7 @@ class Guest:
         if self.domid in {
             each["domid"] for each in request(self.host, "list")["domains"]
         }:
-            request(self.host, "destroy", domid=self.domid)
+            self.destroy()
 
     def facts(self) -> dict[str, Any]:
         return request(self.host, "info", domid=self.domid)
@@ -43,6 +46,16 @@ class Guest:
 
     def misbehave(self, fault: str, **fields: Any) -> None:
         request(self.host, "misbehave", domid=self.domid, fault=fault, **fields)
+
+    def destroy(self) -> None:
+        request(self.host, "destroy", domid=self.domid)
+
+    def kill_host(self) -> None:
+        """End its host without warning."""
+        record = json.loads((self.host / "host.json").read_text())
+        process = psutil.Process(record["pid"])
+        process.kill()
+        psutil.wait_procs([process], timeout=PATIENCE)
 
     def control(self) -> bytes:
         """Give what ``control/shutdown`` holds."""

@@ -11,12 +11,13 @@ from blockbuster import BlockBuster
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.job import Job
-from libxlpy.link import Surroundings
+from libxlpy.ops import Ops
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.pump import Observer
 from libxlpy.results import GuestState, JobReport
 from libxlpy.run import JobRun
 from libxlpy.stream_fd import StreamFd
+from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.messages import (
     CallMessage,
     Image,
@@ -101,6 +102,7 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
             around = Surroundings(
                 backend,
                 Deadlines(**{**scripted.QUICK, **deadlines}),
+                Ops(),
                 observer,
                 scripted.argv(script),
             )

@@ -1,0 +1,80 @@
+"""What a context tells about domains and does to them without a job."""
+
+from contextlib import AbstractAsyncContextManager
+
+from libxlpy import domain_ops
+from libxlpy.configuration import stored_config
+from libxlpy.domain_info import DomainInfo
+from libxlpy.errors import DomainNotFound
+from libxlpy.ops import ops_helper
+from libxlpy.surroundings import Surroundings
+from libxlpy.xenstore import Xenstore, connect
+from libxlpy_protocol.messages import Op
+
+
+async def list_domains(around: Surroundings) -> list[DomainInfo]:
+    """Give all domains, lowest domid first.
+
+    Raises:
+        BackendError: The hypervisor can't be asked.
+        XenstoreError: Xenstored can't be asked.
+    """
+    async with ops_helper(around) as ops, _store(around) as store:
+        found = await domain_ops.list_facts(ops)
+        return [await domain_ops.describe(store, facts) for facts in found]
+
+
+async def look(around: Surroundings, domid: int) -> DomainInfo:
+    """Give one domain.
+
+    Raises:
+        DomainNotFound: There is no such domain.
+        BackendError: The hypervisor can't be asked.
+        XenstoreError: Xenstored can't be asked.
+    """
+    async with ops_helper(around) as ops, _store(around) as store:
+        return await domain_ops.describe(store, await domain_ops.get(ops, domid))
+
+
+async def resolve(around: Surroundings, domain: int | str) -> int:
+    """Give the domid of a domain named by number or name, as ``xl`` takes it.
+
+    Raises:
+        DomainNotFound: There is none.
+    """
+    number = int(domain) if isinstance(domain, str) and domain.isdecimal() else -1
+    wanted = domain if isinstance(domain, int) else number
+    for info in await list_domains(around):
+        if info.domid == wanted or (wanted < 0 and info.name == domain):
+            return info.domid
+    raise DomainNotFound(domain)
+
+
+async def retrieve_config(around: Surroundings, domid: int) -> bytes:
+    """Give a domain's configuration.
+
+    Raises:
+        DomainNotFound: There is no such domain.
+        BackendError: It has none, or it can't be read.
+    """
+    async with ops_helper(around) as ops:
+        facts = await domain_ops.get(ops, domain_ops.check_domid(domid))
+    return await stored_config(around.backend, domid, facts.uuid)
+
+
+async def do(around: Surroundings, op: Op, domid: int) -> None:
+    """Make one hypercall.
+
+    Raises:
+        DomainNotFound: There is no such domain.
+        DomainOpError: The hypervisor refused.
+        BackendError: It can't be asked.
+    """
+    domain_ops.check_domid(domid)
+    async with ops_helper(around) as ops:
+        await domain_ops.get(ops, domid)
+        await ops.checked_op(op, domid)
+
+
+def _store(around: Surroundings) -> AbstractAsyncContextManager[Xenstore]:
+    return connect(around.backend.xenstore_socket, timeout=around.deadlines.xenstore)

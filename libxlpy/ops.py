@@ -1,0 +1,109 @@
+"""The context's helper for hypercalls: started when one is needed, kept for a moment.
+
+A save looks at the domain before and after, and often a resume follows while the guest
+waits: starting a helper for each would be most of the guest's downtime. One that has
+failed anybody in any way is not given to others.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from libxlpy.errors import UsageError
+from libxlpy.link import HelperLink, dismiss, finish, start_ops_helper
+from libxlpy.surroundings import Surroundings
+
+#: Seconds an idle helper is kept.
+LINGER = 5.0
+
+
+@asynccontextmanager
+async def ops_helper(around: Surroundings) -> AsyncIterator[HelperLink]:
+    """Give a helper that makes hypercalls for us.
+
+    Raises:
+        BackendError: It did not start; its own words are in the message.
+    """
+    async with around.ops.use(around) as link:
+        yield link
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A helper with those who use it."""
+
+    link: HelperLink
+    users: int = 0
+
+
+class Ops:
+    """At most one idle ops helper of one context."""
+
+    def __init__(self) -> None:
+        self._kept: _Kept | None = None
+        self._starting = asyncio.Lock()
+        self._idle: asyncio.TimerHandle | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def use(self, around: Surroundings) -> AsyncIterator[HelperLink]:
+        """Give the helper; several may use it at a time.
+
+        Raises:
+            BackendError: It did not start; its own words are in the message.
+        """
+        kept = await self._take(around)
+        try:
+            yield kept.link
+        except UsageError:
+            raise  # what was asked was wrong, not the helper
+        except BaseException:
+            self._forget(kept)
+            raise
+        finally:
+            self._give_back(kept)
+
+    async def _take(self, around: Surroundings) -> _Kept:
+        async with self._starting:
+            if self._idle is not None:
+                self._idle.cancel()
+                self._idle = None
+            kept = self._kept
+            if kept is not None and not kept.link.works:
+                self._forget(kept)
+            if self._kept is None:
+                self._kept = _Kept(await start_ops_helper(around))
+            self._kept.users += 1
+            return self._kept
+
+    def _give_back(self, kept: _Kept) -> None:
+        kept.users -= 1
+        if kept.users:
+            return
+        if kept is self._kept:
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(LINGER, self._forget, kept)
+        else:
+            self._dismiss(kept)
+
+    def _forget(self, kept: _Kept) -> None:
+        """Give a helper to nobody any more; it leaves when its last user has."""
+        if kept is self._kept:
+            self._kept = None
+            if not kept.users:
+                self._dismiss(kept)
+
+    def _dismiss(self, kept: _Kept) -> None:
+        task = asyncio.create_task(dismiss(kept.link))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def close(self) -> None:
+        """Have the helper leave and wait until it, and all before it, are gone."""
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._kept is not None:
+            self._forget(self._kept)
+        for task in list(self._leaving):
+            await finish(task)

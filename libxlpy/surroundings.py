@@ -1,0 +1,26 @@
+"""What every helper and job of one context has around it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libxlpy.backend import Backend
+from libxlpy.deadlines import Deadlines
+from libxlpy.helper_process import helper_argv
+from libxlpy.pump import Observer
+
+if TYPE_CHECKING:
+    from libxlpy.ops import Ops
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Backend, deadlines, the helper for hypercalls, hooks for tests."""
+
+    backend: Backend
+    deadlines: Deadlines
+    ops: "Ops"
+    #: Testing hook, see :data:`libxlpy.pump.Observer`.
+    observer: Observer | None = None
+    #: Gives the helper's argv; tests put a scripted helper here.
+    argv: Callable[[Backend], list[str]] = helper_argv
