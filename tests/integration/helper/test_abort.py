@@ -242,4 +242,4 @@ def test_crash_of_the_library_is_a_signal_and_a_traceback(
         begun(parent, stream_fd, calls=[Suspend, SwitchQemuLogdirty])
         assert parent.wait() == -signal.SIGSEGV
         assert "Segmentation fault" in parent.read_stderr()
-        assert "_save_libxc" in parent.read_stderr()
+        assert "save_libxc" in parent.read_stderr()
