@@ -14,6 +14,7 @@ from libxlpy.cli.progress import view_for
 from libxlpy.cli.settings import Settings
 from libxlpy.cli.verify import config_name
 from libxlpy.streams import StreamRuleBroken, read_xl_header
+from libxlpy.streams import verify as check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class Restore:
                     )
                     return await follow(job, view, self._interrupt)
             except JobError as exc:
-                raise self._failure(exc) from exc
+                raise self._failure(exc, fd) from exc
 
     def _header(self, fd: int) -> tuple[bytes, str | None]:
         path = self._options.file
@@ -82,18 +83,34 @@ class Restore:
             raise CommandFailed(f"{path} holds no configuration: nothing to build from")
         return header.config, name
 
-    def _failure(self, exc: JobError) -> Exception:
+    def _failure(self, exc: JobError, fd: int) -> Exception:
         if self._settings.verbose:
             print_report(self._settings.out, exc)
         if self._options.json:
             self._settings.out.json({"result": "failed", "error": str(exc)})
-        cause = cause_text(exc, self._interrupt)
-        line = f"restore from {self._options.file} {cause}; no domain is left of it"
-        if any("FAILED" in repair for repair in exc.repairs):
-            line = f"restore from {self._options.file} {cause}; {exc.repairs[-1]}"
-        if self._interrupt.signum is not None:
-            return Interrupted(self._interrupt.signum, line)
-        return CommandFailed(line)
+        signum = self._interrupt.signum
+        defect = None if signum is not None else _defect(fd)
+        cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
+        left = [repair for repair in exc.repairs if "FAILED" in repair]
+        line = "; ".join(
+            [
+                f"restore from {self._options.file} {cause}",
+                *(left or ["no domain is left of it"]),
+            ]
+        )
+        return CommandFailed(line) if signum is None else Interrupted(signum, line)
+
+
+def _defect(fd: int) -> str | None:
+    """Give what is wrong with a regular file, better told than by its first reader."""
+    if _position(fd) is None:
+        return None
+    os.lseek(fd, 0, os.SEEK_SET)
+    try:
+        check(fd)
+    except (StreamRuleBroken, OSError) as exc:
+        return str(exc)
+    return None
 
 
 def _tell(

@@ -74,12 +74,13 @@ def pack_header(config: bytes | None, *, json: bool) -> bytes:
     """Make header and optional data, as `xl save` does.
 
     Args:
-        config: Configuration without a final NUL; None to store none.
+        config: Configuration, its final NUL may be missing; None to store none.
         json: It is JSON, else xl's text format.
     """
     flags = XlFlags.STREAM_V2 | (XlFlags.JSON if json else 0)
     data = b""
     if config is not None:
-        data = stream_format.pack_xl_config(config + b"\0" if json else config)
+        text = config.rstrip(b"\0")
+        data = stream_format.pack_xl_config(text + b"\0" if json else text)
     head = stream_format.XlHeader(len(data), XlFlags(flags))
     return stream_format.pack_xl_header(head) + data
