@@ -1,0 +1,268 @@
+"""Bad input: one line that names the thing, a status, the guest running, no remains."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.shell import PATIENCE, Shell, environment, failure_line
+
+#: xlpy with all it needs loaded, as a user without any right.
+STRANGER = """
+import os, sys
+import libxlpy, libxlpy.cli.app, libxlpy.cli.outcome, libxlpy.cli.save
+import libxlpy.cli.show, libxlpy.cli.sim, encodings.idna
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.exit(libxlpy.cli.main(sys.argv[1:]))
+"""
+
+
+def unharmed(shell: Shell, name: str = "web") -> bool:
+    facts = shell.facts(name)
+    return facts["running"] and not facts["logdirty"] and not facts["shutdown"]
+
+
+Arguments = Callable[[Path], list[object]]
+BAD_SAVES: dict[str, tuple[Arguments, str]] = {
+    "unknown name": (lambda p: ["nobody", p / "image"], "no such domain: nobody"),
+    "unknown domid": (lambda p: [4711, p / "image"], "no such domain: 4711"),
+    "missing directory": (
+        lambda p: ["web", p / "missing" / "image"],
+        "missing does not exist; create it first",
+    ),
+    "file as directory": (lambda p: ["web", p / "file" / "image"], "Not a directory"),
+    "directory": (lambda p: ["web", p], "it is a directory; name a file in it"),
+    "not writable": (
+        lambda p: ["web", "/sys/kernel/image"],
+        "Permission denied; run as a user who may write there",
+    ),
+    "full": (lambda p: ["web", "/dev/full"], "No space left on device"),
+    "missing configuration": (
+        lambda p: ["web", p / "image", p / "missing"],
+        "can't read configuration",
+    ),
+    "binary configuration": (
+        lambda p: ["web", p / "image", "/dev/zero"],
+        "is larger than",
+    ),
+    "empty configuration": (lambda p: ["web", p / "image", p / "file"], "is empty"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SAVES)
+def test_a_save_that_can_not_begin_changes_nothing(
+    shell: Shell, tmp_path: Path, case: str
+) -> None:
+    (tmp_path / "file").touch()
+    arguments, reason = BAD_SAVES[case]
+    with shell.guest("web"):
+        assert reason in shell.bad("save", *arguments(tmp_path))
+        assert unharmed(shell)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def in_small_disk(folder: Path, options: str, command: list[str]) -> list[str]:
+    """Give a command that runs with a tmpfs of its own, gone with the process."""
+    mount = f'mount -t tmpfs -o {options} tmpfs "$1" && shift && exec "$@"'
+    root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", "--mount", *root, "sh", "-c", mount, "sh", str(folder), *command]
+
+
+@pytest.mark.parametrize("live", [[], ["--live"]], ids=["plain", "live"])
+def test_a_disk_that_fills_up_leaves_the_guest_running(
+    shell: Shell, tmp_path: Path, live: list[str]
+) -> None:
+    save = shell.command("save", *live, "web", tmp_path / "image")
+    with shell.guest("web"):
+        done = subprocess.run(
+            in_small_disk(tmp_path, "size=8m", save),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env=environment(),
+        )
+        line = failure_line(done.returncode, done.stderr, 1)
+        assert "save of 'web' (domid" in line
+        assert "No space left on device" in line
+        assert line.endswith(f"guest is running; {tmp_path}/image not written")
+        assert unharmed(shell)
+
+
+def test_a_read_only_disk_is_named(shell: Shell, tmp_path: Path) -> None:
+    save = shell.command("save", "web", tmp_path / "image")
+    with shell.guest("web"):
+        done = subprocess.run(
+            in_small_disk(tmp_path, "ro", save),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env=environment(),
+        )
+        line = failure_line(done.returncode, done.stderr, 1)
+        assert "Read-only file system" in line
+        assert unharmed(shell)
+
+
+@pytest.mark.parametrize("command", [["list"], ["sim", "list"], ["save", "web", "f"]])
+def test_no_permission_is_named(shell: Shell, command: list[str]) -> None:
+    mode = shell.host.stat().st_mode
+    if os.geteuid() != 0:
+        shell.host.chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", STRANGER, "--host", str(shell.host), *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env=environment(),
+        )
+    finally:
+        shell.host.chmod(mode)
+    line = failure_line(done.returncode, done.stderr, 1)
+    assert "permission" in line
+    assert str(shell.host) in line
+
+
+def test_an_old_file_stays_when_a_save_fails(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"old")
+    with shell.guest("web", type="hvm", pv_drivers=False, paused=True):
+        shell.bad("save", "web", tmp_path / "image")
+    assert (tmp_path / "image").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+
+
+BAD_FILES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "the stream ends here"),
+    "not an image": (b"#!/bin/sh\n" * 9, "wrong magic, not a file made by xl save"),
+    "short": (b"Xen saved domain, xl format\n \0 \r", "the stream ends inside it"),
+}
+
+
+@pytest.mark.parametrize("command", ["verify", "restore"])
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_what_is_no_saved_domain_is_refused(
+    shell: Shell, tmp_path: Path, case: str, command: str
+) -> None:
+    data, reason = BAD_FILES[case]
+    (tmp_path / "image").write_bytes(data)
+    assert reason in shell.bad(command, tmp_path / "image")
+
+
+@pytest.mark.parametrize("command", ["verify", "restore"])
+def test_files_that_can_not_be_read_are_named(
+    shell: Shell, tmp_path: Path, command: str
+) -> None:
+    missing = tmp_path / "missing"
+    assert shell.bad(command, missing) == f"xlpy: {missing}: No such file or directory"
+    assert "Is a directory" in shell.bad(command, tmp_path)
+
+
+def test_a_name_that_is_taken_is_refused(shell: Shell, tmp_path: Path) -> None:
+    with shell.guest("web"):
+        shell.good("save", "-c", "web", tmp_path / "image")
+        assert "name 'web' is taken" in shell.bad("restore", tmp_path / "image")
+        assert len(shell.domains()) == 1
+
+
+def test_a_configuration_without_domain_is_refused(
+    shell: Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text('name = "text"\n')
+    with shell.guest("web"):
+        shell.good("save", "-c", "web", tmp_path / "image", tmp_path / "config")
+        assert "configuration" in shell.bad("restore", tmp_path / "image")
+        assert len(shell.domains()) == 1
+
+
+def test_a_backend_that_is_not_there_is_named(shell: Shell, tmp_path: Path) -> None:
+    other = Shell(tmp_path / "other")
+    for command in (["list"], ["save", "web", "f"], ["sim", "list"], ["sim", "stop"]):
+        line = other.bad(*command)
+        assert f"{tmp_path}/other" in line
+        assert "xlpy sim start" in line
+
+
+def test_xen_is_refused_where_there_is_none() -> None:
+    command = [sys.executable, "-m", "libxlpy.cli", "--backend", "xen", "list"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment()
+    )
+    line = failure_line(done.returncode, done.stderr, 1)
+    assert "dom0" in line
+
+
+def test_xen_has_no_sim(shell: Shell) -> None:
+    line = shell.bad("--backend", "xen", "sim", "list")
+    assert line == "xlpy: `xlpy sim` is about simxen: leave out --backend xen"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["save", "web"],
+        ["save"],
+        ["save", "a", "b", "c", "d"],
+        ["save", "--frob", "a", "b"],
+        ["restore"],
+        ["frob"],
+        ["--backend", "kvm", "list"],
+        ["sim", "create"],
+        ["sim", "create", "x", "--rate", "fast"],
+        ["sim", "create", "x", "--memory", "0"],
+    ],
+)
+def test_wrong_usage_is_status_2(shell: Shell, command: list[str]) -> None:
+    assert "--help" in shell.bad(*command, status=2)
+
+
+@pytest.mark.parametrize(
+    "options", [["--memory", "3"], ["--pattern", "hot"], ["--no-pv-drivers"]]
+)
+def test_a_domain_that_can_not_be_is_refused(shell: Shell, options: list[str]) -> None:
+    shell.bad("sim", "create", "web", *options)
+    assert shell.facts("web") == {}
+
+
+def test_nobody_reading_stdout_is_no_traceback(shell: Shell) -> None:
+    bash = ["bash", "-o", "pipefail", "-c"]
+    with shell.guest("web"):
+        for redirection in (">&-", "| true", ">/dev/full"):
+            done = subprocess.run(
+                [*bash, f'"$@" {redirection}', "bash", *shell.command("list")],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PATIENCE,
+                env=environment(),
+            )
+            assert "Traceback" not in done.stderr
+            assert done.stderr.count("\n") <= 1
+            if redirection != "| true":  # whether the pipe breaks in time is chance
+                assert done.returncode == 1
+                assert done.stderr.startswith("xlpy: can't write to stdout: ")
+
+
+def test_nobody_reading_stdout_does_not_end_a_save(
+    shell: Shell, tmp_path: Path
+) -> None:
+    with shell.guest("web"):
+        save = shell.command("save", "--json", "-c", "web", tmp_path / "image")
+        for redirection in (">&-", ">/dev/full", "2>&- >&-", "<&- 2>&- >&-"):
+            done = subprocess.run(
+                ["bash", "-c", f'"$@" {redirection}', "bash", *save],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=PATIENCE,
+                env=environment(),
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            assert shell.json("verify", "--json", tmp_path / "image")["valid"]
+        assert unharmed(shell)

@@ -1,0 +1,32 @@
+"""`xlpy sim`: domains of every kind, told as asked for."""
+
+import pytest
+
+from tests.integration.cli.shell import Shell
+
+
+def test_a_domain_is_what_its_options_say(shell: Shell) -> None:
+    options = ["--type", "hvm", "--memory", 8, "--vcpus", 3, "--rate", "full"]
+    tracking = ["--tracker", "bitmap", "--pattern", "hot", "--hot-pages", 7]
+    domid = int(shell.good("sim", "create", "win", *options, *tracking, "--paused"))
+    facts = shell.facts("win")
+    assert (facts["domid"], facts["type"], facts["paused"]) == (domid, "hvm", True)
+    assert (facts["memory_mib"], facts["vcpus"]) == (8, 3)
+    head, row = shell.good("sim", "list").splitlines()
+    assert head.split()[:5] == ["Name", "ID", "Type", "Mem", "State"]
+    assert row.split()[:5] == ["win", str(domid), "hvm", "8", "paused"]
+    shell.good("sim", "destroy", "win")
+    assert shell.domains() == []
+
+
+@pytest.mark.parametrize("type", ["pv", "hvm"])
+def test_sound_memory_is_verified(shell: Shell, type: str) -> None:
+    with shell.guest("web", type=type):
+        text = shell.good("sim", "verify", "web")
+        assert text == "4,096 pages checked, 0 bad, digest matches\n"
+
+
+def test_unknown_domains_are_named(shell: Shell) -> None:
+    for command in ("destroy", "verify"):
+        line = shell.bad("sim", command, "nobody")
+        assert line == "xlpy: no such domain: nobody (see `xlpy sim list`)"
