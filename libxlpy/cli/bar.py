@@ -12,14 +12,18 @@ from libxlpy.cli.output import one_line, size_text
 from libxlpy.cli.progress import PAGE_SIZE, log_text
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
 
+#: Seconds; a rate over less than this is noise.
+MEASURED_OVER = 0.3
+
 
 class BarView:
     """One line at the bottom of the terminal; drawn when something happens."""
 
     def __init__(self, what: str, *, pages: int, verbose: bool) -> None:
         self._pages = pages
+        self._pass = ""
         self._verbose = verbose
-        self._last: tuple[float, int] | None = None
+        self._last = (time.monotonic(), 0)
         self._rate = 0.0
         # no thread: the helper reports twice a second, that is when it is drawn
         self._progress = Progress(
@@ -59,12 +63,13 @@ class BarView:
         match event:
             case PhaseEvent(name):
                 self._update(facts=escape(one_line(name)))
-            case ProgressEvent(done=done, total=total) if total:
+            case ProgressEvent(_, doing, done, total) if total:
                 self._progress.update(self._task, completed=done, total=total)
-                self._pages = total
-                self._progress.refresh()
+                self._pass, self._pages = doing, total
+                self._update(facts=self._facts())
             case StatEvent():
-                self._update(facts=self._facts(event))
+                self._measure(event)
+                self._update(facts=self._facts())
             case LogEvent() if self._verbose:
                 self._progress.console.print(escape(log_text(event)))
             case _:
@@ -74,18 +79,23 @@ class BarView:
         self._progress.update(self._task, facts=facts)
         self._progress.refresh()
 
-    def _facts(self, stat: StatEvent) -> str:
-        now = time.monotonic()
-        if self._last is not None and now > self._last[0]:
-            self._rate = (stat.bytes_done - self._last[1]) / (now - self._last[0])
-        self._last = (now, stat.bytes_done)
-        facts = [f"{size_text(max(self._rate, 0.0))}/s", f"iteration {stat.iteration}"]
-        if stat.dirty >= 0:
-            facts.append(f"{stat.dirty:,} dirty")
+    def _facts(self) -> str:
+        facts = [f"{size_text(self._rate)}/s"]
+        if self._pass:
+            # each pass sends what was dirty when it began
+            facts += [escape(one_line(self._pass)), f"{self._pages:,} dirty"]
         left = self._seconds_left()
         if left is not None:
             facts.append(f"{left:.0f} s left")
         return ", ".join(facts)
+
+    def _measure(self, stat: StatEvent) -> None:
+        """Take the rate since the last measure, if that is long enough ago."""
+        now = time.monotonic()
+        before, sent = self._last
+        if now - before >= MEASURED_OVER:
+            self._rate = max(stat.bytes_done - sent, 0) / (now - before)
+            self._last = (now, stat.bytes_done)
 
     def _seconds_left(self) -> float | None:
         """Estimate the end of this iteration; later ones are smaller."""

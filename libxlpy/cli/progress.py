@@ -1,7 +1,7 @@
 """What a person or a program sees of a job while it runs.
 
 On a terminal a bar with rate, iteration, dirty pages and time left; else one line for
-each phase and iteration; with ``--json`` one object for each event.
+each phase and pass over memory; with ``--json`` one object for each event.
 """
 
 import sys
@@ -9,8 +9,8 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Protocol, Self
 
-from libxlpy.cli.output import Output, one_line, size_text
-from libxlpy.events import JobEvent, LogEvent, PhaseEvent, StatEvent
+from libxlpy.cli.output import Output, one_line
+from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent
 
 PAGE_SIZE = 4096
 
@@ -46,8 +46,7 @@ class PlainView:
     def __init__(self, out: Output, *, verbose: bool) -> None:
         self._out = out
         self._verbose = verbose
-        self._iteration = -1
-        self._at = 0.0
+        self._pass = ""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -67,13 +66,13 @@ class PlainView:
             self._out.note(f"{what} by process {helper_pid}")
 
     def show(self, event: JobEvent) -> None:
-        """Print phases, iterations and, if asked for, the log."""
+        """Print phases, passes over memory and, if asked for, the log."""
         match event:
             case PhaseEvent(name, at):
                 self._out.note(f"{at:9.3f} s  {one_line(name)}")
-            case StatEvent() if event.iteration > max(self._iteration, 0):
-                self._iteration = event.iteration
-                self._out.note(f"             {iteration_text(event)}")
+            case ProgressEvent(_, doing, _, total) if total and doing != self._pass:
+                self._pass = doing
+                self._out.note(f"             {one_line(doing)}: {total:,} pages")
             case LogEvent() if self._verbose:
                 self._out.note(log_text(event))
             case _:
@@ -111,13 +110,6 @@ class JsonView:
 def log_text(event: LogEvent) -> str:
     """Give a log line of libxenguest or of the helper."""
     return f"             {one_line(f'{event.context}: {event.text}')}"
-
-
-def iteration_text(stat: StatEvent) -> str:
-    """Give an iteration as a fact."""
-    dirty = f", {stat.dirty:,} pages dirty" if stat.dirty >= 0 else ""
-    sent = size_text(stat.bytes_done)
-    return f"iteration {stat.iteration}: {stat.pages:,} pages, {sent} sent{dirty}"
 
 
 def view_for(out: Output, *, what: str, json: bool, verbose: bool, pages: int) -> View:

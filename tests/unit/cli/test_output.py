@@ -1,0 +1,69 @@
+"""What is printed: one line, safe for a terminal, kept apart from the work."""
+
+import io
+
+import pytest
+
+from libxlpy.cli.output import Output, one_line, size_text
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("plain", "plain"),
+        ("two\nlines  here\t", "two lines here"),
+        ("red \x1b[31m", "red \\x1b[31m"),
+        ("bell \x07", "bell \\x07"),
+        ("right-to-left \u202e", "right-to-left \\u202e"),
+        ("größe", "größe"),
+    ],
+)
+def test_one_line_is_safe_to_print(text: str, safe: str) -> None:
+    assert one_line(text) == safe
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (64 << 20, "64.0 MiB"),
+        (3 << 40, "3.0 TiB"),
+        (5 << 50, "5120.0 TiB"),
+    ],
+)
+def test_sizes_are_readable(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+def test_facts_and_notes_go_their_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output()
+    out.fact("fact")
+    out.json({"a": [1]})
+    out.note("note")
+    assert capsys.readouterr() == ('fact\n{"a":[1]}\n', "note\n")
+    assert out.failure is None
+
+
+def test_closed_streams_are_known_from_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    out = Output()
+    out.fact("unheard")
+    out.note("unheard")
+    assert out.failure is not None
+
+
+def test_a_full_stdout_is_remembered_and_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with io.open("/dev/full", "w") as full:  # noqa: UP020 - as sys.stdout is made
+        monkeypatch.setattr("sys.stdout", full)
+        out = Output()
+        out.fact("first")
+        assert out.failure is not None
+        assert out.failure.strerror == "No space left on device"
+        out.fact("second")

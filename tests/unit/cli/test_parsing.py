@@ -1,0 +1,84 @@
+"""Names and options as they are typed; nothing is done yet."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from libxlpy.cli import app, main
+from libxlpy.cli.output import Output
+from libxlpy.cli.settings import Settings
+
+
+def commands(group: click.Group, path: str = "xlpy") -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {path: group}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{path} {name}")
+        else:
+            found[f"{path} {name}"] = command
+    return found
+
+
+COMMANDS = commands(app.xlpy)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_explains_itself(path: str) -> None:
+    for option in ("-h", "--help"):
+        arguments = [*path.split()[1:], option]
+        done = CliRunner().invoke(app.xlpy, arguments, obj=Settings(Output()))
+        assert done.exit_code == 0
+        assert done.output.startswith(f"Usage: {path}")
+    assert COMMANDS[path].help
+
+
+def test_the_commands_are_those_of_the_manual() -> None:
+    assert set(COMMANDS) >= {
+        "xlpy list",
+        "xlpy save",
+        "xlpy restore",
+        "xlpy verify",
+        *(f"xlpy sim {name}" for name in ("start", "stop", "create", "destroy")),
+        *(f"xlpy sim {name}" for name in ("list", "verify")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["save", "web"], "xlpy save: Missing argument 'FILE'."),
+        (["save", "-x", "a", "b"], "xlpy save: No such option"),
+        (["save", "a", "b", "c", "d"], "xlpy save: Got unexpected extra argument (d)"),
+        (["frob"], "xlpy: No such command 'frob'"),
+        (["--backend", "kvm", "list"], "xlpy: Invalid value for '--backend'"),
+        (
+            ["sim", "create", "x", "--rate", "1.5"],
+            "xlpy sim create: Invalid value for '--rate': '1.5' is neither a whole",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], error: str
+) -> None:
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(error)
+    assert printed.err.count("\n") == 1
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("xlpy ")
+
+
+def test_rates_are_numbers_or_full() -> None:
+    @click.command()
+    @click.option("--rate", callback=app._rate, default="0")
+    def command(rate: int | str) -> None:
+        click.echo(repr(rate))
+
+    for typed, taken in (("7", "7"), ("full", "'full'"), ("", None), ("-1", None)):
+        done = CliRunner().invoke(command, ["--rate", typed])
+        assert done.exit_code == (0 if taken else 2)
+        assert taken is None or done.output == taken + "\n"

@@ -1,0 +1,106 @@
+"""What is shown of a job: lines are facts, the bar survives any order of events."""
+
+import io
+import json
+
+import pytest
+
+from libxlpy.cli.bar import BarView
+from libxlpy.cli.output import Output
+from libxlpy.cli.progress import JsonView, PlainView, view_for
+from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+
+
+def stat(iteration: int, done: int = 0, dirty: int = -1) -> StatEvent:
+    return StatEvent(0, "libxc", done, done // 4096, iteration, dirty, 0, 0, 0, 0)
+
+
+EVENTS: list[JobEvent] = [
+    PhaseEvent("libxc", 0.25),
+    stat(0),
+    ProgressEvent("xc", "Frames iteration 0", 10, 100),
+    ProgressEvent("xc", "Frames iteration 0", 20, 100),
+    stat(1, 4 << 20, 50),
+    ProgressEvent("xc", "Frames iteration 1", 0, 1600),
+    LogEvent(5, -1, "xc", "Saving\ndomain"),
+    stat(2, 8 << 20),
+    ProgressEvent("xc", "End of stream", 0, 0),
+    PhaseEvent("end", 1.5),
+]
+
+
+def test_plain_lines_are_phases_and_passes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with PlainView(Output(), verbose=False) as view:
+        view.started("save of domain 1", 4711)
+        for event in EVENTS:
+            view.show(event)
+    assert capsys.readouterr().err.splitlines() == [
+        "    0.250 s  libxc",
+        "             Frames iteration 0: 100 pages",
+        "             Frames iteration 1: 1,600 pages",
+        "    1.500 s  end",
+    ]
+
+
+def test_log_lines_come_with_v_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainView(Output(), verbose=True) as view:
+        view.started("save of domain 1", 4711)
+        for event in EVENTS:
+            view.show(event)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "save of domain 1 by process 4711"
+    assert "             xc: Saving domain" in lines
+
+
+def test_json_has_every_event(capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonView(Output()) as view:
+        view.started("save of domain 1", 4711)
+        for event in EVENTS:
+            view.show(event)
+    objects = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(objects) == len(EVENTS) + 1
+    assert objects[0]["helper_pid"] == 4711
+    assert objects[1] == {"event": "phase", "name": "libxc", "at": 0.25}
+
+
+class Terminal(io.StringIO):
+    """A stderr that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_shows_rate_iteration_and_dirty_pages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    view = view_for(Output(), what="save [web]", json=False, verbose=True, pages=100)
+    assert isinstance(view, BarView)
+    with view:
+        view.started("save of domain 1", 4711)
+        for event in EVENTS:
+            view.show(event)
+    shown = terminal.getvalue()
+    for piece in (
+        "save [web]",
+        "10%",
+        "iteration 1",
+        "50 dirty",
+        "/s",
+        "Saving",
+        "1,600",
+    ):
+        assert piece in shown
+    assert "\x1b[?25h" in shown  # the cursor is given back
+
+
+def test_no_terminal_no_bar() -> None:
+    view = view_for(Output(), what="", json=False, verbose=False, pages=0)
+    assert isinstance(view, PlainView)
+    view = view_for(Output(), what="", json=True, verbose=False, pages=0)
+    assert isinstance(view, JsonView)
