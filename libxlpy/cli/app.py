@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from libxlpy.cli.inspect_command import inspect
 from libxlpy.cli.settings import BackendName, Settings
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -132,6 +133,9 @@ def verify(settings: Settings, file: Path, json: bool) -> int:
     from libxlpy.cli.verify import verify_file
 
     return verify_file(settings, file, json=json)
+
+
+xlpy.add_command(inspect)
 
 
 @xlpy.group()

@@ -78,6 +78,41 @@ class StreamParser:
         """
         return self._puller.wanted
 
+    @property
+    def piece(self) -> str:
+        """What is being read, as errors call it: ``"PAGE_DATA record"``."""
+        return self._cursor.piece
+
+    @property
+    def start(self) -> int:
+        """Where that piece starts, in bytes from the start of the stream."""
+        return self._cursor.start
+
+    @property
+    def skippable(self) -> int:
+        """Bytes from here on that are only counted; 0 if the next ones are looked at.
+
+        A caller may leave them out by `pass_over` instead of reading them.
+        """
+        return self._puller.skippable
+
+    def pass_over(self, count: int) -> list[StreamEvent]:
+        """Count bytes that the caller has seen to be there, as `feed` would.
+
+        Args:
+            count: 1 to `skippable`.
+
+        Raises:
+            StreamRuleBroken: What follows from their number breaks a rule.
+        """
+        self._raise_again()
+        try:
+            self._puller.pass_over(count)
+        except StreamRuleBroken as exc:
+            self._broken(exc)
+            raise
+        return self._collect()
+
     def feed(self, data: bytes | bytearray | memoryview) -> list[StreamEvent]:
         """Check more bytes.
 
@@ -96,8 +131,7 @@ class StreamParser:
                 self._cursor.begin("data")
                 self._cursor.fail("it lies behind END")
         except StreamRuleBroken as exc:
-            self.error = exc
-            exc.events = tuple(self._collect())
+            self._broken(exc)
             raise
         return self._collect()
 
@@ -117,6 +151,10 @@ class StreamParser:
             cursor.piece, cursor.start, f"the stream ends {where}"
         )
         raise self.error
+
+    def _broken(self, exc: StreamRuleBroken) -> None:
+        self.error = exc
+        exc.events = tuple(self._collect())
 
     def _raise_again(self) -> None:
         if self.error is not None:

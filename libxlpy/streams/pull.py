@@ -88,6 +88,16 @@ class Puller:
             return 0
         return self._need.count - len(self._held) - self._skipped
 
+    @property
+    def skippable(self) -> int:
+        """Bytes from here on that the grammar only counts; 0 if it wants them."""
+        return 0 if self._need is None or self._need.keep else self.wanted
+
+    def pass_over(self, count: int) -> None:
+        """Count 1 to ``skippable`` bytes without having them."""
+        assert 0 < count <= self.skippable
+        self._advance(count)
+
     def feed(self, view: memoryview) -> int:
         """Take what the grammar wants of ``view``.
 
@@ -102,11 +112,14 @@ class Puller:
         return taken
 
     def _accept(self, need: Need, part: memoryview) -> None:
-        self._position.offset += len(part)
         if need.keep:
             self._held += part
-        else:
-            self._skipped += len(part)
+        self._advance(len(part), keep=need.keep)
+
+    def _advance(self, count: int, *, keep: bool = False) -> None:
+        self._position.offset += count
+        if not keep:
+            self._skipped += count
         if self.wanted == 0:
             kept = bytes(self._held)
             self._held.clear()
