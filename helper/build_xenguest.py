@@ -128,6 +128,27 @@ extern "Python" {
 }
 """
 
+#: And those of libxenlight, for the process that builds domains.
+XENLIGHT_CDEF = """
+#define XENLIGHT_ERROR_MAX ...
+
+typedef struct libxl_ctx libxl_ctx;
+struct xenlight { ...; };
+struct xenlight_log { uint32_t size; int32_t level; int32_t errnoval; };
+
+int xenlight_load(struct xenlight *, const char *, char *);
+int xenlight_open(const struct xenlight *, int, libxl_ctx **);
+int xenlight_create(const struct xenlight *, libxl_ctx *, const char *, int,
+                    uint32_t *);
+int xenlight_unpause(const struct xenlight *, libxl_ctx *, uint32_t);
+int xenlight_destroy(const struct xenlight *, libxl_ctx *, uint32_t);
+int xenlight_rename(const struct xenlight *, libxl_ctx *, uint32_t, const char *,
+                    const char *);
+int xenlight_core_dump(const struct xenlight *, libxl_ctx *, uint32_t, const char *);
+int xenlight_watch_death(const struct xenlight *, libxl_ctx *, uint32_t);
+int xenlight_wait(const struct xenlight *, libxl_ctx *, uint32_t *, int *, int *);
+"""
+
 
 class BuildError(Exception):
     """The C could not be compiled; the text says in one line what to do."""
@@ -180,18 +201,20 @@ def _check_python_headers() -> None:
 
 
 def _binding(compiler: list[str], work: Path) -> Path:
-    """The cffi module over shim.c; stable ABI, for every Python from 3.11 on."""
+    """The cffi module over the shims; stable ABI, for every Python from 3.11 on."""
     generated = work / "_xenguest.c"
     builder = FFI()
     builder.cdef(CDEF)
-    builder.set_source("libxlpy_helper._xenguest", '#include "shim.h"')
+    builder.cdef(XENLIGHT_CDEF)
+    headers = '#include "shim.h"\n#include "xenlight.h"'
+    builder.set_source("libxlpy_helper._xenguest", headers)
     builder.emit_c_code(str(generated))
     include = [f"-I{SOURCES}", f"-I{sysconfig.get_path('include')}"]
     limited = "-DPy_LIMITED_API=0x030b0000"
-    objects = [work / "shim.o", work / "_xenguest.o"]
-    _run([*compiler, *STRICT, "-c", str(SOURCES / "shim.c"), "-o", str(objects[0])])
+    shims = [SOURCES / "shim.c", SOURCES / "xenlight.c"]
+    objects = [*_compile_all(compiler, shims, work), work / "_xenguest.o"]
     lenient = [*compiler, *GENERATED, limited, *include]
-    _run([*lenient, "-c", str(generated), "-o", str(objects[1])])
+    _run([*lenient, "-c", str(generated), "-o", str(objects[-1])])
     return _link(compiler, work / BINDING, objects, ["-shared", "-ldl"])
 
 

@@ -33,8 +33,11 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 
 HEARTBEAT: Final = 0.4  # seconds; the protocol promises one every half second
-ALONE_MAX: Final = 1.8  # seconds from the parent's loss to our end, repair included
-UNWIND_MAX: Final = 0.8  # seconds of those that libxc gets to clean up by itself
+# Seconds from the loss of the parent to our end, repair included. A repair takes some
+# milliseconds; the bounds are for peers that hang, and wide enough that a busy machine
+# is not taken for one: leaving early would leave a guest suspended.
+ALONE_MAX: Final = 6.0
+UNWIND_MAX: Final = 2.0  # seconds of those that libxc gets to clean up by itself
 SIGNALFD_INFO_SIZE: Final = 128  # bytes; struct signalfd_siginfo
 
 
@@ -57,6 +60,9 @@ class Waker:
 
 class Control:
     """One per process; ``run`` is the thread, the rest is for the main thread."""
+
+    alone_max = ALONE_MAX
+    unwind_max = UNWIND_MAX
 
     def __init__(
         self,
@@ -233,8 +239,8 @@ class Control:
         self._channel.close()
         if self._start.on_parent_loss is OnParentLoss.ABORT_AND_RESUME:
             now = time.monotonic()
-            self._unwind_until = now + UNWIND_MAX
-            self._end_by = now + ALONE_MAX
+            self._unwind_until = now + self.unwind_max
+            self._end_by = now + self.alone_max
             self._abort.request()
 
     def _check_end(self) -> None:

@@ -1,0 +1,55 @@
+"""Stop libxenlight while it restores a domain.
+
+It can't be told to from another thread. But it gives up, and removes what it has
+built, when its save helper fails: which is a program of ours that cleans up on SIGTERM.
+"""
+
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+from libxlpy_helper.abort import Abort
+
+RESTORES = b"--restore-domain"
+
+
+class BuildAbort(Abort):
+    """As the base class; the streams are libxenlight's and stay as they are."""
+
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
+        self._told: set[int] = set()
+
+    def guard(self, streams: Iterable[int]) -> None:
+        """Leave the streams alone."""
+
+    def request(self) -> None:
+        """Note it; :meth:`kick` does the rest, again and again."""
+        self.requested = True
+
+    def kick(self) -> None:
+        """Tell a save helper that runs to stop; each of them once."""
+        for pid in _children():
+            if pid not in self._told and _restores(pid):
+                self._told.add(pid)
+                os.kill(pid, signal.SIGTERM)
+
+
+def _children() -> list[int]:
+    """Return the children of the main thread, which only that thread can reap.
+
+    One that ends meanwhile may be reaped, and its id be another's; so late a signal
+    can only be sent within the same turn, and is to one that looks like ours.
+    """
+    pid = os.getpid()
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def _restores(pid: int) -> bool:
+    try:
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return RESTORES in argv
