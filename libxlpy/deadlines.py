@@ -7,10 +7,8 @@ from dataclasses import dataclass, fields
 class Deadlines:
     """Seconds a job waits for each thing; None waits for ever (last two only)."""
 
-    #: Spawn until the process runs.
-    spawn: float = 10.0
-    #: Process runs until its hello was read.
-    hello: float = 10.0
+    #: Helper spawned until its hello was read.
+    hello: float = 30.0
     #: ``control/shutdown`` = suspend written until the guest acknowledges (as libxl).
     suspend_ack: float = 60.0
     #: Guest acknowledged until the hypervisor says shutdown(suspend) (as libxl).

@@ -10,7 +10,7 @@ from libxlpy_protocol.messages import Op
 
 #: Highest domid of a domain, and how many domains a listing goes through at most.
 LAST_DOMID = 0x7FEF
-NOT_THERE = frozenset({errno.ESRCH, errno.ENOENT, errno.EINVAL})
+NOT_THERE = frozenset({errno.ESRCH, errno.ENOENT})
 
 
 def check_domid(domid: object) -> int:
