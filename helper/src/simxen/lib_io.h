@@ -17,14 +17,14 @@ int io_read_vector(int fd, struct iovec *vector, int count);
 int io_write(int fd, const void *data, size_t size);
 int io_read(int fd, void *data, size_t size);
 
-/* Is it a pipe? Then also make it 1 MiB if we may. */
-bool io_prepare_pipe(int fd);
+/* If it is a pipe, make it larger if we may. */
+void io_prepare_pipe(int fd);
 
-/* ---- lib_splice.c: between a file and a stream without mapping the file ---- */
+/* ---- lib_splice.c: a pipe of our own between memory or a file and the stream ---- */
 
-/* A pipe of our own to move through where the stream is none; -1, -1: can't be done here. */
 struct relay {
-    int read_end, write_end;
+    int read_end, write_end; /* -1: there is none */
+    size_t size;
     bool proven; /* it worked once: from then on EINVAL is an error like any other */
 };
 
@@ -35,8 +35,18 @@ static inline bool relay_usable(const struct relay *relay)
     return relay->read_end >= 0;
 }
 
-/* 0 when all was moved, -1 and errno, or 1: the descriptor can't splice, nothing was moved and
- * the relay is closed. `relay` NULL: stream_fd is a pipe. All bytes are copied on return. */
+/* Bytes for one step. Half of it: whatever is in there, a step never waits for room. */
+static inline size_t relay_capacity(const struct relay *relay)
+{
+    return relay->size / 2;
+}
+
+/* Copy a vector of `size` bytes, at most relay_capacity(), into a stream that is a pipe. */
+int relay_write(int stream_fd, struct relay *relay, struct iovec *vector, int count, size_t size);
+
+/* Between a file and the stream without mapping the file. 0 when all was moved, -1 and errno, or
+ * 1: the stream can't splice, nothing was moved and the relay is closed. All bytes were copied on
+ * return. */
 int splice_to_file(int stream_fd, struct relay *relay, int file_fd, uint64_t offset, size_t size);
 int splice_from_file(int stream_fd, struct relay *relay, int file_fd, uint64_t offset, size_t size);
 

@@ -19,4 +19,7 @@ struct domain_memory {
 int memory_map(xc_interface *xch, uint32_t domid, struct domain_memory *m);
 void memory_unmap(struct domain_memory *m);
 
+/* Fill our page tables now instead of by faults later; of a large memory only the front. */
+void memory_map_ahead(const struct domain_memory *m);
+
 #endif

@@ -98,9 +98,8 @@ static int restore(struct restore *r)
         log_errno(r->xch, "Failed to map domain %u", r->domid);
         return -1;
     }
-    r->is_pipe = io_prepare_pipe(r->fd);
-    if (!r->is_pipe)
-        relay_open(&r->relay);
+    io_prepare_pipe(r->fd);
+    relay_open(&r->relay);
     if (read_image_header(r) != 0 || read_domain_header(r) != 0)
         return -1;
     log_at(r->xch, XTL_INFO, "Restoring domain");

@@ -23,8 +23,7 @@ struct restore {
 
     /* The domain. */
     struct domain_memory memory;
-    bool is_pipe;
-    struct relay relay; /* for a stream that is no pipe */
+    struct relay relay;
 
     /* What the stream said so far. */
     uint32_t seen; /* bit per record type */

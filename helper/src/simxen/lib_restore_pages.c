@@ -92,10 +92,9 @@ static int find_runs(struct restore *r, uint32_t count)
 
 static int splice_runs(struct restore *r, int runs)
 {
-    struct relay *relay = r->is_pipe ? NULL : &r->relay;
     for (int i = 0; i < runs; i++) {
         uint64_t offset = (uint64_t)((uint8_t *)r->vector[i].iov_base - r->memory.pages);
-        int rc = splice_to_file(r->fd, relay, r->memory.fd, offset, r->vector[i].iov_len);
+        int rc = splice_to_file(r->fd, &r->relay, r->memory.fd, offset, r->vector[i].iov_len);
         if (rc == 1) /* only ever for the first run */
             return io_read_vector(r->fd, r->vector + i, runs - i);
         if (rc != 0)
@@ -108,7 +107,7 @@ static int receive_runs(struct restore *r, uint32_t count)
 {
     int runs = find_runs(r, count);
     bool long_runs = count / SPLICE_RUN >= (uint32_t)runs;
-    if (long_runs && (r->is_pipe || relay_usable(&r->relay)))
+    if (long_runs && relay_usable(&r->relay))
         return splice_runs(r, runs);
     return io_read_vector(r->fd, r->vector, runs);
 }

@@ -43,12 +43,15 @@ static int check_call(struct save *s)
     }
 }
 
-/* Regular files take pages by splice; one opened for appending refuses that. */
+/* Pipes and regular files take pages by way of a relay; a file opened for appending does not. */
 static void prepare_stream(struct save *s)
 {
     struct stat st;
-    s->is_pipe = io_prepare_pipe(s->fd);
-    if (fstat(s->fd, &st) == 0 && S_ISREG(st.st_mode) && !(fcntl(s->fd, F_GETFL) & O_APPEND))
+    io_prepare_pipe(s->fd);
+    if (fstat(s->fd, &st) != 0)
+        return;
+    s->is_pipe = S_ISFIFO(st.st_mode);
+    if (s->is_pipe || (S_ISREG(st.st_mode) && !(fcntl(s->fd, F_GETFL) & O_APPEND)))
         relay_open(&s->relay);
 }
 
@@ -61,6 +64,8 @@ static int set_up(struct save *s)
         return -1;
     }
     dirty_init(&s->log, &s->memory);
+    if (s->is_pipe || !relay_usable(&s->relay))
+        memory_map_ahead(&s->memory); /* before the suspend: its time is not the guest's */
     if (s->memory.type == SIMXEN_HVM &&
         s->callbacks->switch_qemu_logdirty(s->domid, 1, s->callbacks->data) != 0) {
         errno = ECANCELED;

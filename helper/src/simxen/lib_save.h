@@ -28,8 +28,8 @@ struct save {
     struct dirty_log log;
     uint64_t *bitmap; /* pages to send in this pass */
     bool live;        /* precopy still ahead */
-    bool is_pipe;
-    struct relay relay; /* usable if the stream is a regular file */
+    bool is_pipe;       /* the stream */
+    struct relay relay; /* usable if the stream is a pipe or a regular file */
     bool set_up; /* from here on clean-up must undo */
 
     /* Where we are. */

@@ -1,10 +1,11 @@
 /* Pages to bytes: batches of BATCH_PAGES, written straight from the domain's memory.
  *
- * Into a pipe the header goes by a write of its own: the pages' write then starts a new pipe
- * buffer, every page fills exactly one, and the kernel copies whole pages on both sides (1.5 to 2
- * times faster). Neighbouring pages go as one vector element; into a regular file, long runs of
- * them by splice. Either way the bytes were copied when the call returns, so that a guest that is
- * resumed while they wait in a pipe can't change them. */
+ * A pipe's writer and reader exclude each other while they copy. So pages are copied into a pipe
+ * of our own and their buffers handed over from there, which costs nothing: our copying and page
+ * faults overlap with the reader's work. The header goes by a write of its own, so that every
+ * page fills exactly one buffer. Into a regular file long runs of pages go by splice, which needs
+ * no mapping at all. Either way the bytes were copied when the call returns, so that a guest that
+ * is resumed while they wait in a pipe can't change them. */
 #include "lib_save.h"
 
 #define PROGRESS_STEP 1024 /* pages: every 4 MiB, as libxc */
@@ -34,37 +35,64 @@ static int add_runs(struct save *s)
     return last;
 }
 
-static int splice_runs(struct save *s, int runs)
+/* The front of the vector by relay: elements that fit a step, or a step of a long one.
+ * Elements used up, or -1. */
+static int relay_step(struct save *s, struct iovec *vector, int count)
 {
-    for (int i = 1; i <= runs; i++) {
-        uint64_t offset = (uint64_t)((uint8_t *)s->vector[i].iov_base - s->memory.pages);
-        int rc = splice_from_file(s->fd, &s->relay, s->memory.fd, offset, s->vector[i].iov_len);
+    size_t limit = relay_capacity(&s->relay), bytes = 0;
+    int whole = 0;
+    while (whole < count && bytes + vector[whole].iov_len <= limit)
+        bytes += vector[whole++].iov_len;
+    if (whole > 0)
+        return relay_write(s->fd, &s->relay, vector, whole, bytes) == 0 ? whole : -1;
+    struct iovec front = {vector->iov_base, limit};
+    vector->iov_base = (uint8_t *)vector->iov_base + limit;
+    vector->iov_len -= limit;
+    return relay_write(s->fd, &s->relay, &front, 1, limit) == 0 ? 0 : -1;
+}
+
+static int relay_runs(struct save *s, struct iovec *vector, int count)
+{
+    while (count > 0) {
+        int used = relay_step(s, vector, count);
+        if (used < 0)
+            return -1;
+        vector += used;
+        count -= used;
+    }
+    return 0;
+}
+
+static int splice_runs(struct save *s, struct iovec *vector, int count)
+{
+    for (int i = 0; i < count; i++) {
+        uint64_t offset = (uint64_t)((uint8_t *)vector[i].iov_base - s->memory.pages);
+        int rc = splice_from_file(s->fd, &s->relay, s->memory.fd, offset, vector[i].iov_len);
         if (rc == 1) /* only ever for the first run */
-            return io_write_vector(s->fd, s->vector + i, runs + 1 - i);
+            return io_write_vector(s->fd, vector + i, count - i);
         if (rc != 0)
             return -1;
     }
     return 0;
 }
 
-static int write_parts(struct save *s, int runs, bool splice)
+/* Header in vector[0], `runs` elements of pages behind it. */
+static int write_vector(struct save *s, int runs)
 {
-    if (!s->is_pipe && !splice)
+    bool long_runs = s->batch.data.count / SPLICE_RUN >= (uint32_t)runs;
+    if (!relay_usable(&s->relay) || !(s->is_pipe || long_runs))
         return io_write_vector(s->fd, s->vector, runs + 1);
     if (io_write_vector(s->fd, s->vector, 1) != 0)
         return -1;
-    return splice ? splice_runs(s, runs) : io_write_vector(s->fd, s->vector + 1, runs);
+    return s->is_pipe ? relay_runs(s, s->vector + 1, runs) : splice_runs(s, s->vector + 1, runs);
 }
 
 static int write_batch(struct save *s)
 {
-    uint32_t count = s->batch.data.count;
-    if (count == 0)
+    if (s->batch.data.count == 0)
         return 0;
     add_header(s);
-    int runs = add_runs(s);
-    bool long_runs = count / SPLICE_RUN >= (uint32_t)runs;
-    int rc = write_parts(s, runs, relay_usable(&s->relay) && long_runs);
+    int rc = write_vector(s, add_runs(s));
     s->batch.data.count = 0;
     if (rc != 0)
         log_errno(s->xch, "Failed to write page data to stream");

@@ -1,5 +1,7 @@
-/* Moving pages between a memfd and the stream inside the kernel.
+/* Moving pages between memory and the stream inside the kernel, by way of a pipe of our own.
  *
+ * Two ends of a pipe exclude each other while one copies, but buffers go from pipe to pipe
+ * without copying: with the relay between, we copy while the peer works on the stream.
  * Into a memfd: the kernel allocates each page and copies over it; no fault, no zeroing. Out of a
  * memfd into a regular file: the page cache is filled without our page tables. Never out of a
  * memfd into a pipe or socket: those would keep references to pages that the guest may change. */
@@ -11,7 +13,8 @@
 #include <poll.h>
 #include <unistd.h>
 
-#define RELAY_SIZE (1u << 20)
+#define RELAY_SIZE (512 << 10) /* half of it, a step, stays in a core's cache */
+#define SMALLEST_PIPE 4096u
 
 void relay_open(struct relay *relay)
 {
@@ -21,7 +24,9 @@ void relay_open(struct relay *relay)
         return; /* no descriptors left: only slower */
     relay->read_end = ends[0];
     relay->write_end = ends[1];
-    (void)fcntl(ends[1], F_SETPIPE_SZ, RELAY_SIZE);
+    (void)fcntl(ends[1], F_SETPIPE_SZ, RELAY_SIZE); /* refused over the user's quota */
+    int size = fcntl(ends[1], F_GETPIPE_SZ);
+    relay->size = size > 0 ? (size_t)size : SMALLEST_PIPE;
 }
 
 void relay_close(struct relay *relay)
@@ -50,17 +55,6 @@ static ssize_t some(int from, loff_t *from_at, int to, loff_t *to_at, size_t siz
     }
 }
 
-static int from_pipe(int pipe_fd, int file_fd, loff_t *at, size_t size, int stream_fd)
-{
-    while (size > 0) {
-        ssize_t n = some(pipe_fd, NULL, file_fd, at, size, stream_fd, POLLIN);
-        if (n < 0)
-            return -1;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* The very first try failed because this kind of descriptor can't: 1, another way is open. */
 static int give_up(struct relay *relay)
 {
@@ -70,24 +64,42 @@ static int give_up(struct relay *relay)
     return 1;
 }
 
-static size_t step(size_t left)
+static size_t step(const struct relay *relay, size_t left)
 {
-    return left < RELAY_SIZE ? left : RELAY_SIZE;
+    return left < relay_capacity(relay) ? left : relay_capacity(relay);
+}
+
+/* Hand over what is in the relay. Bytes not handed over, 0 when all were. */
+static size_t empty(struct relay *relay, int to, loff_t *to_at, size_t bytes, int stream_fd,
+                    short events)
+{
+    while (bytes > 0) {
+        ssize_t n = some(relay->read_end, NULL, to, to_at, bytes, stream_fd, events);
+        if (n < 0)
+            break;
+        relay->proven = true;
+        bytes -= (size_t)n;
+    }
+    return bytes;
+}
+
+int relay_write(int stream_fd, struct relay *relay, struct iovec *vector, int count, size_t size)
+{
+    if (io_write_vector(relay->write_end, vector, count) != 0)
+        return -1;
+    return empty(relay, stream_fd, NULL, size, stream_fd, POLLOUT) == 0 ? 0 : -1;
 }
 
 int splice_to_file(int stream_fd, struct relay *relay, int file_fd, uint64_t offset, size_t size)
 {
     loff_t at = (loff_t)offset;
-    if (relay == NULL)
-        return from_pipe(stream_fd, file_fd, &at, size, stream_fd);
-    while (size > 0) {
-        ssize_t n = some(stream_fd, NULL, relay->write_end, NULL, step(size), stream_fd, POLLIN);
+    for (ssize_t n; size > 0; size -= (size_t)n) {
+        n = some(stream_fd, NULL, relay->write_end, NULL, step(relay, size), stream_fd, POLLIN);
         if (n < 0)
             return give_up(relay);
         relay->proven = true;
-        if (from_pipe(relay->read_end, file_fd, &at, (size_t)n, stream_fd) != 0)
+        if (empty(relay, file_fd, &at, (size_t)n, stream_fd, POLLIN) != 0)
             return -1;
-        size -= (size_t)n;
     }
     return 0;
 }
@@ -95,17 +107,10 @@ int splice_to_file(int stream_fd, struct relay *relay, int file_fd, uint64_t off
 int splice_from_file(int stream_fd, struct relay *relay, int file_fd, uint64_t offset, size_t size)
 {
     loff_t at = (loff_t)offset;
-    while (size > 0) {
-        ssize_t n = some(file_fd, &at, relay->write_end, NULL, step(size), stream_fd, POLLOUT);
-        if (n < 0)
+    for (ssize_t n; size > 0; size -= (size_t)n) {
+        n = some(file_fd, &at, relay->write_end, NULL, step(relay, size), stream_fd, POLLOUT);
+        if (n < 0 || empty(relay, stream_fd, NULL, (size_t)n, stream_fd, POLLOUT) != 0)
             return give_up(relay);
-        size -= (size_t)n;
-        for (ssize_t done = 0, m; done < n; done += m) {
-            m = some(relay->read_end, NULL, stream_fd, NULL, (size_t)(n - done), stream_fd, POLLOUT);
-            if (m < 0)
-                return give_up(relay);
-            relay->proven = true;
-        }
     }
     return 0;
 }
