@@ -1,0 +1,213 @@
+/*
+ * A libxenlight that does what the configuration says.  The "JSON" is words: "bad" is
+ * refused, "fail" fails and leaves domain 9, "log" logs also from a child it forks.
+ * What was called is appended to the file "calls" in the working directory.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "xenlight.h"
+
+#define API __attribute__((visibility("default")))
+
+struct libxl_ctx {
+    xentoollog_logger *logger;
+};
+struct libxl_domain_config {
+    char words[100];
+};
+
+API libxl_ctx_alloc_fn libxl_ctx_alloc;
+API libxl_ctx_free_fn libxl_ctx_free;
+API libxl_domain_config_init_fn libxl_domain_config_init;
+API libxl_domain_config_dispose_fn libxl_domain_config_dispose;
+API libxl_domain_config_from_json_fn libxl_domain_config_from_json;
+API libxl_domain_restore_params_init_fn libxl_domain_restore_params_init;
+API libxl_domain_create_restore_fn libxl_domain_create_restore;
+API libxl_domain_create_new_fn libxl_domain_create_new;
+API libxl_domain_op_fn libxl_domain_unpause;
+API libxl_domain_op_fn libxl_domain_destroy;
+API libxl_domain_rename_fn libxl_domain_rename;
+API libxl_domain_core_dump_fn libxl_domain_core_dump;
+API libxl_evenable_domain_death_fn libxl_evenable_domain_death;
+API libxl_event_wait_fn libxl_event_wait;
+API libxl_event_free_fn libxl_event_free;
+
+static int record(const char *name, uint32_t domid, const char *more)
+{
+    FILE *file = fopen("calls", "a");
+
+    fprintf(file, "%s %d %s\n", name, (int)domid, more);
+    return fclose(file);
+}
+
+static void say(libxl_ctx *ctx, int level, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    ctx->logger->vmessage(ctx->logger, (xentoollog_level)level, -1, "libxl", format,
+                          arguments);
+    va_end(arguments);
+}
+
+int libxl_ctx_alloc(libxl_ctx **ctx, int version, unsigned flags,
+                    xentoollog_logger *logger)
+{
+    if (version || flags)
+        return -2;
+    *ctx = malloc(sizeof(**ctx));
+    (*ctx)->logger = logger;
+    return 0;
+}
+
+int libxl_ctx_free(libxl_ctx *ctx)
+{
+    free(ctx);
+    return 0;
+}
+
+void libxl_domain_config_init(libxl_domain_config *config)
+{
+    memset(config, 0, sizeof(*config));
+}
+
+void libxl_domain_config_dispose(libxl_domain_config *config)
+{
+    record("dispose", 0, config->words);
+}
+
+int libxl_domain_config_from_json(libxl_ctx *ctx, libxl_domain_config *config,
+                                  const char *json)
+{
+    (void)ctx;
+    snprintf(config->words, sizeof(config->words), "%s", json);
+    return strstr(json, "bad") ? -6 : 0;
+}
+
+void libxl_domain_restore_params_init(libxl_domain_restore_params *params)
+{
+    ((struct xenlight_params *)params)->stream_version = 1;
+}
+
+static void log_twice(libxl_ctx *ctx)
+{
+    static char longest[5000];
+    pid_t child = fork();
+
+    say(ctx, XTL_ERROR, "%s by %d", "said", 1);
+    if (!child) {
+        say(ctx, XTL_WARN, "said by a child");
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    say(ctx, XTL_DEBUG, "not worth it");
+    memset(longest, 'x', sizeof(longest) - 1);
+    say(ctx, XTL_ERROR, "%s", longest);
+    for (int i = 0; i < 1000; i++)
+        say(ctx, XTL_INFO, "%s", longest); /* more than the pipe takes */
+}
+
+static int create(const char *how, libxl_ctx *ctx, const char *words, uint32_t *domid)
+{
+    record(how, 0, words);
+    if (strstr(words, "log"))
+        log_twice(ctx);
+    *domid = strstr(words, "none") ? ~0u : 9;
+    return strstr(words, "fail") ? -3 : 0;
+}
+
+int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *config,
+                                uint32_t *domid, int restore_fd, int send_back_fd,
+                                const libxl_domain_restore_params *params,
+                                const libxl_asyncop_how *ao_how,
+                                const libxl_asyncprogress_how *console_how)
+{
+    const struct xenlight_params *front = (const struct xenlight_params *)params;
+
+    if (restore_fd != 77 || send_back_fd != -1 || ao_how || console_how ||
+        front->stream_version != 2 || front->checkpointed_stream)
+        abort();
+    return create("restore", ctx, config->words, domid);
+}
+
+int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *config,
+                            uint32_t *domid, const libxl_asyncop_how *ao_how,
+                            const libxl_asyncprogress_how *console_how)
+{
+    if (ao_how || console_how)
+        abort();
+    return create("new", ctx, config->words, domid);
+}
+
+int libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)how;
+    return record("unpause", domid, "");
+}
+
+int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)how;
+    record("destroy", domid, "");
+    return domid == 9 ? 0 : -21;
+}
+
+int libxl_domain_rename(libxl_ctx *ctx, uint32_t domid, const char *old_name,
+                        const char *new_name)
+{
+    (void)ctx;
+    record("rename-from", domid, old_name);
+    return record("rename-to", domid, new_name);
+}
+
+int libxl_domain_core_dump(libxl_ctx *ctx, uint32_t domid, const char *filename,
+                           const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)how;
+    return record("dump", domid, filename);
+}
+
+int libxl_evenable_domain_death(libxl_ctx *ctx, uint32_t domid, libxl_ev_user user,
+                                libxl_evgen_domain_death **evgen)
+{
+    (void)ctx;
+    (void)user;
+    (void)evgen;
+    return record("watch", domid, "");
+}
+
+/* The file "events" has "domid type reason" lines; each wait takes the next. */
+int libxl_event_wait(libxl_ctx *ctx, libxl_event **event, uint64_t typemask,
+                     libxl_event_predicate *predicate, void *user)
+{
+    static FILE *file;
+    struct xenlight_event_front *front = calloc(1, 256);
+    int reason;
+
+    (void)ctx;
+    if (typemask != 6 || predicate || user)
+        abort();
+    if (!file)
+        file = fopen("events", "r");
+    if (!file || fscanf(file, "%u %d %d", &front->domid, &front->type, &reason) != 3) {
+        free(front);
+        return -3;
+    }
+    front->shutdown_reason = (uint8_t)reason;
+    *event = (libxl_event *)front;
+    return 0;
+}
+
+void libxl_event_free(libxl_ctx *ctx, libxl_event *event)
+{
+    (void)ctx;
+    free(event);
+}

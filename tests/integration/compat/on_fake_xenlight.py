@@ -1,0 +1,46 @@
+"""Drives ``Toolstack`` and ``Monitor`` on the fake libxenlight."""
+
+import os
+import sys
+from typing import cast
+
+from libxlpy_helper import xenlight
+from libxlpy_helper.monitor import Monitor
+from libxlpy_helper.xenguest import DomainInfo, Handle
+
+RUNNING = DomainInfo(9, 32, 1, 1, 1, 0, bytes(16))
+
+
+class OneDomain:
+    """A handle to a hypervisor on which domain 9 runs."""
+
+    def info(self, domid: int) -> DomainInfo:
+        return RUNNING
+
+
+def main(library: str, what: str, words: str) -> None:
+    xenlight.SONAME = library  # type: ignore[misc] - a path in place of the soname
+    read_fd, write_fd = os.pipe()
+    toolstack = xenlight.Toolstack("4.99", write_fd)
+    try:
+        if what == "monitor":
+            handle = cast(Handle, OneDomain())
+            Monitor(toolstack, handle, words.encode()).run(9)
+        else:
+            fd = 77 if what == "restore" else -1
+            print("domid", toolstack.create(words.encode(), fd))
+    except xenlight.XenlightError as exc:
+        print("error", exc)
+    os.close(write_fd)
+    os.set_blocking(read_fd, False)
+    try:
+        for line in xenlight.parse_log(os.read(read_fd, 1 << 20)):
+            print(
+                "log", line.level, line.errnoval, line.context, line.text[:20], end=""
+            )
+            print("", len(line.text))
+    except BlockingIOError:
+        pass
+
+
+main(*sys.argv[1:])
