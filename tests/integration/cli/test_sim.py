@@ -1,5 +1,8 @@
 """`xlpy sim`: domains of every kind, told as asked for."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from tests.integration.cli.shell import Shell
@@ -30,3 +33,13 @@ def test_unknown_domains_are_named(shell: Shell) -> None:
     for command in ("destroy", "verify"):
         line = shell.bad("sim", command, "nobody")
         assert line == "xlpy: no such domain: nobody (see `xlpy sim list`)"
+
+
+def test_a_stopped_host_leaves_nothing() -> None:
+    with tempfile.TemporaryDirectory(prefix="xlpy-cli-") as name:
+        other = Shell(Path(name) / "host")
+        assert other.good("sim", "start") == f"{other.host}\n"
+        other.good("sim", "create", "web", "--memory", 4)
+        assert other.good("sim", "stop") == ""
+        assert not other.host.exists()
+        assert "no simxen host runs in" in other.bad("sim", "stop")
