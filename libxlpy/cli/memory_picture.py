@@ -28,7 +28,7 @@ from libxlpy_protocol.stream_format import PAGE_SIZE, PageType
 #: Units. The map is square at most; the legend is to its right.
 LEFT, TOP, MAP = 92, 84, 768
 LEGEND = LEFT + MAP + 36
-WIDTH = LEGEND + 268
+WIDTH = LEGEND + 324
 BOTTOM = 40
 GAP_UNITS = 20
 #: Between the labels of addresses, at least.
