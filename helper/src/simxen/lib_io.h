@@ -35,7 +35,7 @@ static inline bool relay_usable(const struct relay *relay)
     return relay->read_end >= 0;
 }
 
-/* Bytes for one step. Half of it: whatever is in there, a step never waits for room. */
+/* Bytes for one relay_write(). Half of it: however the pages fall, it never waits for room. */
 static inline size_t relay_capacity(const struct relay *relay)
 {
     return relay->size / 2;
