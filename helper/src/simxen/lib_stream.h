@@ -19,7 +19,6 @@ _Static_assert(sizeof(struct image_header) == 24, "image header");
 #define IMAGE_MARKER UINT64_MAX
 #define IMAGE_ID 0x58454e46u /* "XENF" */
 #define IMAGE_VERSION 3u
-#define IMAGE_BIG_ENDIAN 1u
 
 struct domain_header {
     uint32_t type; /* enum simxen_type: the same numbers */
