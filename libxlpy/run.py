@@ -33,6 +33,7 @@ from libxlpy_protocol.messages import (
     Log,
     Phase,
     Progress,
+    Release,
     RestoreResults,
     Stat,
 )
@@ -146,6 +147,8 @@ class JobRun:
             self._calls.begin(event, self.link)
 
     def _complete(self, complete: Complete) -> None:
+        assert self.link is not None
+        self.link.send(Release())
         self.record.completed(complete)
         self._watchdog.close()
         if self.failure is None and (complete.retval != 0 or complete.aborted):

@@ -1,5 +1,6 @@
 """The life of the helper process, in order of execution."""
 
+import contextlib
 import faulthandler
 import os
 import signal
@@ -143,8 +144,9 @@ def _hello(library: xenguest.Library) -> Hello:
 
 
 def _end(status: ExitStatus, text: str) -> NoReturn:
-    sys.stderr.write(f"libxlpy-helper: {text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody may read it any more
+        sys.stderr.write(f"libxlpy-helper: {text}\n")
+        sys.stderr.flush()
     os._exit(status)
 
 

@@ -28,6 +28,7 @@ from libxlpy_protocol.messages import (
     DomainOp,
     Mode,
     OnParentLoss,
+    Release,
     Start,
 )
 from libxlpy_protocol.session import Event
@@ -94,6 +95,7 @@ class Control:
         self._start: Start | None = None  # of a save or restore
         self._has_start = threading.Event()
         self._outcome: Complete | None = None
+        self._released = False  # the parent has the outcome
         self._lost: ExitStatus | None = None  # why there is no parent to talk to
         self._unwind_until = float("inf")
         self._end_by = float("inf")
@@ -166,8 +168,10 @@ class Control:
         try:
             events = self._wire.read()
         except RemoteProtocolError as exc:
-            sys.stderr.write(f"libxlpy-helper: the parent broke the protocol: {exc}\n")
             self._lose(ExitStatus.PROTOCOL_ERROR)
+            with contextlib.suppress(OSError):  # nobody may read it any more
+                text = f"libxlpy-helper: the parent broke the protocol: {exc}\n"
+                sys.stderr.write(text)
             return
         for event in events:
             self._handle_event(event)
@@ -182,6 +186,8 @@ class Control:
                 self._channel.answer(value)
             case AbortMessage():
                 self._request_abort()
+            case Release():
+                self._released = True
             case DomainOp() as op:
                 self._outbox.put(perform(self._handle, op), event.call_id)
             case _:
@@ -247,7 +253,7 @@ class Control:
         if self._status is not None:
             return
         if self._lost is None:
-            if self._outcome is not None and self._wire.is_idle:
+            if self._released and self._wire.is_idle:
                 self._status = ExitStatus.OK
         elif not self._is_busy or time.monotonic() >= self._unwind_until:
             self._repair()

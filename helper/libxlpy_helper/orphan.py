@@ -18,7 +18,7 @@ from libxlpy_helper.xenguest import Handle, Result
 from libxlpy_helper.xenstore_client import COMMIT, ROLL_BACK, XenstoreClient
 from libxlpy_protocol.messages import Start
 
-STEP_MAX: Final = 0.3  # seconds for one peer that doesn't answer
+STEP_MAX: Final = 1.5  # seconds for one peer that doesn't answer
 SUSPEND_WAIT: Final = 1.0  # seconds for a guest that took the request
 POLL_INTERVAL: Final = 0.02  # seconds between two looks at the guest
 FAST: Final = 1  # the guest's suspend call returns "cancelled"
@@ -127,6 +127,12 @@ def _reported(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        sys.stderr.write(f"libxlpy-helper: repair: {name}: {exc}\n")
+        _say(f"{name}: {exc}")
     else:
-        sys.stderr.write(f"libxlpy-helper: repair: {name}\n")
+        _say(name)
+
+
+def _say(fact: str) -> None:
+    """Tell it to whoever reads our stderr; that was the parent, most of the time."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"libxlpy-helper: repair: {fact}\n")

@@ -158,6 +158,15 @@ class Abort(Message):
     reason: Text
 
 
+@dataclass(frozen=True, slots=True)
+class Release(Message):
+    """The parent has the verdict: the helper may leave.
+
+    A helper that reads end of file instead has lost its parent, and puts the guest
+    right. Xen: the reply to ``complete``.
+    """
+
+
 # -- Calls and their answer --------------------------------------------------------
 
 

@@ -35,6 +35,7 @@ from libxlpy_protocol.message_types import (
     Postcopy,
     PrecopyPolicy,
     Progress,
+    Release,
     RestoreResults,
     Start,
     Stat,
@@ -86,6 +87,7 @@ __all__ = [
     "Postcopy",
     "PrecopyPolicy",
     "Progress",
+    "Release",
     "RestoreResults",
     "Rule",
     "Side",
@@ -129,6 +131,6 @@ HelperMessage: TypeAlias = (
     | OpResult
 )
 #: What a helper may receive.
-ParentMessage: TypeAlias = Hello | Start | Answer | Abort | DomainOp
+ParentMessage: TypeAlias = Hello | Start | Answer | Abort | DomainOp | Release
 #: Any message.
 AnyMessage: TypeAlias = HelperMessage | ParentMessage

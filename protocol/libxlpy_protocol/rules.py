@@ -133,6 +133,7 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
         failure=-1,
         deadline=15.0,
     ),
+    m.Release: Rule(43, Side.PARENT, Flow.NOTICE, JOB, once=True),
 }
 
 #: Message class of each number on the wire.

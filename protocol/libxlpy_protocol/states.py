@@ -104,6 +104,7 @@ TRANSITIONS: Final[dict[State, dict[Key, State]]] = {
         **_each(HELPER, _SIGNS_OF_LIFE, State.COMPLETED),
         (PARENT, m.Answer): State.COMPLETED,  # crossing
         (PARENT, m.Abort): State.COMPLETED,  # crossing
+        (PARENT, m.Release): State.COMPLETED,
         **_ops(State.COMPLETED),
     },
     State.CLOSED: {},

@@ -30,6 +30,12 @@ def victim(fault_host: Path, request: pytest.FixtureRequest) -> Iterator[Victim]
 
 
 @pytest.fixture
+def pv_victim(fault_host: Path) -> Iterator[Victim]:
+    """Give a running PV domain."""
+    yield from new_victim(fault_host, "pv")
+
+
+@pytest.fixture
 def hvm_victim(fault_host: Path) -> Iterator[Victim]:
     """Give a running HVM domain: it has the longest trace."""
     yield from new_victim(fault_host, "hvm")

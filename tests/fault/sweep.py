@@ -3,8 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +31,23 @@ class Saboteur:
     at: int
     strike: Callable[[int], None]
     job: Job[SaveResult] | None = None
-    seen: int = 0
+    trace: list[str] = field(default_factory=list)
     struck: str = ""
+    over: bool = False
 
     def __call__(self, direction: str, message: Message) -> None:
         """See one message; those before and after the job's own don't count."""
         pid = self.job.helper_pid if self.job is not None else None
-        if pid is None or self.struck or self.seen < 0:
+        if pid is None or self.over:
             return
-        if self.seen == self.at:
-            self.struck = f"{direction}{type(message).__name__} ({self.at})"
+        name = f"{direction}{type(message).__name__}"
+        if not self.trace and name != "<Hello":
+            return  # the helper that looked at the domain is still leaving
+        if len(self.trace) == self.at:
+            self.struck = f"{name} ({self.at})"
             self.strike(pid)
-        self.seen = -1 if isinstance(message, Complete) else self.seen + 1
+        self.trace.append(name)
+        self.over = bool(self.struck) or isinstance(message, Complete)
 
 
 class LyingContext(Context):
@@ -78,23 +82,38 @@ async def live_save(
     return result
 
 
+def trace_of(victim: Victim, path: Path) -> list[str]:
+    """Give the messages of an undisturbed live save, as "<Log", ">Answer", ..."""
+    watcher = Saboteur(-1, lambda pid: None)
+    outcome = asyncio.run(_one(victim, path, watcher))
+    assert isinstance(outcome, SaveResult), outcome
+    assert {"<Suspend", ">Answer", "<Progress", "<Complete"} <= set(watcher.trace)
+    return watcher.trace
+
+
+def kinds(trace: list[str]) -> list[int]:
+    """Give the places where a message of a new kind comes, and the last place."""
+    firsts = {name: place for place, name in reversed(list(enumerate(trace)))}
+    return sorted({*firsts.values(), len(trace) - 1})
+
+
 def sweep(
-    victim: Victim, path: Path, strike: Callable[[int], None]
+    victim: Victim, path: Path, strike: Callable[[int], None], *, every: bool = False
 ) -> Iterator[tuple[str, SaveResult | JobError]]:
-    """Strike at every message of the trace in turn, until a run has none left.
+    """Strike at every message of the trace in turn, or once at every kind of message.
 
     After each: the guest runs, nothing logs, the old file is as it was.
     """
-    for at in count():
+    trace = trace_of(victim, path)
+    for at in range(len(trace)) if every else kinds(trace):
         path.write_bytes(OLD)
         saboteur = Saboteur(at, strike)
         outcome = asyncio.run(_one(victim, path, saboteur))
-        if not saboteur.struck:
-            assert isinstance(outcome, SaveResult), outcome
-            assert at > 10, "the trace is too short to be a live save's"
-            return
-        check(victim, path, outcome, saboteur.struck)
-        yield saboteur.struck, outcome
+        # A run may have fewer log lines or heartbeats than the first had.
+        context = saboteur.struck or f"no message {at} in this run"
+        check(victim, path, outcome, context)
+        if saboteur.struck:
+            yield context, outcome
 
 
 async def _one(victim: Victim, path: Path, saboteur: Saboteur) -> SaveResult | JobError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from libxlpy import Context, SuspendFlags
 from libxlpy.files import SaveFile
+from libxlpy_protocol.messages import Release
 
 
 async def main(host: str, domid: int, path: Path, at: int) -> None:
@@ -19,13 +20,14 @@ async def main(host: str, domid: int, path: Path, at: int) -> None:
     counting = False
 
     def observe(direction: str, message: object) -> None:
-        nonlocal seen
+        nonlocal seen, counting
         if not counting:
-            return
+            return  # before the job; or after it: the guest is the caller's again
         if seen == at:
             print(f"{direction}{type(message).__name__}", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         seen += 1
+        counting = not isinstance(message, Release)
 
     async with Context("simxen", host) as ctx:
         ctx._observer = observe

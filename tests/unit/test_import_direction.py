@@ -1,4 +1,4 @@
-"""Imports go one way: libxlpy_protocol <- libxlpy_helper and libxlpy_protocol <- libxlpy.
+"""Helper and parent both import the protocol package, and never each other.
 
 The privileged helper must not run the toolstack's code, nor pay for asyncio at start.
 """

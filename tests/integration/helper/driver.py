@@ -24,6 +24,7 @@ from libxlpy_protocol.messages import (
     OpResult,
     Phase,
     Progress,
+    Release,
     Start,
     Stat,
     callback_mask,
@@ -49,6 +50,7 @@ class Parent:
         self.session = ParentSession()
         self.seen: list[Message] = []
         self.stderr = b""
+        self.releases = True  # answer Complete as a parent does
         self._events: list[Event] = []
         theirs_in, self.write_fd = os.pipe()
         self.read_fd, theirs_out = os.pipe()
@@ -120,6 +122,8 @@ class Parent:
             assert data, f"end of file; {self.read_stderr()}"
         event = self._events.pop(0)
         self.seen.append(event.message)
+        if isinstance(event.message, Complete) and self.releases:
+            self.send(Release())
         return event
 
     def expect(self, kind: type[MessageT]) -> MessageT:
@@ -218,13 +222,6 @@ class FakeHost:
 
     def helper(self, pass_fds: Iterable[int] = ()) -> Parent:
         return Parent(self.arguments, pass_fds)
-
-
-def seconds_until_dead(parent: Parent) -> float:
-    """Wait for a helper's end; return how long that took."""
-    begin = time.monotonic()
-    parent.wait()
-    return time.monotonic() - begin
 
 
 def is_blocked(parent: Parent) -> Callable[[Message], bool]:

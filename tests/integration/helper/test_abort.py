@@ -192,12 +192,13 @@ def test_kicks_without_an_abort_lose_no_byte(host: FakeHost) -> None:
             os.close(write_fd)
             begun(parent, write_fd)
             got = 0
-            while data := os.read(read_fd, 100_000):
-                got += len(data)
+            while got < size:
+                got += len(os.read(read_fd, 100_000))
                 if parent.process.poll() is None:
                     parent.process.send_signal(signal.SIGUSR1)
-            assert got == size
             assert parent.expect(Complete) == Complete(0, 0, False)
+            assert parent.wait() == 0
+        assert got + len(os.read(read_fd, 1)) == size
     finally:
         os.close(read_fd)
 

@@ -26,6 +26,7 @@ from libxlpy_protocol.messages import (
     Postcopy,
     PrecopyPolicy,
     Progress,
+    Release,
     RestoreResults,
     Side,
     Start,
@@ -88,6 +89,7 @@ SAMPLES: dict[type[Message], Message] = {
         DomainOp(Op.SHUTDOWN, 5, 2),
         OpResult(0, 0, (5, 36, 2, 1024, 1024, 1, 123456789, 1), bytes(range(16))),
         ToolstackRestore(5, b"physmap\0"),
+        Release(),
     )
 }
 

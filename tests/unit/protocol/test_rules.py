@@ -47,6 +47,7 @@ TABLE = """
 40 DomainOp           parent op        SRMO -    64    -  -   -
 41 OpResult           helper op_result SRMO -    64    -  -   -
 42 ToolstackRestore   helper call      R    -    1024 -1  15  -
+43 Release            parent notice    SRM  once 64    -  -   -
 """
 LETTERS = {
     "S": Mode.SAVE,

@@ -25,6 +25,7 @@ from libxlpy_protocol.messages import (
     Postcopy,
     PrecopyPolicy,
     Progress,
+    Release,
     RestoreResults,
     Side,
     Start,
@@ -215,6 +216,8 @@ def test_what_is_no_question_carries_no_id(kind: type[Message]) -> None:
     pair = Pair()
     if flow is Flow.NOTICE:
         pair.start(MODE_OF[kind])
+    if kind is Release:
+        pair.say(H, Complete(0, 0, False))
     if flow is Flow.START:
         pair.say(H, HELLO)
         pair.say(P, HELLO)

@@ -39,6 +39,7 @@ helper PrecopyPolicy       . . . . C . <A . . .
 helper ToolstackRestore    . . . . C . <A . . .
 parent Answer              . . . . . R A  D . .
 parent Abort               . . . . A A A  D . .
+parent Release             . . . . . . .  D . .
 parent DomainOp            . . . . R C A  D . .
 helper OpResult            . . . . R C A  D . .
 """
