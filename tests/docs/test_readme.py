@@ -9,9 +9,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-DOCUMENTS = ["README.md", "docs/cli.md"]
+#: Documents with commands, and what their commands find there.
+DOCUMENTS = {
+    "README.md": "",
+    "docs/simxen.md": "",
+    "docs/inspect.md": (
+        "xlpy sim start; xlpy sim create web --memory 8; xlpy save -c web web.img\n"
+    ),
+}
 #: Run by CI itself, before or around the tests.
-BY_CI = re.compile(r"^\s*(\./)?scripts/|^\s*git clone|^\s*cd |apt-get|pip install")
+BY_CI = re.compile(
+    r"^\s*(\./)?scripts/|^\s*git clone|^\s*cd |apt-get|pip install|^\. \.venv/"
+)
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -51,7 +60,7 @@ def run_alone(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_commands_shown_work_in_order(document, tmp_path):
     shown = commands(document)
     assert shown, f"{document} shows no command in an sh block"
-    done = run_alone("set -x\n" + "\n".join(shown), tmp_path)
+    done = run_alone(DOCUMENTS[document] + "set -x\n" + "\n".join(shown), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
