@@ -22,6 +22,7 @@ from libxlpy_protocol.messages import (
     Op,
     OpResult,
     Phase,
+    Release,
     Start,
 )
 from libxlpy_protocol.session import ParentSession
@@ -115,6 +116,7 @@ class Build:
     def finish(self) -> Complete:
         done = self.until(Complete)
         assert isinstance(done, Complete)
+        self.send(Release())
         assert self.process.wait(PATIENCE) == 0
         return done
 
