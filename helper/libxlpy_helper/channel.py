@@ -9,7 +9,7 @@ import threading
 from typing import cast
 
 from libxlpy_helper.outbox import Outbox
-from libxlpy_protocol.messages import MESSAGES, Message, Suspend
+from libxlpy_protocol.messages import MESSAGES, Message, SaveLibxc, Suspend
 
 
 class Channel:
@@ -32,7 +32,7 @@ class Channel:
         with self._changed:
             if self.closed:
                 return failure
-            if isinstance(call, Suspend):
+            if isinstance(call, Suspend | SaveLibxc):
                 self.suspend_asked = True
             self._waiting = call
             self._outbox.put(call)

@@ -7,7 +7,7 @@ import stat
 from libxlpy_helper import libxl_stream
 from libxlpy_helper.operation import Operation, RefusedError, check_result
 from libxlpy_helper.ops import find, is_hvm
-from libxlpy_protocol.messages import StreamType, ToolstackSave
+from libxlpy_protocol.messages import SaveLibxc, StreamType, ToolstackSave
 
 
 def save(operation: Operation) -> None:
@@ -24,7 +24,10 @@ def save(operation: Operation) -> None:
         operation.phase("header")
         libxl_stream.write_header(operation.stream)
     operation.phase("libxc")
-    save_libxc(operation)
+    if operation.offers(SaveLibxc):
+        _have_libxc_saved(operation)
+    else:
+        save_libxc(operation)
     if operation.is_libxl:
         if operation.start.emulator_id:
             operation.phase("emulator")
@@ -46,7 +49,7 @@ def check_save(operation: Operation) -> None:
     if info is None:
         raise RefusedError(errno.ESRCH, f"there is no domain {start.domid}")
     missing = _needed(start.stream_type, hvm=is_hvm(info)) - operation.offered
-    if missing:
+    if missing and not operation.offers(SaveLibxc):
         names = ", ".join(sorted(missing))
         raise RefusedError(errno.EINVAL, f"the parent doesn't offer: {names}")
     if operation.is_libxl and start.stream_type is not StreamType.PLAIN:
@@ -81,6 +84,16 @@ def save_libxc(operation: Operation) -> None:
         recv_fd=start.recv_fd,
     )
     check_result(callbacks, result)
+
+
+def _have_libxc_saved(operation: Operation) -> None:
+    """Wait while another process that has the same stream fd runs libxc.
+
+    Raises:
+        OSError: It failed; the parent knows why.
+    """
+    if operation.channel.ask_int(SaveLibxc()):
+        raise OSError(errno.EIO, "the libxc stream was not written")
 
 
 def _save_emulator(operation: Operation) -> None:

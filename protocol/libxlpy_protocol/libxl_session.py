@@ -172,6 +172,12 @@ class LibxlParentSession(_Session):
         """See the base class."""
         super().__init__(mode, callback_mask, table)
         self._messages = MessageBuffer(table)
+        self._count = 0
+
+    @property
+    def half_message(self) -> int:
+        """Which message, counted from 1, has begun and has no end yet; 0: none."""
+        return self._count + 1 if self._messages.rest else 0
 
     def _receive(self, data: bytes, events: _Events) -> None:
         if not data:
@@ -186,6 +192,7 @@ class LibxlParentSession(_Session):
             except RefusedError as exc:
                 frame = LENGTH.pack(len(body)) + body
                 raise RemoteProtocolError(str(exc), frame) from None
+            self._count += 1
             events.append(Event(message, self.open_call or 0))
 
     def send(self, message: Message, call_id: int = 0) -> bytes:

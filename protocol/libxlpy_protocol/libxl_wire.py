@@ -214,11 +214,12 @@ class MessageBuffer:
 
     def __init__(self, table: LibxlTable = NEWEST) -> None:
         self._table = table
-        self._data = bytearray()
+        #: Bytes that no body was made of yet.
+        self.rest = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Append bytes as they were read."""
-        self._data += data
+        self.rest += data
 
     def next_body(self) -> bytes | None:
         """Take the next whole body, or return None when more bytes are needed.
@@ -226,19 +227,19 @@ class MessageBuffer:
         Raises:
             RemoteProtocolError: No message has this number, or not this length.
         """
-        if len(self._data) < LENGTH.size:
+        if len(self.rest) < LENGTH.size:
             return None
-        (size,) = LENGTH.unpack_from(self._data)
+        (size,) = LENGTH.unpack_from(self.rest)
         if size < NUMBER.size:
             raise self._refuse(f"body of {size} bytes", LENGTH.size)
-        if len(self._data) < LENGTH.size + NUMBER.size:
+        if len(self.rest) < LENGTH.size + NUMBER.size:
             return None
         self._check_head(size)
         end = LENGTH.size + size
-        if len(self._data) < end:
+        if len(self.rest) < end:
             return None
-        body = bytes(self._data[LENGTH.size : end])
-        del self._data[:end]
+        body = bytes(self.rest[LENGTH.size : end])
+        del self.rest[:end]
         return body
 
     def end(self) -> None:
@@ -247,12 +248,12 @@ class MessageBuffer:
         Raises:
             RemoteProtocolError: A frame is not complete.
         """
-        size = len(self._data)
+        size = len(self.rest)
         if size:
             raise self._refuse(f"truncated: end of file, {size} bytes of a frame", size)
 
     def _check_head(self, size: int) -> None:
-        (number,) = NUMBER.unpack_from(self._data, LENGTH.size)
+        (number,) = NUMBER.unpack_from(self.rest, LENGTH.size)
         rule = self._table.rules.get(number)
         taken = LENGTH.size + NUMBER.size
         if rule is None:
@@ -263,7 +264,7 @@ class MessageBuffer:
             raise self._refuse(str(exc), taken) from None
 
     def _refuse(self, text: str, taken: int) -> RemoteProtocolError:
-        return RemoteProtocolError(text, bytes(self._data[:taken]))
+        return RemoteProtocolError(text, bytes(self.rest[:taken]))
 
 
 class AnswerBuffer:

@@ -233,6 +233,15 @@ class PrecopyPolicy(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class SaveLibxc(Message):
+    """Have another process write the libxc stream to the same stream fd; 0 done.
+
+    Offered by a parent that drives Xen's own helper: ours then writes only libxl's
+    records before and after.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Message):
     """The answer to the call of the same call id."""
 

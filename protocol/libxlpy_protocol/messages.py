@@ -37,6 +37,7 @@ from libxlpy_protocol.message_types import (
     Progress,
     Release,
     RestoreResults,
+    SaveLibxc,
     Start,
     Stat,
     StaticDataDone,
@@ -90,6 +91,7 @@ __all__ = [
     "Release",
     "RestoreResults",
     "Rule",
+    "SaveLibxc",
     "Side",
     "Start",
     "Stat",
@@ -117,6 +119,7 @@ CallMessage: TypeAlias = (
     | ToolstackSave
     | PrecopyPolicy
     | ToolstackRestore
+    | SaveLibxc
 )
 #: What a parent may receive.
 HelperMessage: TypeAlias = (

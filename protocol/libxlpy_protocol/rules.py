@@ -27,6 +27,7 @@ __all__ = [
 
 ANY: Final = frozenset(Mode)
 JOB: Final = frozenset({Mode.SAVE, Mode.RESTORE, Mode.REMUS})
+SAVE: Final = frozenset({Mode.SAVE})
 SAVES: Final = frozenset({Mode.SAVE, Mode.REMUS})
 RESTORE: Final = frozenset({Mode.RESTORE})
 REMUS: Final = frozenset({Mode.REMUS})
@@ -134,6 +135,9 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
         deadline=15.0,
     ),
     m.Release: Rule(43, Side.PARENT, Flow.NOTICE, JOB, once=True),
+    m.SaveLibxc: Rule(  # the whole save's length, so it has no deadline of its own
+        44, Side.HELPER, Flow.CALL, SAVE, once=True, answer_types=(int,), failure=-1
+    ),
 }
 
 #: Message class of each number on the wire.

@@ -28,6 +28,7 @@ from libxlpy_protocol.messages import (
     Progress,
     Release,
     RestoreResults,
+    SaveLibxc,
     Side,
     Start,
     Stat,
@@ -90,6 +91,7 @@ SAMPLES: dict[type[Message], Message] = {
         OpResult(0, 0, (5, 36, 2, 1024, 1024, 1, 123456789, 1), bytes(range(16))),
         ToolstackRestore(5, b"physmap\0"),
         Release(),
+        SaveLibxc(),
     )
 }
 

@@ -48,6 +48,7 @@ TABLE = """
 41 OpResult           helper op_result SRMO -    64    -  -   -
 42 ToolstackRestore   helper call      R    -    1024 -1  15  -
 43 Release            parent notice    SRM  once 64    -  -   -
+44 SaveLibxc          helper call      S    once 64   -1  -   -
 """
 LETTERS = {
     "S": Mode.SAVE,

@@ -240,7 +240,7 @@ def test_only_calls_in_the_callback_mask_are_made(kind: type[Message]) -> None:
         pair.parent.receive(wire(SAMPLES[kind], 1))
 
 
-@pytest.mark.parametrize("bit", set(range(64)) - {3, 4, 5, 6, 7, 8, 36, 37, 42})
+@pytest.mark.parametrize("bit", set(range(64)) - {3, 4, 5, 6, 7, 8, 36, 37, 42, 44})
 def test_callback_mask_has_bits_of_calls_only(bit: int) -> None:
     pair = Pair()
     pair.say(H, HELLO)

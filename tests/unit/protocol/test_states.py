@@ -37,6 +37,7 @@ helper StaticDataDone      . . . . C . <A . . .
 helper ToolstackSave       . . . . C . <A . . .
 helper PrecopyPolicy       . . . . C . <A . . .
 helper ToolstackRestore    . . . . C . <A . . .
+helper SaveLibxc           . . . . C . <A . . .
 parent Answer              . . . . . R A  D . .
 parent Abort               . . . . A A A  D . .
 parent Release             . . . . . . .  D . .
@@ -70,7 +71,7 @@ IDS = [f"{s.name}-{w.name}-{k.__name__}" for s, w, k in CELLS]
 
 
 def test_grid_is_whole() -> None:
-    assert len(CELLS) == 10 * 2 * 21
+    assert len(CELLS) == 10 * 2 * 23
     assert set(TRANSITIONS) == set(State)
 
 

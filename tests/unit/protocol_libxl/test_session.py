@@ -58,6 +58,18 @@ def go(helper, parent, messages):
             parent.receive(helper.send(message))
 
 
+def test_half_a_message_is_known_by_its_number():
+    _, parent = pair()
+    frame = encode_libxl(NOTE)
+    for number in (1, 2):
+        assert parent.half_message == 0
+        for at in range(len(frame)):
+            parent.receive(frame[at : at + 1])
+            assert parent.half_message == (number if at < len(frame) - 1 else 0)
+    parent.receive(frame + frame[:3])
+    assert parent.half_message == 4
+
+
 @pytest.mark.parametrize("state", WAYS)
 @pytest.mark.parametrize("act", ACTS)
 def test_helper_says_what_the_table_has_and_nothing_else(state, act):
