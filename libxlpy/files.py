@@ -14,6 +14,7 @@ one is left alone. Targets that are no regular file (/dev/null, a pipe, a block 
 are written in place, as `xl save` does.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -39,13 +40,27 @@ class SaveFileError(LibxlpyError):
         path: The file as the caller named it.
         reason: What is in the way, and what to do about it.
         errno: Of the failed call; None if no call failed.
+        in_place: The whole file is there under its name, but its directory could not
+            be brought to the disk: a power cut may bring the old file back.
     """
 
-    def __init__(self, path: Path, reason: str, errnoval: int | None = None) -> None:
-        super().__init__(f"can't write {path}: {reason}")
+    def __init__(
+        self,
+        path: Path,
+        reason: str,
+        errnoval: int | None = None,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        what = "is whole, but its directory may not be on the disk"
+        text = (
+            f"{path} {what}: {reason}" if in_place else f"can't write {path}: {reason}"
+        )
+        super().__init__(text)
         self.path = path
         self.reason = reason
         self.errno = errnoval
+        self.in_place = in_place
 
 
 class SaveFile:
@@ -97,20 +112,28 @@ class SaveFile:
         """Put the whole file in its place.
 
         Raises:
-            SaveFileError: The disk or the rename failed; the old file is untouched.
+            SaveFileError: The disk or the rename failed; the old file is untouched,
+                unless ``in_place``.
         """
+        renamed = False
         try:
             _sync(self.fd)
             if self.partial is not None:
                 self._rename()
+                renamed = True
+                os.fsync(self._dir_fd)
         except OSError as exc:
-            raise SaveFileError(self.path, _reason(exc), exc.errno) from exc
+            raise SaveFileError(
+                self.path, _reason(exc), exc.errno, in_place=renamed
+            ) from exc
         self.committed = True
 
     def close(self) -> None:
         """Close all descriptors and remove what is left of the partial file."""
         if self.partial is not None and not self.committed:
-            self._remove_partial()
+            # What ended the save counts; the next one to this name removes the rest.
+            with contextlib.suppress(OSError):
+                self._remove_partial()
         for fd in (self.fd, self._dir_fd):
             if fd >= 0:
                 os.close(fd)
@@ -205,7 +228,6 @@ class SaveFile:
             dst_dir_fd=self._dir_fd,
         )
         self.partial = None
-        os.fsync(self._dir_fd)
 
     def _remove_partial(self) -> None:
         name = self._name + PARTIAL_SUFFIX

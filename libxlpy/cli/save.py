@@ -109,13 +109,15 @@ class Save:
         try:
             file.commit()
         except SaveFileError as exc:
+            failed = f"save of {_title(domain)} failed: "
+            failed += str(exc) if exc.in_place else exc.reason
             try:
                 await ctx.domain_resume(domain.domid)
             except LibxlpyError as failure:
-                text = f"{exc.reason}; guest is suspended: {failure}"
-                raise CommandFailed(f"save of {_title(domain)} failed: {text}") from exc
-            text = f"{exc.reason}; guest is running; {self._not_written(file)}"
-            raise CommandFailed(f"save of {_title(domain)} failed: {text}") from exc
+                text = f"{failed}; guest is suspended: {failure}"
+                raise CommandFailed(text) from exc
+            left = "" if exc.in_place else f"; {self._not_written(file)}"
+            raise CommandFailed(f"{failed}; guest is running{left}") from exc
 
     async def _finish(self, ctx: Context, domain: DomainInfo) -> None:
         self._settings.changed = True

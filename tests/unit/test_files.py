@@ -1,9 +1,11 @@
 """A save file's name never holds half a domain, whatever ends the writing."""
 
+import errno
 import fcntl
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,64 @@ def test_a_terminal_is_refused() -> None:
     finally:
         os.close(master)
         os.close(slave)
+
+
+def failing(call: str, wanted: Callable[[int], bool]) -> Callable[..., None]:
+    """Give a system call that fails on some descriptors or directories."""
+    real = getattr(os, call)
+
+    def act(*arguments: object, **named: object) -> None:
+        fd = named.get("dir_fd", arguments[0])
+        if isinstance(fd, int) and wanted(fd):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(*arguments, **named)
+
+    return act
+
+
+def is_directory(fd: int) -> bool:
+    return stat.S_ISDIR(os.fstat(fd).st_mode)
+
+
+def test_a_failed_fsync_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", failing("fsync", lambda fd: not is_directory(fd)))
+    with SaveFile(path, HEAD) as file:
+        with pytest.raises(
+            SaveFileError, match=r"can't write .*Input/output"
+        ) as caught:
+            file.commit()
+        assert not caught.value.in_place
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_directory_that_is_not_on_the_disk_is_told_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", failing("fsync", is_directory))
+    with SaveFile(path, HEAD) as file:
+        with pytest.raises(SaveFileError) as caught:
+            file.commit()
+        assert caught.value.in_place
+        text = "is whole, but its directory may not be on the disk: Input/output error"
+        assert str(caught.value) == f"{path} {text}"
+    assert path.read_bytes() == HEAD
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_partial_file_that_can_not_be_removed_does_not_hide_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = SaveFile(tmp_path / "image", HEAD)
+    fd = file.fd
+    monkeypatch.setattr(os, "unlink", failing("unlink", is_directory))
+    with pytest.raises(ZeroDivisionError), file:
+        raise ZeroDivisionError
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)

@@ -21,6 +21,20 @@ sys.exit(libxlpy.cli.main(sys.argv[1:]))
 """
 
 
+#: xlpy on a disk that takes files but not the directory they are in.
+TIRED_DISK = """
+import errno, os, stat, sys
+import libxlpy.cli
+real = os.fsync
+def fsync(fd):
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    real(fd)
+os.fsync = fsync
+sys.exit(libxlpy.cli.main(sys.argv[1:]))
+"""
+
+
 def unharmed(shell: Shell, name: str = "web") -> bool:
     facts = shell.facts(name)
     return facts["running"] and not facts["logdirty"] and not facts["shutdown"]
@@ -138,6 +152,27 @@ def test_an_old_file_stays_when_a_save_fails(shell: Shell, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["image"]
 
 
+def test_a_directory_that_is_not_on_the_disk_keeps_the_guest(
+    shell: Shell, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    save = ["--host", str(shell.host), "save", "web", str(image)]
+    with shell.guest("web"):
+        done = subprocess.run(
+            [sys.executable, "-c", TIRED_DISK, *save],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env=environment(),
+        )
+        line = failure_line(done.returncode, done.stderr, 1)
+        told = f"{image} is whole, but its directory may not be on the disk"
+        assert line.endswith(f"failed: {told}: Input/output error; guest is running")
+        assert unharmed(shell)
+    assert shell.json("verify", "--json", image)["valid"]
+
+
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the stream ends here"),
     "not an image": (b"#!/bin/sh\n" * 9, "wrong magic, not a file made by xl save"),
@@ -185,8 +220,7 @@ def test_a_backend_that_is_not_there_is_named(shell: Shell, tmp_path: Path) -> N
     other = Shell(tmp_path / "other")
     for command in (["list"], ["save", "web", "f"], ["sim", "list"], ["sim", "stop"]):
         line = other.bad(*command)
-        assert f"{tmp_path}/other" in line
-        assert "xlpy sim start" in line
+        assert line.endswith(f"`xlpy --host {tmp_path}/other sim start`")
 
 
 def test_xen_is_refused_where_there_is_none() -> None:
