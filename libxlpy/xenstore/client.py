@@ -30,6 +30,8 @@ from libxlpy_protocol.xenstore_wire import (
 TAKEN = 4096
 #: Tries at a transaction that others disturb.
 TRANSACTION_TRIES = 32
+#: Digits of a transaction's number, an u32.
+NUMBER_MAX = 10
 
 T = TypeVar("T")
 
@@ -124,8 +126,7 @@ class Xenstore:
             XenstoreError: A request failed, or it was disturbed too often.
         """
         for _ in range(TRANSACTION_TRIES):
-            started = await self._request(XsType.TRANSACTION_START, b"\0")
-            number = int(started.rstrip(b"\0"))
+            number = _number(await self._request(XsType.TRANSACTION_START, b"\0"))
             try:
                 value = await work(number)
             except BaseException:
@@ -243,6 +244,18 @@ class Xenstore:
                 waiting.set_exception(XenstoreError(why))
         for watch in self._watches.values():
             watch.fire()
+
+
+def _number(payload: bytes) -> int:
+    """Read a transaction's number.
+
+    Raises:
+        XenstoreError: It is none.
+    """
+    digits = payload.rstrip(b"\0")
+    if not digits.isdigit() or len(digits) > NUMBER_MAX:
+        raise XenstoreError(f"xenstored gave no transaction number: {payload!r:.40}")
+    return int(digits)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ import pytest
 
 from libxlpy.errors import XenstoreError
 from libxlpy.xenstore import Xenstore, connect
+from libxlpy_protocol.xenstore_wire import Packet, XsType, encode
 
 ROOT = "/tool/test-parent"
 
@@ -127,5 +128,20 @@ async def test_lying_xenstored_is_told_in_bounded_time(
     async with connect(tmp_path / "xs", timeout=0.3) as store:
         with pytest.raises(XenstoreError, match=words):
             await store.read("/")
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("number", [b"", b"one", b"-1", b"9" * 11, b"9" * 5000])
+async def test_transaction_number_that_is_none_is_told(tmp_path: Path, number: bytes):
+    answer = encode(Packet(XsType.TRANSACTION_START, 1, 0, number[:4000] + b"\0"))
+    server = await served(tmp_path / "xs", answer)
+
+    async def never(_number: int) -> None:
+        raise AssertionError
+
+    async with connect(tmp_path / "xs", timeout=5.0) as store:
+        with pytest.raises(XenstoreError, match="no transaction number"):
+            await store.transact(never)
     server.close()
     await server.wait_closed()
