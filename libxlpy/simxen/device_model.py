@@ -125,8 +125,13 @@ def read_state(state: bytes) -> dict[str, Any]:
     content, checksum = state[start : start + body], state[start + body :]
     if hashlib.sha256(content).digest() != checksum:
         raise SimxenError("device model state is damaged")
-    saved: dict[str, Any] = json.loads(content[:head])
-    return saved
+    try:
+        saved = json.loads(content[:head])
+        if all(type(saved[name]) is int for name in ("memory_mib", "writes")):
+            return dict(saved)
+    except (ValueError, RecursionError, KeyError, TypeError):
+        pass  # as if it were there and no number
+    raise SimxenError("device model state does not say what it must")
 
 
 def write_state(fd: int, state: bytes) -> None:

@@ -1,5 +1,7 @@
 """A saved device model state: cut or changed anywhere, it is refused."""
 
+import hashlib
+import struct
 import types
 
 import pytest
@@ -49,3 +51,23 @@ def test_state_of_another_size_is_refused(model):
     model._domain.spec.memory_mib = 8
     with pytest.raises(SimxenError, match="4 MiB, this one has 8 MiB"):
         model.load(state)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b"[" * 100_000,
+        b"{}",
+        b'{"memory_mib": 4}',
+        b'{"memory_mib": 4, "writes": "many"}',
+        b'{"memory_mib": 4.0, "writes": 7}',
+    ],
+)
+def test_state_that_is_sound_but_says_nonsense_is_refused(head):
+    start = struct.pack(">4sIII", b"QEVM", 3, len(head), len(head))
+    with pytest.raises(SimxenError, match="does not say what it must"):
+        read_state(start + head + hashlib.sha256(head).digest())
