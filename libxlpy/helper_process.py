@@ -67,6 +67,15 @@ class HelperProcess:
         self._dead: asyncio.Future[ExitStatus] = self._loop.create_future()
         self.exit: ExitStatus | None = None
         self.write_fd = -1
+        try:
+            stderr_fd = self._start(argv, pass_fds)
+        except OSError as exc:  # no descriptors left, no such program ...
+            raise BackendError(f"can't start the helper {argv[0]}: {exc}") from exc
+        self.stderr = StderrTail(stderr_fd)
+        self._loop.add_reader(self._pidfd, self._reap)
+
+    def _start(self, argv: list[str], pass_fds: Iterable[int]) -> int:
+        """Make the pipes and the process; give our end of its stderr."""
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
             ours.callback(self.hang_up)
             #: Our end of its fd 0; -1 once closed.
@@ -82,8 +91,7 @@ class HelperProcess:
             self._pidfd = _open_pidfd(self._popen)
             ours.callback(os.close, self._pidfd)
             self._fds = ours.pop_all()
-        self.stderr = StderrTail(stderr_fd)
-        self._loop.add_reader(self._pidfd, self._reap)
+        return stderr_fd
 
     # ----- while it lives ---------------------------------------------------------
 
@@ -144,20 +152,17 @@ def _spawn(
     argv: list[str], stdio: tuple[int, int, int], pass_fds: Iterable[int]
 ) -> subprocess.Popen[bytes]:
     """Fork and exec; waits for the exec only, a few milliseconds."""
-    try:
-        return subprocess.Popen(
-            argv,
-            stdin=stdio[0],
-            stdout=stdio[1],
-            stderr=stdio[2],
-            pass_fds=tuple(pass_fds),
-            close_fds=True,
-            cwd="/",
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
-    except OSError as exc:
-        raise BackendError(f"can't start the helper {argv[0]}: {exc}") from exc
+    return subprocess.Popen(
+        argv,
+        stdin=stdio[0],
+        stdout=stdio[1],
+        stderr=stdio[2],
+        pass_fds=tuple(pass_fds),
+        close_fds=True,
+        cwd="/",
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
 
 
 def _open_pidfd(popen: subprocess.Popen[bytes]) -> int:

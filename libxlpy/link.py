@@ -158,9 +158,12 @@ class HelperLink:
         return not self.ended.done() and self.ladder.step is Step.WORK
 
     async def drain(self) -> None:
-        """Wait until all that a dead helper had said was read; bounded by the pipe."""
-        async with asyncio.timeout(self._around.deadlines.exit_after_complete):
-            await asyncio.wait([self.ended])
+        """Wait until all that a dead helper had said was read.
+
+        Bounded: a helper that is stuck, or a child of it, may hold the pipe open.
+        """
+        seconds = self._around.deadlines.exit_after_complete
+        await asyncio.wait([self.ended], timeout=seconds)
 
     def close(self) -> None:
         """Close all descriptors; the helper must be dead or given up."""

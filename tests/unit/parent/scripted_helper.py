@@ -163,6 +163,15 @@ def dies() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def dies_but_its_pipe_lives() -> None:
+    """Leave a child behind that holds the pipe until it reads EOF."""
+    begin()
+    if os.fork():
+        os.kill(os.getpid(), signal.SIGKILL)
+    while os.read(0, 4096):
+        pass
+
+
 def stopped() -> None:
     begin()
     os.kill(os.getpid(), signal.SIGSTOP)

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import signal
 from typing import Any
 
@@ -119,6 +120,35 @@ async def test_closed_pipe_of_a_living_helper_is_a_violation(start_job: StartJob
     error = await outcome(start_job("eof_only", exit_after_complete=0.3))
     assert isinstance(error, ProtocolViolation)
     assert error.details.exit_status == "signal SIGKILL"
+
+
+async def test_pipe_that_outlives_its_helper_does_not_keep_the_job(start_job: StartJob):
+    plan = FakePlan()
+    script = "dies_but_its_pipe_lives"
+    error = await outcome(start_job(script, plan, exit_after_complete=0.3))
+    assert isinstance(error, HelperCrashed)
+    assert error.signal == signal.SIGKILL
+    assert plan.settled == [False]
+
+
+async def test_any_want_of_descriptors_is_an_outcome(start_job: StartJob):
+    lowest = os.dup(0)
+    os.close(lowest)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ends: list[object] = []
+    for spare in range(12):
+        job = start_job("good")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1 + spare, limits[1]))
+        try:
+            ends.append(await job)
+        except HelperCrashed as exc:
+            ends.append(str(exc))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    failed = [end for end in ends if isinstance(end, str)]
+    assert ends[0] in failed
+    assert ends[-1] not in failed
+    assert all("Too many open files" in text for text in failed)
 
 
 async def test_helper_that_did_not_start_is_quoted(start_job: StartJob):
