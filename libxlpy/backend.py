@@ -5,6 +5,7 @@ embedded simxen host that runs in the default folder, else a clear error.
 """
 
 import os
+import shlex
 import socket
 import stat
 from dataclasses import dataclass
@@ -136,11 +137,19 @@ def default_host() -> Path:
     return Path(own) / "libxlpy/simxen/default"
 
 
+def host_option(folder: object) -> str:
+    """Give what to tell `xlpy` to use a host's folder; "" if it does so anyway."""
+    if folder == default_host():
+        return ""
+    return f"--host {shlex.quote(str(folder))} "
+
+
 def _simxen(host: str | os.PathLike[str] | None) -> Backend:
     folder = default_host() if host is None else Path(host).absolute()
     if not _answers(folder / "control.sock"):
         raise BackendError(
-            f"no embedded host in {folder}: start one with `xlpy sim start`"
+            f"no embedded host in {folder}: start one with "
+            f"`xlpy {host_option(folder)}sim start`"
         )
     return Backend("simxen", folder, folder / "xenstored.sock", folder, folder)
 

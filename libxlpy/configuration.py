@@ -15,6 +15,8 @@ from libxlpy_protocol.errors import LibxlpyError
 
 #: Longest configuration that is taken, bytes; libxl's are some KiB.
 CONFIG_MAX = 1 << 20
+#: Seconds for the embedded host to tell of a domain.
+ANSWER_TIMEOUT = 10.0
 #: Seconds for the embedded host to build an empty domain.
 BUILD_TIMEOUT = 60.0
 KIB_PER_MIB = 1024
@@ -46,8 +48,11 @@ async def stored_config(backend: Backend, domid: int, uuid: str) -> bytes:
 async def _host_config(backend: Backend, domid: int) -> bytes:
     assert backend.host is not None
     try:
-        async with SimClient(backend.host) as client:
+        async with asyncio.timeout(ANSWER_TIMEOUT), SimClient(backend.host) as client:
             facts = await client.info(domid)
+    except TimeoutError as exc:
+        text = f"the host said nothing of domain {domid} in {ANSWER_TIMEOUT:g} s"
+        raise BackendError(text) from exc
     except LibxlpyError as exc:
         raise BackendError(str(exc)) from exc
     memory_kib = facts["memory_mib"] * KIB_PER_MIB

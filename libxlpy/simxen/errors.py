@@ -10,6 +10,7 @@
 import errno
 import os
 
+from libxlpy.backend import host_option
 from libxlpy_protocol.errors import LibxlpyError
 
 
@@ -26,7 +27,8 @@ class HostNotRunning(SimxenError):  # noqa: N818 - reads as the fact it is
 
     def __init__(self, directory: object) -> None:
         super().__init__(
-            f"no simxen host runs in {directory}: start one with `xlpy sim start`"
+            f"no simxen host runs in {directory}: start one with "
+            f"`xlpy {host_option(directory)}sim start`"
         )
         self.directory = directory
 

@@ -53,7 +53,7 @@ def test_stopped_host_leaves_nothing(make_host):
     assert not host.directory.exists()
     for pid in (guest, own):
         assert not psutil.pid_exists(pid) or is_zombie(pid)
-    with pytest.raises(HostNotRunning, match="xlpy sim start"):
+    with pytest.raises(HostNotRunning, match=f"xlpy --host {host.directory} sim start"):
         client.stop_host(host.directory)
 
 

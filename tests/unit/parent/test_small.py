@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import tomllib
 from pathlib import Path
 
@@ -309,8 +310,23 @@ def test_neither_xen_nor_host_names_what_to_do(
         backend.detect("xen")
     with pytest.raises(errors.BackendError, match="unknown backend"):
         backend.detect("kvm")
-    with pytest.raises(errors.BackendError, match=str(tmp_path)):
-        backend.detect("auto", tmp_path)
+    with pytest.raises(errors.BackendError, match="with `xlpy sim start`"):
+        backend.detect("simxen")
+    other = tmp_path / "o t"
+    with pytest.raises(errors.BackendError, match=f"xlpy --host '{other}' sim start"):
+        backend.detect("auto", other)
+
+
+async def test_host_that_says_nothing_of_a_domain_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(configuration, "ANSWER_TIMEOUT", 0.2)
+    where = backend.Backend("simxen", tmp_path, tmp_path / "xs", tmp_path, tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "control.sock"))
+        listener.listen()
+        with pytest.raises(errors.BackendError, match=r"nothing of domain 7 in 0\.2 s"):
+            await configuration.stored_config(where, 7, "")
 
 
 # ----- events -------------------------------------------------------------------------
