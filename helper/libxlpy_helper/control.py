@@ -15,7 +15,7 @@ from typing import Final
 from libxlpy_helper.abort import KICK_INTERVAL, Abort
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.exit_status import ExitStatus
-from libxlpy_helper.ops import perform
+from libxlpy_helper.ops import find, is_suspended, perform
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.wire import ParentGoneError, Wire
@@ -93,6 +93,7 @@ class Control:
             self._poll.register(fd, select.POLLIN)
         self._beat_at = time.monotonic()
         self._start: Start | None = None  # of a save or restore
+        self._was_suspended = False  # at Start: then it is not ours to resume
         self._has_start = threading.Event()
         self._outcome: Complete | None = None
         self._released = False  # the parent has the outcome
@@ -180,6 +181,7 @@ class Control:
         match event.message:
             case Start() as start:
                 if start.mode is not Mode.OPS:
+                    self._was_suspended = self._finds_suspended(start.domid)
                     self._start = start
                     self._has_start.set()
             case Answer(value=value):
@@ -192,6 +194,12 @@ class Control:
                 self._outbox.put(perform(self._handle, op), event.call_id)
             case _:
                 pass  # hello: the session has looked at it
+
+    def _finds_suspended(self, domid: int) -> bool:
+        with contextlib.suppress(OSError):  # the operation itself will meet it
+            info = find(self._handle, domid)
+            return info is not None and is_suspended(info)
+        return False
 
     # ----- to the parent ----------------------------------------------------------
 
@@ -271,6 +279,6 @@ class Control:
             repair(
                 self._handle,
                 start,
-                suspend_asked=self._channel.suspend_asked,
+                suspend_asked=self._channel.suspend_asked and not self._was_suspended,
                 end_by=min(self._end_by, time.monotonic() + ALONE_MAX),
             )

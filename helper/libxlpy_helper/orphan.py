@@ -1,8 +1,9 @@
 """Put a guest right after the parent is lost in the middle of a save.
 
 What the parent would have done, in a bounded time: no log-dirty mode in Xen or qemu, no
-suspend request left behind, and the guest running if it was suspended. Each step is
-tried whatever became of the one before; what was done goes to stderr.
+suspend request left behind, no state file of qemu's, and the guest running if we had it
+suspended. Each step is tried whatever became of the one before; what was done goes to
+stderr.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from libxlpy_helper.ops import find, is_suspended
@@ -30,7 +32,8 @@ def repair(handle: Handle, start: Start, *, suspend_asked: bool, end_by: float) 
     Args:
         handle: Of the calling thread.
         start: Has the domid and where xenstored and qemu listen.
-        suspend_asked: The guest may have been asked to suspend.
+        suspend_asked: The guest may have been asked by us to suspend; a guest that
+            others suspended is theirs to resume.
         end_by: When to have ended, in monotonic seconds.
     """
     _Repair(handle, start, suspend_asked, end_by).run()
@@ -53,7 +56,9 @@ class _Repair:
                 took_request = not self._clear_request()
             if took_request:
                 self._step("wait for suspend", self._wait_suspended)
-        self._step("guest resumed", self._resume)
+            self._step("guest resumed", self._resume)
+        if self.start.emulator_path:
+            self._step("qemu's state removed", self._remove_state)
 
     def _step(self, name: str, step: Callable[[], None]) -> None:
         with _reported(name):
@@ -96,6 +101,9 @@ class _Repair:
         _check(self.handle.resume(self.start.domid, FAST))
         with self._xenstore() as xenstore:
             xenstore.resume(self.start.domid)
+
+    def _remove_state(self) -> None:
+        Path(self.start.emulator_path).unlink(missing_ok=True)
 
     def _is_suspended(self) -> bool:
         info = find(self.handle, self.start.domid)

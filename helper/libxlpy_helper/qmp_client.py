@@ -58,7 +58,7 @@ class QmpClient:
         self._data[:] = rest
         try:
             reply = json.loads(line)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise OSError(f"qemu: {exc}") from exc
         if not isinstance(reply, dict):
             raise OSError("qemu: a reply that is no object")

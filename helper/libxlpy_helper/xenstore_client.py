@@ -1,14 +1,12 @@
 """A small synchronous xenstore client, for the repair after the parent is lost.
 
-Speaks to xenstored's socket or to the kernel's xenbus device; every wait is bounded.
+Every wait is bounded; what a lying xenstored says can end in OSError only.
 """
 
 import os
 import select
 import socket
-import stat
 import time
-from pathlib import Path
 from typing import Final
 
 from libxlpy_protocol.errors import XenstoreWireError
@@ -70,7 +68,10 @@ class XenstoreClient:
 
     def _request(self, kind: XsType, payload: bytes, tx_id: int) -> bytes:
         self._req_id += 1
-        self._send(encode(Packet(kind, self._req_id, tx_id, payload)))
+        try:
+            self._send(encode(Packet(kind, self._req_id, tx_id, payload)))
+        except XenstoreWireError as exc:  # a transaction id that is none
+            raise OSError(f"xenstored: {exc}") from exc
         while True:
             for packet in self._receive():
                 if packet.req_id == self._req_id and packet.type != XsType.WATCH_EVENT:
@@ -101,8 +102,6 @@ class XenstoreClient:
 
 
 def _open(path: str) -> int:
-    if not stat.S_ISSOCK(Path(path).stat().st_mode):
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         sock.connect(path)  # a full backlog fails at once

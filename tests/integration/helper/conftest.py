@@ -1,9 +1,11 @@
 """The fake libxenguest, compiled once, and a host directory for each test."""
 
+import contextlib
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,33 @@ def silent_socket(tmp_path: Path) -> Iterator[Path]:
         listener.bind(str(path))
         listener.listen()
         yield path
+
+
+@pytest.fixture
+def liar(tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
+    """Give a function that makes a socket which says one thing to all who connect."""
+    path = tmp_path / "liar"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        threads: list[threading.Thread] = []
+
+        def serve(answer: bytes) -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return  # the test is over
+                with client, contextlib.suppress(OSError):  # it may not listen
+                    client.sendall(answer)
+                    client.recv(4096)
+
+        def start(answer: bytes) -> Path:
+            listener.bind(str(path))
+            listener.listen()
+            threads.append(threading.Thread(target=serve, args=(answer,)))
+            threads[0].start()
+            return path
+
+        yield start
+        listener.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()

@@ -24,6 +24,7 @@ from libxlpy_protocol.messages import (
     Phase,
     Progress,
     Release,
+    SaveLibxc,
     Start,
     Stat,
     callback_mask,
@@ -35,6 +36,8 @@ LIMIT = 20.0
 
 MessageT = TypeVar("MessageT", bound=Message)
 NEWS = (Log, Progress, Stat, Phase)
+#: Calls that a parent offers which leaves libxc to the helper.
+OFFERED = frozenset(CALLS) - {SaveLibxc}
 
 
 class Parent:
@@ -90,7 +93,7 @@ class Parent:
     def start(
         self,
         mode: Mode = Mode.SAVE,
-        calls: Iterable[type[Message]] = CALLS,
+        calls: Iterable[type[Message]] = OFFERED,
         **fields: object,
     ) -> None:
         self.send(Start(mode=mode, callback_mask=callback_mask(calls), **fields))

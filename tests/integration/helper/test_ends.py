@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.integration.helper.driver import (
     is_blocked,
 )
 
+Liar = Callable[[bytes], Path]
 HVM = 2 | 32
 SUSPENDED = 4 | 2 << 16
 
@@ -94,6 +96,43 @@ def test_guest_that_crashed_meanwhile_is_not_resumed(
     assert host.calls() == ["shadow_op 7 0"]
 
 
+def test_guest_that_others_had_suspended_is_not_resumed(
+    host: FakeHost, stream_fd: int
+) -> None:
+    host.domains({7: SUSPENDED})
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd)
+        parent.expect(Suspend)
+        lost(parent)
+    assert host.calls() == ["shadow_op 7 0"]
+
+
+def test_guest_that_others_suspend_meanwhile_is_not_resumed(
+    host: FakeHost, full_pipe: int
+) -> None:
+    host.script("write 100000000", "cleanup", "logdirty-off")
+    with host.helper([full_pipe]) as parent:
+        begun(parent, full_pipe)
+        parent.until(is_blocked(parent))
+        host.domains({7: SUSPENDED})  # it was not asked to by us
+        lost(parent)
+    assert host.calls() == ["shadow_op 7 0"]
+
+
+def test_state_of_qemu_is_removed(
+    host: FakeHost, stream_fd: int, tmp_path: Path
+) -> None:
+    state = tmp_path / "qemu-save.7"
+    state.touch()
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd, emulator_id=2, emulator_path=str(state))
+        parent.expect(Suspend)
+        lost(parent)
+    assert not state.exists()
+
+
 def test_library_that_hangs_does_not_keep_the_guest_down(
     host: FakeHost, stream_fd: int
 ) -> None:
@@ -118,6 +157,31 @@ def test_silent_xenstored_and_qemu_do_not_take_the_time(
         host.domains({7: SUSPENDED})
         lost(parent)
         assert "xenstored does not answer" in parent.read_stderr()
+    assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
+
+
+HEADER = struct.Struct("<IIII")
+LIES = {
+    "xenstored: no number": ("xenstore_path", HEADER.pack(6, 1, 0, 4) + b"one\0"),
+    "xenstored: no u32": ("xenstore_path", HEADER.pack(6, 1, 0, 12) + b"99999999999\0"),
+    "xenstored: no packet": ("xenstore_path", b"\xff" * 16),
+    "qemu: no JSON": ("qmp_path", b"hello\n"),
+    "qemu: too deep": ("qmp_path", b"[" * 100_000 + b"\n"),
+    "qemu: no object": ("qmp_path", b"[]\n"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_whatever_xenstored_and_qemu_say_the_guest_is_resumed(
+    host: FakeHost, stream_fd: int, liar: Liar, lie: str
+) -> None:
+    path, answer = LIES[lie]
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd, **{path: str(liar(answer))})
+        parent.expect(Suspend)
+        host.domains({7: SUSPENDED})
+        lost(parent)
     assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
 
 
@@ -196,7 +260,6 @@ GARBAGE = {
 def test_protocol_error_ends_with_status_5_and_repairs(
     host: FakeHost, stream_fd: int, case: str, when: str
 ) -> None:
-    host.domains({7: SUSPENDED})
     host.script("suspend", "fail 5")
     with host.helper([stream_fd]) as parent:
         if when != "before hello":
@@ -204,6 +267,7 @@ def test_protocol_error_ends_with_status_5_and_repairs(
         if when == "in a call":
             parent.start(domid=7, stream_fd=stream_fd)
             parent.expect(Suspend)
+        host.domains({7: SUSPENDED})
         parent.write(GARBAGE[case])
         assert parent.wait() == 5
         assert "the parent broke the protocol" in parent.read_stderr()

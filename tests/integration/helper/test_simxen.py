@@ -34,10 +34,10 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
     XcFlags,
 )
-from tests.integration.helper.driver import LIMIT, Parent
+from tests.integration.helper.driver import LIMIT, OFFERED, Parent
 
 SHUTDOWN = 4
-ALL_BUT_POLICY = [call for call in CALLS if call is not PrecopyPolicy]
+ALL_BUT_POLICY = OFFERED - {PrecopyPolicy}
 
 
 class Simxen:
