@@ -114,7 +114,7 @@ class Helper:
             outbox.put(Log(level, errnoval, clip(context, NAME_MAX), clip(text)))
 
         def progress(context: str, doing_what: str, done: int, total: int) -> None:
-            stats.progress(doing_what, done)
+            stats.progress(doing_what, done, total)
             context, what = clip(context, NAME_MAX), clip(doing_what, NAME_MAX)
             outbox.put(Progress(context, what, done, total))
 

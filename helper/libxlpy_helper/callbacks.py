@@ -6,7 +6,6 @@ the callback's failure value, as it does for every callback after that.
 
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.outbox import Outbox
-from libxlpy_helper.stats import Stats
 from libxlpy_protocol.messages import (
     CALLS,
     MESSAGES,
@@ -35,11 +34,10 @@ def offered_callbacks(callback_mask: int) -> frozenset[str]:
 class ParentCallbacks:
     """The callbacks of one operation; ``error`` is the first exception of any."""
 
-    def __init__(self, channel: Channel, outbox: Outbox, stats: Stats) -> None:
+    def __init__(self, channel: Channel, outbox: Outbox) -> None:
         self.error: BaseException | None = None
         self._channel = channel
         self._outbox = outbox
-        self._stats = stats
 
     def suspend(self) -> int:
         """Quiesce the guest; 1 done, 0 failed."""
@@ -47,7 +45,6 @@ class ParentCallbacks:
 
     def precopy_policy(self, iteration: int, written: int, dirty: int) -> int:
         """Decide on the next precopy round; -1 abort, 0 go on, 1 stop and copy."""
-        self._stats.dirty = dirty
         return self._ask(PrecopyPolicy(iteration, written, max(dirty, -1)))
 
     def postcopy(self) -> int:

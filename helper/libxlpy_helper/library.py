@@ -2,8 +2,8 @@
 # ruff: noqa: PTH110, PTH118, PTH120, PTH123
 """Find the library for a backend, and know its interface by its version.
 
-libxenguest's interface changes between Xen releases and its soname names the release:
-a library is used only if its interface is known, never on a guess.
+libxenguest's interface changes between Xen releases and its soname names the release.
+Before 4.14 it is another one: refused. From 4.22 on it is taken to be that of 4.22.
 """
 
 import os

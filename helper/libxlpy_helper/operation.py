@@ -86,7 +86,7 @@ class Operation:
 
     def callbacks(self) -> ParentCallbacks:
         """Return the object that libxc's callbacks go to."""
-        return ParentCallbacks(self.channel, self.outbox, self.stats)
+        return ParentCallbacks(self.channel, self.outbox)
 
     def offers(self, call: type[Message]) -> bool:
         """Tell whether the parent answers this call."""

@@ -24,7 +24,7 @@ class Stats:
 
     def __init__(self) -> None:
         self.phase = "start"
-        self.dirty = -1  # pages, -1 = unknown
+        self._dirty = -1  # pages that this iteration has to send, -1 = unknown
         self._iteration = 0
         self._pages_before = 0  # of the iterations that ended
         self._pages_now = 0
@@ -42,8 +42,8 @@ class Stats:
         """Count bytes of this stream from now on."""
         self._meter = Meter(stream_fd, self._io, "wchar" if writing else "rchar")
 
-    def progress(self, doing_what: str, done: int) -> None:
-        """Take a progress message of libxc."""
+    def progress(self, doing_what: str, done: int, total: int) -> None:
+        """Take a progress message of libxc: pages done of those to send."""
         match = _FRAMES.fullmatch(doing_what)
         if match is None:
             return
@@ -52,6 +52,7 @@ class Stats:
             self._pages_before += self._pages_now
             self._iteration = iteration
         self._pages_now = done
+        self._dirty = total
 
     def stat(self, dropped: int) -> Stat:
         """Return the heartbeat of this moment; ``dropped`` log lines were lost."""
@@ -63,7 +64,7 @@ class Stats:
             bytes_done=0 if self._meter is None else self._meter.bytes_done(pages),
             pages=pages,
             iteration=self._iteration,
-            dirty=self.dirty,
+            dirty=self._dirty,
             utime_us=int(usage.ru_utime * 1e6),
             stime_us=int(usage.ru_stime * 1e6),
             rss_kib=self._rss_kib(),

@@ -17,14 +17,16 @@ def stats() -> Iterator[Stats]:
 
 
 def test_pages_add_up_over_iterations(stats: Stats) -> None:
-    stats.progress("Frames iteration 0", 100)
-    stats.progress("Frames iteration 0", 1000)
-    stats.progress("Frames iteration 1", 0)
-    stats.progress("Frames iteration 1", 50)
-    stats.progress("End of stream", 7)
-    stats.progress("Frames iteration 1 of what", 7)
+    assert stats.stat(0).dirty == -1
+    stats.progress("Frames iteration 0", 100, 1000)
+    stats.progress("Frames iteration 0", 1000, 1000)
+    stats.progress("Frames iteration 1", 0, 70)
+    stats.progress("Frames iteration 1", 50, 70)
+    stats.progress("End of stream", 7, 8)
+    stats.progress("Frames iteration 1 of what", 7, 8)
     now = stats.stat(3)
     assert (now.pages, now.iteration, now.dropped) == (1050, 1, 3)
+    assert now.dirty == 70  # what this iteration has to send
     assert now.rss_kib > 1000
     assert now.utime_us > 0
 
@@ -53,7 +55,7 @@ def test_bytes_of_a_pipe_are_what_the_kernel_counts(
         os.write(write_fd, bytes(5000))
         os.read(read_fd, 5000)
         assert stats.stat(0).bytes_done >= 5000
-        stats.progress("Frames iteration 0", 100)
+        stats.progress("Frames iteration 0", 100, 100)
         assert stats.stat(0).bytes_done >= 100 * 4096  # spliced: not counted otherwise
     finally:
         os.close(read_fd)
