@@ -24,6 +24,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, roots))}
 
 
+def private_mounts(script: str, folder: Path, command: list[str]) -> list[str]:
+    """Give a command that runs after a shell script, with mounts of its own.
+
+    The script has the folder as $1; what it mounts is gone with the process.
+    """
+    shell = ["sh", "-e", "-c", f'{script}\nshift; exec "$@"', "sh", str(folder)]
+    root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", "--mount", *root, *shell, *command]
+
+
 class Shell:
     """One simxen host, and commands on it."""
 

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.shell import PATIENCE, Shell, environment, failure_line
+from tests.integration.cli.shell import (
+    PATIENCE,
+    Shell,
+    environment,
+    failure_line,
+    private_mounts,
+)
 
 #: xlpy with all it needs loaded, as a user without any right.
 STRANGER = """
@@ -81,9 +87,7 @@ def test_a_save_that_can_not_begin_changes_nothing(
 
 def in_small_disk(folder: Path, options: str, command: list[str]) -> list[str]:
     """Give a command that runs with a tmpfs of its own, gone with the process."""
-    mount = f'mount -t tmpfs -o {options} tmpfs "$1" && shift && exec "$@"'
-    root = [] if os.geteuid() == 0 else ["--map-root-user"]
-    return ["unshare", "--mount", *root, "sh", "-c", mount, "sh", str(folder), *command]
+    return private_mounts(f'mount -t tmpfs -o {options} tmpfs "$1"', folder, command)
 
 
 @pytest.mark.parametrize("live", [[], ["--live"]], ids=["plain", "live"])
