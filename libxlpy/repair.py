@@ -18,13 +18,15 @@ from libxlpy.ops import ops_helper
 from libxlpy.plan import Settled
 from libxlpy.results import GuestState
 from libxlpy.surroundings import Surroundings
-from libxlpy.suspend import GuestSuspend, first_change, withdraw
+from libxlpy.suspend import GuestSuspend, withdraw
 from libxlpy.xenstore import connect
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Op
 
 #: Tries at asking the hypervisor; the second one starts a new helper.
 TRIES = 2
+#: Seconds between two looks at a guest that may suspend late.
+LATE_LOOK = 0.02
 #: Argument of RESUME: the guest's suspend call returns "cancelled".
 RESUME_CANCELLED = 1
 
@@ -94,20 +96,18 @@ class Repair:
         self.guest = guest_state(await domain_ops.find(ops, self._domid))
 
     async def _wait_late(self, ops: HelperLink) -> None:
-        """Give a guest that had taken the request a moment to act on it."""
+        """Give a guest that had taken the request a moment to act on it.
+
+        Only the hypervisor is asked: xenstored may be what has failed.
+        """
         seconds = self.around.deadlines.repair_watch
-        path = self.around.backend.xenstore_socket
         try:
-            async with (
-                asyncio.timeout(seconds),
-                connect(path, timeout=seconds) as store,
-                store.watch("@releaseDomain") as release,
-            ):
-                while not self.suspend.suspended:
+            async with asyncio.timeout(seconds):
+                while True:
                     facts = await domain_ops.find(ops, self._domid)
                     if facts is None or facts.shut_down:
                         return
-                    await first_change(release)
+                    await asyncio.sleep(LATE_LOOK)
         except TimeoutError:
             self.facts.append(f"guest did not suspend in {seconds:g} s more")
 

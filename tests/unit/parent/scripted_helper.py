@@ -15,6 +15,7 @@ from libxlpy_protocol.messages import (
     Hello,
     Log,
     Message,
+    Op,
     OpResult,
     Phase,
     Progress,
@@ -100,6 +101,27 @@ def ops() -> None:
         else:
             values = (domid, 32, 0, 100, 100, 1, 5, 0)
             say(OpResult(0, 0, values, bytes(16)), event.call_id)
+
+
+def late_guest() -> None:
+    """Answer ops about a guest that suspends some looks later, until it is resumed."""
+    hello()
+    hear(Start)
+    looks = 0
+    while True:
+        event = hear(DomainOp)
+        assert isinstance(event.message, DomainOp)
+        match event.message.op:
+            case Op.INFO:
+                looks += 1
+                flags, reason = (4, 2) if looks > 5 else (32, 0)
+                values = (7, flags, reason, 100, 100, 1, 5, 0)
+                say(OpResult(0, 0, values, bytes(16)), event.call_id)
+            case Op.RESUME:
+                looks = -100
+                say(OpResult(0), event.call_id)
+            case _:
+                say(OpResult(0), event.call_id)
 
 
 def no_hello() -> None:
