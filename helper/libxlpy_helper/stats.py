@@ -52,7 +52,8 @@ class Stats:
             self._pages_before += self._pages_now
             self._iteration = iteration
         self._pages_now = done
-        self._dirty = total
+        if match[1] is not None:  # a precopy iteration
+            self._dirty = total
 
     def stat(self, dropped: int) -> Stat:
         """Return the heartbeat of this moment; ``dropped`` log lines were lost."""

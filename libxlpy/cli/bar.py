@@ -82,8 +82,9 @@ class BarView:
     def _facts(self) -> str:
         facts = [f"{size_text(self._rate)}/s"]
         if self._pass:
-            # each pass sends what was dirty when it began
-            facts += [escape(one_line(self._pass)), f"{self._pages:,} dirty"]
+            # each iteration sends what was dirty when it began
+            kind = "dirty" if "iteration" in self._pass else "pages"
+            facts += [escape(one_line(self._pass)), f"{self._pages:,} {kind}"]
         left = self._seconds_left()
         if left is not None:
             facts.append(f"{left:.0f} s left")

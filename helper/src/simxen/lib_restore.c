@@ -105,6 +105,7 @@ static int restore(struct restore *r)
     log_at(r->xch, XTL_INFO, "Restoring domain");
     if (restore_stream(r) != 0 || stream_complete(r) != 0)
         return -1;
+    restore_report_pages(r);
     log_at(r->xch, XTL_INFO, "Restore successful");
     return 0;
 }

@@ -30,6 +30,7 @@ struct restore {
     struct guest_context context;
     bool have_context;
     uint64_t store_gfn, console_gfn;
+    uint64_t pages_received; /* repeats counted */
     bool verifying; /* pages are compared, not stored */
     bool ended;
 
@@ -62,6 +63,7 @@ int restore_apply(struct restore *r, const struct record_rule *rule,
 
 /* lib_restore_pages.c: PAGE_DATA, from the stream straight to memory, or from a body at hand. */
 int restore_receive_pages(struct restore *r, uint32_t length);
+void restore_report_pages(struct restore *r);
 int restore_apply_pages(struct restore *r, const uint8_t *body, uint32_t length);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PROGRESS_STEP 4096 /* pages: every 16 MiB */
 #define SPLICE_RUN 16 /* pages of a run from which one splice beats a share of one readv */
 
 /* Page types of the format; data follows only for some (bits by type). */
@@ -112,6 +113,24 @@ static int receive_runs(struct restore *r, uint32_t count)
     return io_read_vector(r->fd, r->vector, runs);
 }
 
+/* libxc says nothing of its pages; but what is spliced shows in no counter of the kernel's, and
+ * who waits wants to see how far it is. */
+static void count_pages(struct restore *r, uint32_t count)
+{
+    uint64_t before = r->pages_received / PROGRESS_STEP;
+    r->pages_received += count;
+    if (r->pages_received / PROGRESS_STEP != before)
+        restore_report_pages(r);
+}
+
+void restore_report_pages(struct restore *r)
+{
+    uint64_t total = r->memory.nr_pages;
+    if (total < r->pages_received) /* the rounds of a live save */
+        total = r->pages_received;
+    report_progress(r->xch, "Frames", r->pages_received, total);
+}
+
 int restore_receive_pages(struct restore *r, uint32_t length)
 {
     struct page_data_header h;
@@ -122,6 +141,8 @@ int restore_receive_pages(struct restore *r, uint32_t length)
     int rc = receive_runs(r, h.count);
     if (rc != 0)
         log_errno(r->xch, "Failed to read page data from stream");
+    else
+        count_pages(r, h.count);
     return rc;
 }
 

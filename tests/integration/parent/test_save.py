@@ -53,9 +53,24 @@ async def test_saved_guest_is_suspended_and_comes_back_the_same(
     again = request(guest.host, "verify", domid=restored.domid)
     assert again["digest_memory"] == saved["digest_memory"]
     assert again["match"]
+    assert restored.bytes_read == result.bytes_written
     await ctx.domain_destroy(restored.domid)
     await ctx.domain_resume(guest.domid)
     await aside(guest.assert_untouched)
+
+
+async def test_restore_from_a_pipe_counts_what_it_read(ctx: Context, pv: Guest):
+    config = await ctx.retrieve_config(pv.domid)
+    reading, writing = os.pipe()
+    save = await ctx.domain_suspend(pv.domid, writing)
+    restore = await ctx.domain_restore(reading, config=config, name=f"{pv.name}-re")
+    result = await save
+    os.close(writing)
+    restored = await restore
+    os.close(reading)
+    memory = result.pages * 4096
+    assert memory <= restored.bytes_read <= result.bytes_written
+    await ctx.domain_destroy(restored.domid)
 
 
 async def test_pvh_guest_needs_no_device_model(ctx: Context, host: Path):

@@ -18,6 +18,8 @@ def stats() -> Iterator[Stats]:
 
 def test_pages_add_up_over_iterations(stats: Stats) -> None:
     assert stats.stat(0).dirty == -1
+    stats.progress("Frames", 0, 1000)  # not live, or a restore
+    assert stats.stat(0).dirty == -1
     stats.progress("Frames iteration 0", 100, 1000)
     stats.progress("Frames iteration 0", 1000, 1000)
     stats.progress("Frames iteration 1", 0, 70)
