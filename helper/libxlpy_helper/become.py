@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> NoReturn:
     """Do it, or end the process with a reason on stderr."""
     if len(argv) <= PROGRAM_AT or argv[0] != "--parent" or not argv[1].isdecimal():
         _end("libxlpy starts this program, not you")
-    program = argv[PROGRAM_AT:]
+    program = list(argv[PROGRAM_AT:])
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         harden(int(argv[1]))
