@@ -4,23 +4,30 @@ The one place where an exception of a caller's callback is caught.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from libxlpy.errors import CallbackFailed, JobError, TimedOut
-from libxlpy.ladder import Step
 from libxlpy_protocol.messages import Answer, CallMessage, failure_answer
 from libxlpy_protocol.session import Event
 
 if TYPE_CHECKING:
-    from libxlpy.link import HelperLink
+    from libxlpy.link import Link
     from libxlpy.run import JobRun
 
 
 class Calls:
-    """The calls of one job."""
+    """The calls of one helper in one job."""
 
-    def __init__(self, run: "JobRun") -> None:
+    def __init__(self, run: "JobRun", failed: Callable[[JobError], None]) -> None:
+        """Start with none.
+
+        Args:
+            run: Whose plan answers.
+            failed: Told why a call could not be answered, just before the helper is.
+        """
         self._run = run
+        self._failed = failed
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._stopped = False
 
@@ -29,7 +36,7 @@ class Calls:
         """Tell whether a call waits for its answer."""
         return bool(self._tasks)
 
-    def begin(self, event: Event, link: "HelperLink") -> None:
+    def begin(self, event: Event, link: "Link") -> None:
         """Start to work on a call; the answer is sent from its task."""
         if self._stopped:
             return
@@ -38,16 +45,16 @@ class Calls:
         self._tasks[task] = name
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
-    async def _answer(self, event: Event, link: "HelperLink") -> None:
+    async def _answer(self, event: Event, link: "Link") -> None:
         call = cast(CallMessage, event.message)
         error = await self._try(call, event.call_id, link)
         if error is not None:
             # Libxenguest's own error path does its clean-up, then it completes.
-            self._run.fail(error, Step.FAILING)
+            self._failed(error)
             link.send(failure_answer(type(call)), event.call_id)
 
     async def _try(
-        self, call: CallMessage, call_id: int, link: "HelperLink"
+        self, call: CallMessage, call_id: int, link: "Link"
     ) -> JobError | None:
         """Do what is asked and send the answer; give what went wrong instead."""
         name = type(call).__name__
@@ -64,7 +71,7 @@ class Calls:
                 raise  # the job ends: nobody waits for this answer
             return CallbackFailed(name, exc)
         except TimeoutError as exc:
-            if limit.expired():
+            if seconds is not None and limit.expired():
                 return TimedOut(name, seconds)
             return CallbackFailed(name, exc)
         except Exception as exc:  # the boundary to the toolstack's own code

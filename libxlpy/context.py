@@ -23,6 +23,7 @@ from libxlpy.domain_info import DomainInfo
 from libxlpy.errors import NotSupported, UsageError
 from libxlpy.job import Job
 from libxlpy.jobs import Jobs
+from libxlpy.libxl_helper import OWN, find_helper
 from libxlpy.link import finish
 from libxlpy.low_level import NO_RINGS, RawRestore, RawSave, Rings
 from libxlpy.ops import Ops
@@ -47,6 +48,7 @@ class Context:
         backend: str = "auto",
         host: str | os.PathLike[str] | None = None,
         deadlines: Deadlines = DEFAULT_DEADLINES,
+        helper: str = OWN,
     ) -> None:
         """Say what to use; nothing is looked at before the context is entered.
 
@@ -54,9 +56,12 @@ class Context:
             backend: ``"auto"``, ``"xen"`` or ``"simxen"``.
             host: Folder of the embedded host, the default one if None.
             deadlines: For all jobs that bring none of their own.
+            helper: What runs ``xc_domain_save`` unless a job says otherwise: ``"own"``,
+                ``"libxl"`` (libxl-save-helper of the running Xen), ``"libxl:/path"``.
         """
         self._wanted = (backend, host)
         self._deadlines = deadlines
+        self._helper = helper
         self._backend: Backend | None = None
         self._jobs = Jobs()
         self._ops = Ops()
@@ -148,6 +153,7 @@ class Context:
         flags: SuspendFlags = NOT_LIVE,
         *,
         deadlines: Deadlines | None = None,
+        helper: str | None = None,
     ) -> Job[SaveResult]:
         """Save a domain to a stream, as ``libxl_domain_suspend``.
 
@@ -159,20 +165,22 @@ class Context:
             fd: Open for writing; file, pipe or socket. Stays yours, is not closed.
             flags: LIVE, DEBUG.
             deadlines: For this job instead of the context's.
+            helper: For this job instead of the context's.
 
         Raises:
             DomainNotFound: There is no such domain.
             DomainBusy: Another job of this context works on it.
-            UsageError: ``fd`` or ``flags`` can't be used, or the domain can't suspend.
+            UsageError: An argument can't be used, or the domain can't suspend.
             BackendError: The hypervisor can't be asked.
         """
         around = self._around(deadlines)
         domain_ops.check_domid(domid)
         xc_flags(flags)
+        program = find_helper(self._helper if helper is None else helper, self.backend)
         with self._jobs.claims.claim(domid, "a save") as claim:
             info = await domains.look(around, domid)
             check_can_suspend(info)
-            plan = DomainSave(domid, info.type, flags, around)
+            plan = DomainSave(domid, info.type, flags, around, program)
             return self._jobs.begin(plan, StreamFd(fd, "write"), around, claim)
 
     async def domain_restore(

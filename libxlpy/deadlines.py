@@ -23,6 +23,11 @@ class Deadlines:
     callback: float = 60.0
     #: Between two signs of life of the helper's control thread (sent twice a second).
     heartbeat: float = 10.0
+    #: First byte of a message until its last; Xen's own helper only, which has no
+    #: heartbeat.
+    message: float = 10.0
+    #: Stream could take bytes and Xen's own helper writes none (callbacks don't count).
+    stall: float = 60.0
     #: Complete received until the helper is gone.
     exit_after_complete: float = 5.0
     #: Abort sent until the helper is gone; then SIGTERM.

@@ -182,6 +182,8 @@ class StderrTail:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._tail = b""
+        #: Bytes read.
+        self.taken = 0
         self._open = True
         asyncio.get_running_loop().add_reader(fd, self._read)
 
@@ -193,6 +195,7 @@ class StderrTail:
             return False
         if not data:
             self.close()
+        self.taken += len(data)
         self._tail = (self._tail + data)[-STDERR_KEPT:]
         return self._open
 

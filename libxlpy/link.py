@@ -1,10 +1,12 @@
 """One helper with its conversation: spawn, hello, domain ops, hanging up.
 
-Jobs use it for their operation; listing, pausing, repairing ... use a helper in ``ops``
-mode, see ``ops``.
+A :class:`Link` is any helper process on any wire, a :class:`HelperLink` our own helper
+on our own. Jobs use it for their operation; listing, pausing, repairing ... use a
+helper in ``ops`` mode, see ``ops``.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,7 +14,7 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, DomainOpError
 from libxlpy.helper_process import HelperProcess
 from libxlpy.ladder import Ladder, Step
-from libxlpy.pump import Pump
+from libxlpy.pump import Conversation, Pump
 from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
@@ -29,14 +31,93 @@ from libxlpy_protocol.messages import (
     Start,
     clip,
 )
-from libxlpy_protocol.session import Event
+from libxlpy_protocol.session import Event, ParentSession
 
 #: Our version, as it goes into the hello (a test compares it with the packaging).
 PACKAGE = "0.1.0"
 
 
-class HelperLink:
-    """One helper process and what is said to and by it."""
+class Link(ABC):
+    """One process and what is said to and by it, on the wire of its session."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        argv: list[str],
+        session: Conversation,
+        *,
+        pass_fds: Iterable[int] = (),
+        climbed: Callable[[Step, str], None] | None = None,
+    ) -> None:
+        """Spawn the process.
+
+        Args:
+            around: Deadlines, hooks.
+            argv: Program and arguments.
+            session: Our end of its wire.
+            pass_fds: Descriptors it inherits under the same numbers.
+            climbed: Told each step the ladder climbs by itself.
+
+        Raises:
+            BackendError: It could not be spawned.
+        """
+        self._around = around
+        #: Set once, when nothing more will be read: None at a clean EOF.
+        self.ended: asyncio.Future[RemoteProtocolError | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.process = HelperProcess(argv, pass_fds)
+        self.pump = Pump(
+            self.process,
+            session,
+            on_event=self._event,
+            on_end=self._end,
+            observer=around.observer,
+        )
+        self.ladder = Ladder(
+            self.process,
+            around.deadlines,
+            abort=self._abort,
+            climbed=climbed or (lambda step, bound: None),
+        )
+
+    def send(self, message: Message, call_id: int = 0) -> bool:
+        """Send a message; False if the conversation no longer takes it."""
+        try:
+            self.pump.send(message, call_id)
+        except LocalProtocolError:
+            return False
+        return True
+
+    @abstractmethod
+    def _event(self, event: Event) -> None:
+        """Take what it says."""
+
+    @abstractmethod
+    def _abort(self) -> None:
+        """Have it stop its work and clean up."""
+
+    def _end(self, error: RemoteProtocolError | None) -> None:
+        self.ended.set_result(error)
+
+    async def drain(self) -> None:
+        """Wait until all that a dead helper had said was read.
+
+        Bounded: a helper that is stuck, or a child of it, may hold the pipe open.
+        """
+        seconds = self._around.deadlines.exit_after_complete
+        await asyncio.wait([self.ended], timeout=seconds)
+
+    def close(self) -> None:
+        """Close all descriptors; the helper must be dead or given up."""
+        self.pump.close()
+        if not self.ended.done():
+            self._end(None)
+        self.process.close()
+
+
+class HelperLink(Link):
+    """One helper of our own."""
 
     def __init__(
         self,
@@ -57,40 +138,18 @@ class HelperLink:
         Raises:
             BackendError: It could not be spawned.
         """
-        loop = asyncio.get_running_loop()
-        self._around = around
+        self.session = ParentSession()
+        self.greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._on_event = on_event
         self._ops: dict[int, asyncio.Future[OpResult]] = {}
         self._op_slots = asyncio.Semaphore(MAX_OPS)
-        self.greeted: asyncio.Future[Hello] = loop.create_future()
-        #: Set once, when nothing more will be read: None at a clean EOF.
-        self.ended: asyncio.Future[RemoteProtocolError | None] = loop.create_future()
-        self.process = HelperProcess(around.argv(around.backend), pass_fds)
-        self.pump = Pump(
-            self.process,
-            on_event=self._event,
-            on_end=self._end,
-            observer=around.observer,
-        )
-        self.ladder = Ladder(
-            self.process,
-            around.deadlines,
-            abort=self._abort,
-            climbed=climbed or (lambda step, bound: None),
-        )
+        argv = around.argv(around.backend)
+        super().__init__(around, argv, self.session, pass_fds=pass_fds, climbed=climbed)
         #: Goes into the abort message.
         self.abort_reason = ""
         self.pump.send(Hello(VERSION, MIN_VERSION, PACKAGE))
 
     # ----- conversation -----------------------------------------------------------
-
-    def send(self, message: Message, call_id: int = 0) -> bool:
-        """Send a message; False if the conversation no longer takes it."""
-        try:
-            self.pump.send(message, call_id)
-        except LocalProtocolError:
-            return False
-        return True
 
     def _abort(self) -> None:
         self.send(Abort(clip(self.abort_reason, TEXT_MAX)))
@@ -107,7 +166,7 @@ class HelperLink:
                 self._on_event(event)
 
     def _end(self, error: RemoteProtocolError | None) -> None:
-        self.ended.set_result(error)
+        super()._end(error)
         for waiting in self._ops.values():
             waiting.cancel()
         self._ops.clear()
@@ -157,21 +216,10 @@ class HelperLink:
         """Tell whether it can still be talked to."""
         return not self.ended.done() and self.ladder.step is Step.WORK
 
-    async def drain(self) -> None:
-        """Wait until all that a dead helper had said was read.
-
-        Bounded: a helper that is stuck, or a child of it, may hold the pipe open.
-        """
-        seconds = self._around.deadlines.exit_after_complete
-        await asyncio.wait([self.ended], timeout=seconds)
-
     def close(self) -> None:
-        """Close all descriptors; the helper must be dead or given up."""
-        self.pump.close()
-        if not self.ended.done():
-            self._end(None)
+        """See the base class."""
+        super().close()
         self.greeted.cancel()
-        self.process.close()
 
 
 # ----- a helper for ops only ------------------------------------------------------

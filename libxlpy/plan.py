@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from libxlpy.results import GuestState, JobReport
-from libxlpy_protocol.messages import CallMessage, Message, Start
+from libxlpy_protocol.messages import CallMessage, Message, Start, Stat
 
 if TYPE_CHECKING:
     from libxlpy.run import JobRun
@@ -48,8 +48,12 @@ class Plan(ABC, Generic[Result]):
         """Do what libxenguest asks for; a :class:`JobError` says how it failed."""
 
     @abstractmethod
-    def limit(self, call: CallMessage) -> float:
-        """Give the seconds that :meth:`answer` may take."""
+    def limit(self, call: CallMessage) -> float | None:
+        """Give the seconds that :meth:`answer` may take; None: it bounds itself."""
+
+    def observe(self, stat: Stat) -> Stat:
+        """Look at a heartbeat; give it with what the helper itself can't know."""
+        return stat
 
     @abstractmethod
     async def settle(self, run: "JobRun") -> Settled:

@@ -4,12 +4,12 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from libxlpy.helper_process import HelperProcess
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.messages import Answer, Message, ToolstackRestore
-from libxlpy_protocol.session import Event, ParentSession
+from libxlpy_protocol.session import Event
 
 #: Bytes taken per wake-up: a helper that floods us gets no more of the loop than this.
 TAKEN = 4096
@@ -24,6 +24,21 @@ Direction = Literal["<", ">"]
 Observer = Callable[[Direction, Message], None]
 
 
+class Conversation(Protocol):
+    """The parent's end of a wire: ours, or libxl's; no I/O."""
+
+    #: Id of the call or op that was sent last.
+    last_call_id: int
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take what was read; ``b""`` is end of file."""
+        ...
+
+    def send(self, message: Message, call_id: int = 0) -> bytes:
+        """Give what is to be written."""
+        ...
+
+
 class Pump:
     """Move bytes between one helper's pipes and its session.
 
@@ -34,14 +49,19 @@ class Pump:
     def __init__(
         self,
         process: HelperProcess,
+        session: Conversation,
         *,
         on_event: Callable[[Event], None],
         on_end: Callable[[RemoteProtocolError | None], None],
         observer: Observer | None = None,
     ) -> None:
-        self.session = ParentSession()
         self.frames: deque[str] = deque(maxlen=FRAMES_KEPT)
+        #: Bytes read.
+        self.taken = 0
+        #: Called after each read.
+        self.on_read: Callable[[], None] = lambda: None
         self.ended = False
+        self._session = session
         self._process = process
         self._on_event = on_event
         self._on_end = on_end
@@ -64,8 +84,8 @@ class Pump:
         """
         if self.ended:
             raise LocalProtocolError("the conversation with the helper has ended")
-        data = self.session.send(message, call_id)
-        call_id = call_id or self.session.last_call_id
+        data = self._session.send(message, call_id)
+        call_id = call_id or self._session.last_call_id
         self._note(">", message)
         self._outgoing += data
         if len(self._outgoing) > OUTGOING_MAX:
@@ -106,14 +126,16 @@ class Pump:
             data = os.read(self._process.read_fd, TAKEN)
         except BlockingIOError:
             return
+        self.taken += len(data)
         error: RemoteProtocolError | None = None
         try:
-            events = self.session.receive(data)
+            events = self._session.receive(data)
         except RemoteProtocolError as exc:
             events, error = list(exc.events), exc
         for event in events:
             self._note("<", event.message)
             self._on_event(event)
+        self.on_read()
         if error is not None or not data:
             self._end(error)
 

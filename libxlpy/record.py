@@ -1,13 +1,11 @@
 """What is noted while a job runs: phases, figures, logs, the helper's verdict."""
 
-import errno
 import time
 from collections import deque
 
-from libxlpy.errors import Cancelled, JobError, StreamError, XenError
-from libxlpy.events import EventFeed
+from libxlpy.events import EventFeed, LogEvent, ProgressEvent
 from libxlpy.results import GuestState, ImageState, JobReport
-from libxlpy_protocol.messages import Complete, RestoreResults, Stat
+from libxlpy_protocol.messages import Complete, Log, Progress, RestoreResults, Stat
 
 #: Log lines kept for the report.
 LOGS_KEPT = 40
@@ -20,14 +18,6 @@ LEVEL_ERROR = 8
 LEVELS = (
     *("none", "debug", "verbose", "detail", "progress"),
     *("info", "notice", "warning", "error", "critical"),
-)
-#: What a read or write of the stream can fail with; no hypercall fails with these.
-STREAM_ERRNOS = frozenset(
-    {
-        *(errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPROTO),
-        *(errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.ENOTCONN),
-        *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EROFS),
-    }
 )
 
 
@@ -68,6 +58,15 @@ class Record:
             self.first_error = text
         name = LEVELS[level] if level < len(LEVELS) else str(level)
         self.logs.append(f"{name}: {context}: {text}")
+
+    def news(self, message: Log | Progress) -> None:
+        """Note what a helper tells by the way, and pass it on to who listens."""
+        match message:
+            case Log(level, errnoval, context, text):
+                self.log(level, context, text)
+                self.feed.publish(LogEvent(level, errnoval, context, text))
+            case Progress(context, doing_what, done, total):
+                self.feed.publish(ProgressEvent(context, doing_what, done, total))
 
     def moved(self, stat: Stat) -> bool:
         """Note figures; tell whether the stream has moved since the last ones."""
@@ -110,17 +109,3 @@ class Record:
             stderr_tail=self.stderr_tail,
             later_errors=tuple(self.later[:LATER_KEPT]),
         )
-
-
-def failure_of(complete: Complete, hint: str) -> JobError:
-    """Give the failure that a helper's verdict stands for.
-
-    Args:
-        complete: Its verdict, not a success.
-        hint: The first error that it logged.
-    """
-    if complete.aborted:
-        return Cancelled("the helper was told to stop by a signal")
-    if complete.errnoval in STREAM_ERRNOS:
-        return StreamError(complete.errnoval, hint)
-    return XenError(complete.retval, complete.errnoval, hint)

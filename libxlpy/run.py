@@ -18,14 +18,15 @@ from libxlpy.errors import (
     ProtocolViolation,
     TimedOut,
 )
-from libxlpy.events import LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy.events import PhaseEvent, StatEvent
 from libxlpy.helper_process import ExitStatus
 from libxlpy.ladder import Step
-from libxlpy.link import HelperLink, last_line
+from libxlpy.link import HelperLink
 from libxlpy.plan import Plan, Settled
-from libxlpy.record import Record, failure_of
+from libxlpy.record import Record
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
+from libxlpy.verdict import crash_of, failure_of, overrun_of
 from libxlpy.watchdog import Watchdog
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import (
@@ -60,7 +61,7 @@ class JobRun:
         self.started = False
         # ----- private -----
         self._stream = stream
-        self._calls = Calls(self)
+        self._calls = Calls(self, lambda error: self.fail(error, Step.FAILING))
         self._watchdog = Watchdog(self._deadline_passed)
 
     async def run(self) -> None:
@@ -115,13 +116,8 @@ class JobRun:
         match event.message:
             case Stat():
                 self._stat(event.message)
-            case Log(level, errnoval, context, text):
-                self.record.log(level, context, text)
-                self.record.feed.publish(LogEvent(level, errnoval, context, text))
-            case Progress(context, doing_what, done, total):
-                self.record.feed.publish(
-                    ProgressEvent(context, doing_what, done, total)
-                )
+            case Log() | Progress():
+                self.record.news(event.message)
             case Phase(name):
                 self.enter(name)
             case RestoreResults():
@@ -132,6 +128,7 @@ class JobRun:
                 self._call(event)
 
     def _stat(self, stat: Stat) -> None:
+        stat = self.plan.observe(stat)
         deadlines = self.around.deadlines
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
         if self.record.moved(stat) or self._calls.active:
@@ -143,7 +140,7 @@ class JobRun:
     def _call(self, event: Event) -> None:
         """Answer a call, unless it has crossed our abort: the helper has its answer."""
         assert self.link is not None
-        if self.link.pump.session.state is State.CALLING:
+        if self.link.session.state is State.CALLING:
             self._calls.begin(event, self.link)
 
     def _complete(self, complete: Complete) -> None:
@@ -176,12 +173,9 @@ class JobRun:
     def _judge(self, status: ExitStatus | None) -> None:
         """Tell whether a helper that no failure is known of did all it should."""
         assert status is not None  # climbing the ladder is a failure by itself
-        if self.record.complete is None:
-            hint = last_line(self.record.stderr_tail)
-            self.fail(HelperCrashed(status.signal, status.status, hint=hint))
-        elif status.signal is not None or status.status:
-            hint = "after it had completed"
-            self.fail(HelperCrashed(status.signal, status.status, hint=hint))
+        completed = self.record.complete is not None
+        if crash := crash_of(status, self.record.stderr_tail, completed=completed):
+            self.fail(crash)
 
     # ----- failures ---------------------------------------------------------------
 
@@ -224,11 +218,9 @@ class JobRun:
     def _climbed(self, step: Step, bound: str) -> None:
         """Take note that the helper did not leave in time and what is done next."""
         seconds = getattr(self.around.deadlines, bound)
-        if self.failure is None and self.record.complete is None:
-            text = "it closed its pipe but did not exit"
-            self.fail(ProtocolViolation(text))
-        elif self.failure is None:
-            self.fail(TimedOut(bound, seconds))
+        if self.failure is None:
+            completed = self.record.complete is not None
+            self.fail(overrun_of(bound, seconds, completed=completed))
         else:
             self.record.later.append(f"{bound} of {seconds:g} s passed: {step.name}")
         if step >= Step.ABORT:
@@ -252,7 +244,7 @@ class JobRun:
         finally:
             self._stream.close()
             if self.link is not None:
-                self.record.frames = tuple(self.link.pump.frames)
+                self.record.frames += tuple(self.link.pump.frames)
                 self.link.close()
             self.enter("end")
             self.record.feed.close()

@@ -10,10 +10,12 @@ Xen: tools/libs/light/libxl_dom_save.c.
 
 import enum
 from contextlib import suppress
+from pathlib import Path
 
 from libxlpy.domain_info import DomainInfo, DomainType
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
-from libxlpy.errors import UsageError
+from libxlpy.errors import BackendError, HelperCrashed, UsageError
+from libxlpy.libxl_save import LibxlSave, save_argv
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import Repair, ask_guest
 from libxlpy.results import JobReport, SaveResult
@@ -23,8 +25,11 @@ from libxlpy.suspend import GuestSuspend
 from libxlpy_protocol.messages import (
     CallMessage,
     Image,
+    Message,
     Mode,
+    SaveLibxc,
     Start,
+    Stat,
     Suspend,
     SwitchQemuLogdirty,
     ToolstackSave,
@@ -89,8 +94,22 @@ class DomainSave(Plan[SaveResult]):
     """One save of one domain."""
 
     def __init__(
-        self, domid: int, kind: DomainType, flags: SuspendFlags, around: Surroundings
+        self,
+        domid: int,
+        kind: DomainType,
+        flags: SuspendFlags,
+        around: Surroundings,
+        helper: Path | None = None,
     ) -> None:
+        """Save a domain.
+
+        Args:
+            domid: Of the domain.
+            kind: Its type.
+            flags: LIVE, DEBUG.
+            around: Backend, deadlines, hooks.
+            helper: Xen's libxl-save-helper, to have the libxc stream written by it.
+        """
         self.what = f"save of domain {domid}"
         self.domid = domid
         self._flags = xc_flags(flags)
@@ -98,7 +117,12 @@ class DomainSave(Plan[SaveResult]):
         backend, deadlines = around.backend, around.deadlines
         self._suspend = GuestSuspend(domid, kind, backend, deadlines)
         self._emulator: Emulator | None = None
-        calls = {Suspend, SwitchQemuLogdirty}
+        self._helper = helper
+        self._libxl: LibxlSave | None = None
+        self._stream_fd = -1
+        calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
+        if helper is not None:
+            calls = {SaveLibxc}
         if kind == "hvm":
             self._emulator = Emulator(domid, backend, deadlines)
             calls.add(ToolstackSave)
@@ -106,6 +130,7 @@ class DomainSave(Plan[SaveResult]):
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
+        self._stream_fd = stream_fd
         backend = self._around.backend
         qemu = self._emulator is not None
         return Start(
@@ -130,6 +155,8 @@ class DomainSave(Plan[SaveResult]):
                 return await self._switch_qemu_logdirty(enable=enable)
             case Suspend():
                 return await self._suspend_guest(run)
+            case SaveLibxc() if self._helper is not None:
+                return await self._save_libxc(run, self._helper)
             case ToolstackSave() if self._emulator is not None:
                 return await self._emulator.collect()
             case _:
@@ -150,9 +177,24 @@ class DomainSave(Plan[SaveResult]):
         run.enter("suspended")
         return SUSPENDED
 
-    def limit(self, call: CallMessage) -> float:
+    async def _save_libxc(self, run: JobRun, helper: Path) -> int:
+        argv = save_argv(helper, self._stream_fd, self.domid, self._flags)
+        try:
+            self._libxl = LibxlSave(run, argv, self._stream_fd)
+        except BackendError as exc:
+            raise HelperCrashed(how=str(exc)) from exc
+        await self._libxl.done()
+        return 0
+
+    def observe(self, stat: Stat) -> Stat:
+        """See the base class."""
+        return stat if self._libxl is None else self._libxl.observe(stat)
+
+    def limit(self, call: CallMessage) -> float | None:
         """Give the sum of what bounds the single steps of a callback."""
         deadlines = self._around.deadlines
+        if isinstance(call, SaveLibxc):
+            return None  # it has deadlines of its own, and the job's
         if isinstance(call, Suspend):
             guest = deadlines.suspend_ack + deadlines.suspend
             return guest + 4 * deadlines.qemu + 2 * deadlines.xenstore + SLACK
@@ -164,6 +206,8 @@ class DomainSave(Plan[SaveResult]):
 
     async def settle(self, run: JobRun) -> Settled:
         """Repair if the save failed; ask where the guest is."""
+        if self._libxl is not None:
+            await self._libxl.gone()
         try:
             if run.failure is not None and run.started:
                 repair = Repair(self._around, self._suspend, self._emulator)

@@ -24,7 +24,7 @@ from libxlpy.domain_info import (
 from libxlpy.emulator import checked_pairs
 from libxlpy.events import MAX_BEHIND, EventFeed, PhaseEvent
 from libxlpy.link import PACKAGE, last_line
-from libxlpy.record import failure_of
+from libxlpy.verdict import failure_of
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy.save import SuspendFlags, xc_flags
 from libxlpy.stream_fd import StreamFd

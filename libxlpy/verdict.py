@@ -1,0 +1,68 @@
+"""Which failure a helper's verdict, or its end without one, stands for."""
+
+import errno
+
+from libxlpy.errors import (
+    Cancelled,
+    HelperCrashed,
+    JobError,
+    ProtocolViolation,
+    StreamError,
+    TimedOut,
+    XenError,
+)
+from libxlpy.helper_process import ExitStatus
+from libxlpy.link import last_line
+from libxlpy_protocol.messages import Complete
+
+#: What a read or write of the stream can fail with; no hypercall fails with these.
+STREAM_ERRNOS = frozenset(
+    {
+        *(errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPROTO),
+        *(errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.ENOTCONN),
+        *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EROFS),
+    }
+)
+
+
+def crash_of(
+    status: ExitStatus, stderr: str, *, completed: bool
+) -> HelperCrashed | None:
+    """Give the failure that a helper's end stands for; None if it ended well.
+
+    Args:
+        status: How it ended.
+        stderr: Its last words.
+        completed: It had delivered its verdict.
+    """
+    if completed and status.signal is None and not status.status:
+        return None
+    hint = "after it had completed" if completed else last_line(stderr)
+    return HelperCrashed(status.signal, status.status, hint=hint)
+
+
+def overrun_of(bound: str, seconds: float, *, completed: bool) -> JobError:
+    """Give the failure of a helper of which none is known, but which did not leave.
+
+    Args:
+        bound: Deadline that passed, ``seconds`` long.
+        seconds: See ``bound``.
+        completed: It had delivered its verdict.
+    """
+    if completed:
+        return TimedOut(bound, seconds)
+    return ProtocolViolation("it closed its pipe but did not exit")
+
+
+def failure_of(complete: Complete, hint: str) -> JobError:
+    """Give the failure that a helper's verdict stands for.
+
+    Args:
+        complete: Its verdict, not a success.
+        hint: The first error that it logged.
+    """
+    if complete.aborted:
+        return Cancelled("the helper was told to stop by a signal")
+    if complete.errnoval in STREAM_ERRNOS:
+        return StreamError(complete.errnoval, hint)
+    return XenError(complete.retval, complete.errnoval, hint)
