@@ -13,7 +13,7 @@ import pytest
 
 from .support import CONSOLES, Guest, assert_went_on, ok, run, wait_for
 
-pytestmark = pytest.mark.xen
+pytestmark = [pytest.mark.xen, pytest.mark.long]
 
 DROP_IN = shutil.which("libxlpy-save-helper") or "libxlpy-save-helper"
 WITH_OURS = ("env", f"LIBXL_SAVE_HELPER={DROP_IN}")

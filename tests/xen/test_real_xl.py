@@ -6,7 +6,7 @@ import pytest
 
 from .support import Guest, assert_went_on, ok
 
-pytestmark = pytest.mark.xen
+pytestmark = [pytest.mark.xen, pytest.mark.long]
 
 
 def test_real_save_and_restore(guest: Guest, saved: Path) -> None:

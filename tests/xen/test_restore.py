@@ -15,7 +15,7 @@ from libxlpy_protocol.messages import Complete
 from .builder import MODULE, Build
 from .support import Guest, assert_went_on, domains, ok, wait_for
 
-pytestmark = pytest.mark.xen
+pytestmark = [pytest.mark.xen, pytest.mark.long]
 
 REBOOT, CRASH = 1, 3
 

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.xen
 
 def test_real_xl_restores_our_file(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
+    assert guest.name in {row.split()[0] for row in ok("xlpy", "list").splitlines()}
     ok("xlpy", "save", guest.name, saved)
     assert guest.gone()
     ok("xlpy", "verify", saved)
@@ -18,6 +19,7 @@ def test_real_xl_restores_our_file(guest: Guest, saved: Path) -> None:
     assert_went_on(before, guest.next_ticks(3))
 
 
+@pytest.mark.long
 def test_checkpoint_leaves_it_running(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
     ok("xlpy", "save", "-c", guest.name, saved)
@@ -30,6 +32,7 @@ def test_checkpoint_leaves_it_running(guest: Guest, saved: Path) -> None:
     assert_went_on(before, after)
 
 
+@pytest.mark.long
 def test_pause_leaves_it_paused(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
     ok("xlpy", "save", "-p", guest.name, saved)
@@ -39,16 +42,13 @@ def test_pause_leaves_it_paused(guest: Guest, saved: Path) -> None:
     assert_went_on(before, guest.next_ticks(3))
 
 
-def test_list_shows_the_domain(guest: Guest) -> None:
-    rows = [line.split() for line in ok("xlpy", "list").splitlines()]
-    assert guest.name in {row[0] for row in rows if row}
-
-
+@pytest.mark.long
 def test_verify_accepts_the_file_of_xl(guest: Guest, saved: Path) -> None:
     ok("xl", "save", guest.name, saved)
     ok("xlpy", "verify", saved)
 
 
+@pytest.mark.long
 def test_verify_refuses_a_cut_file(guest: Guest, saved: Path) -> None:
     ok("xl", "save", guest.name, saved)
     with saved.open("r+b") as file:
