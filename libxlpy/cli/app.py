@@ -28,6 +28,14 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | str:
     return int(value)
 
 
+def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Take a helper; whether there is such a program is looked at later."""
+    if value in ("own", "libxl") or value.startswith("libxl:/"):
+        return value
+    text = f"{value!r} is none of 'own', 'libxl', 'libxl:/path'"
+    raise click.BadParameter(text, ctx=ctx, param=param)
+
+
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from importlib.metadata import version
@@ -92,6 +100,13 @@ def list_command(settings: Settings, domains: tuple[str, ...], json: bool) -> in
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
 @click.option("-D", "preserve_domid", is_flag=True, help="Store the domid, too.")
 @click.option("--live", is_flag=True, help="Copy memory while the domain runs.")
+@click.option(
+    "--helper",
+    default="own",
+    callback=_helper,
+    metavar="own|libxl[:PATH]",
+    help="What runs libxenguest: libxlpy's helper, or Xen's libxl-save-helper.",
+)
 @JSON
 @click.argument("domain", metavar="DOM")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")

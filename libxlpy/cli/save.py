@@ -30,6 +30,7 @@ class SaveOptions:
     paused: bool
     preserve_domid: bool
     live: bool
+    helper: str
     json: bool
     domain: str
     file: Path
@@ -100,7 +101,9 @@ class Save:
         )
         try:
             with view:
-                job = await ctx.domain_suspend(domain.domid, file.fd, flags)
+                job = await ctx.domain_suspend(
+                    domain.domid, file.fd, flags, helper=self._options.helper
+                )
                 return await follow(job, view, self._interrupt)
         except JobError as exc:
             self._fail(domain, file, cause_text(exc, self._interrupt), exc)

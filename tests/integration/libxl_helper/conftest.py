@@ -20,13 +20,17 @@ from tests.integration.parent.conftest import (
 
 __all__ = ["guest", "host", "hvm", "nothing_blocks", "pv"]
 
-DEADLINES = replace(QUICK, message=1.0, stall=2.0, abort_grace=1.0, term_grace=1.0)
+DEADLINES = replace(QUICK, message=1.0, abort_grace=1.0, term_grace=1.0)
+#: For helpers that do nothing; others need a moment to start.
+IMPATIENT = replace(DEADLINES, stall=1.0)
 LIARS = Path(__file__).with_name("liars.py")
 DROP_IN = """#!{python} -I
 import os, sys
-from libxlpy_helper.compat_process import serve
+from libxlpy_helper import compat_process
 from libxlpy_helper.options import Options
-serve(sys.argv[1:], Options(os.getppid(), "simxen", {host!r}, ""))
+compat_process.XENSTORE_SOCKETS = ({host!r} + "/xenstored.sock",)
+compat_process.QMP_SOCKET = {host!r} + "/qmp-libxl-{{}}"
+compat_process.serve(sys.argv[1:], Options(os.getppid(), "simxen", {host!r}, ""))
 """
 LIAR = """#!{python} -I
 import runpy, sys

@@ -20,10 +20,11 @@ from libxlpy import (
     XenError,
 )
 from libxlpy.job import CancelAnswer
-from tests.integration.libxl_helper.conftest import DEADLINES
+from tests.integration.libxl_helper.conftest import DEADLINES, IMPATIENT
 from tests.integration.parent.guest import Guest, aside
 
 LIVE = SuspendFlags.LIVE
+STALL = "'stall'"
 
 #: Liar -> outcome, and a word of it.
 LIES: dict[str, tuple[type[JobError], str]] = {
@@ -39,10 +40,10 @@ LIES: dict[str, tuple[type[JobError], str]] = {
     "second_question_before_the_answer": (ProtocolViolation, "in state CALLING"),
     "malformed_complete": (ProtocolViolation, "Complete: body of 6 bytes"),
     "complete_twice": (ProtocolViolation, "in state COMPLETED"),
-    "floods_logs": (TimedOut, "'stall'"),
-    "floods_both_pipes": (TimedOut, "'stall'"),
-    "silent": (TimedOut, "'stall'"),
-    "deaf": (TimedOut, "'stall'"),
+    "floods_logs": (TimedOut, STALL),
+    "floods_both_pipes": (TimedOut, STALL),
+    "silent": (TimedOut, STALL),
+    "deaf": (TimedOut, STALL),
     "exits_without_a_word": (HelperCrashed, "exit status 0"),
     "exits_with_a_reason": (HelperCrashed, "exit status 255: assertion failed"),
     "dies": (HelperCrashed, "SIGSEGV"),
@@ -76,7 +77,8 @@ async def test_lie_is_told_by_its_name_and_the_guest_runs(
     ctx: Context, pv: Guest, liar, lie: str
 ):
     kind, word = LIES[lie]
-    error = await outcome(ctx, pv, liar(lie))
+    deadlines = IMPATIENT if word == STALL else DEADLINES
+    error = await outcome(ctx, pv, liar(lie), deadlines=deadlines)
     assert type(error) is kind, error.report()
     assert word in str(error)
     await aside(pv.assert_untouched)

@@ -49,6 +49,10 @@ def test_the_commands_are_those_of_the_manual() -> None:
         (["save", "web"], "xlpy save: Missing argument 'FILE'."),
         (["save", "-x", "a", "b"], "xlpy save: No such option"),
         (["save", "a", "b", "c", "d"], "xlpy save: Got unexpected extra argument (d)"),
+        (
+            ["save", "--helper", "libxl:x", "a", "b"],
+            "xlpy save: Invalid value for '--helper': 'libxl:x' is none of 'own'",
+        ),
         (["frob"], "xlpy: No such command 'frob'"),
         (["--backend", "kvm", "list"], "xlpy: Invalid value for '--backend'"),
         (
