@@ -6,11 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
-from reference import Drain, Feed, Reference
+from reference import Drain, Feed, Reference, big_pipe
 
 from libxlpy import Context, SaveCallbacks, SuspendFlags
 from libxlpy.callbacks import PrecopyStats
-from libxlpy.link import ops_helper
+from libxlpy.events import PhaseEvent
+from libxlpy.link import dismiss, start_ops_helper
 from libxlpy.simxen.client import request, start_host, stop_host
 
 CALLBACKS = 300
@@ -87,13 +88,31 @@ class Bench:
         with Feed(path, 0) as fd:
             return await self._restore(fd)
 
+    async def restore_from_save(self) -> float:
+        """Read what a save writes at the same time into fresh memory."""
+        reading, writing = big_pipe()
+        try:
+            sender = await self._ctx.domain_suspend(self._domid, writing)
+            async for event in sender.events():
+                if isinstance(event, PhaseEvent) and event.name == "suspended":
+                    break  # from now on the sender waits for nobody but us
+            speed = await self._restore(reading)
+            await sender
+            await self._ctx.domain_resume(self._domid)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        return speed
+
     # ----- the rest ---------------------------------------------------------------
 
     async def helper_start(self) -> float:
         """Spawn a helper until its hello is read, milliseconds."""
         start = time.perf_counter()
-        async with ops_helper(self._ctx._around()):
-            return (time.perf_counter() - start) * 1e3
+        link = await start_ops_helper(self._ctx._around())
+        taken = (time.perf_counter() - start) * 1e3
+        await dismiss(link)
+        return taken
 
     async def callback(self) -> float:
         """Time libxenguest's precopy_policy callback to the parent and back, us.
