@@ -8,7 +8,7 @@ class Deadlines:
     """Seconds a job waits for each thing; None waits for ever (last two only)."""
 
     #: Helper spawned until its hello was read.
-    hello: float = 30.0
+    hello: float = 60.0
     #: ``control/shutdown`` = suspend written until the guest acknowledges (as libxl).
     suspend_ack: float = 60.0
     #: Guest acknowledged until the hypervisor says shutdown(suspend) (as libxl).
