@@ -11,7 +11,7 @@ import pytest
 
 from .support import Guest, assert_went_on, helpers, ok, run, wait_for
 
-pytestmark = pytest.mark.xen
+pytestmark = [pytest.mark.xen, pytest.mark.long]
 
 SAVE = ("xlpy", "-v", "save", "--helper", "libxl")
 #: What Xen's helper logs first.
