@@ -36,6 +36,16 @@ REMUS_CALLS = SAVE_CALLS | callback_mask([Postcopy, Checkpoint])
 RESTORE_CALLS = callback_mask([StaticDataDone, RestoreResults])
 ON_FAKE = Path(__file__).with_name("on_fake.py")
 
+HVM = 2 | 32
+SUSPENDED = 4 | 2 << 16
+ON, OFF = SwitchQemuLogdirty(7, True), SwitchQemuLogdirty(7, False)
+LIVE_HVM = ("logdirty-on", "write 8", "frames 5", "suspend", "logdirty-off")
+#: The same, but it can't end: nobody reads the pipe.
+ENDLESS = (*LIVE_HVM[:-1], "write 1000000", "cleanup", "logdirty-off")
+
+#: The calls of a live save of an HVM domain, and libxl's answers.
+CALLS = ((ON, 0), (Suspend(), 1), (OFF, 0))
+
 
 def save_argv(
     fd: int, domid: int = 7, flags: int = 0, remus: bool = False

@@ -1,5 +1,5 @@
 /*
- * A libxenlight that does what the configuration says.  The "JSON" is words: "bad" is
+ * A libxenlight that does what the configuration says.  The "JSON" is words: "wrong" is
  * refused, "fail" fails and leaves domain 9, "log" logs also from a child it forks.
  * What was called is appended to the file "calls" in the working directory.
  */
@@ -86,7 +86,7 @@ int libxl_domain_config_from_json(libxl_ctx *ctx, libxl_domain_config *config,
 {
     (void)ctx;
     snprintf(config->words, sizeof(config->words), "%s", json);
-    return strstr(json, "bad") ? -6 : 0;
+    return strstr(json, "wrong") ? -6 : 0;
 }
 
 void libxl_domain_restore_params_init(libxl_domain_restore_params *params)

@@ -67,7 +67,7 @@ def test_restore_and_boot_take_what_they_need(fake: Fake) -> None:
 
 
 def test_bad_configuration_reaches_no_domain(fake: Fake) -> None:
-    [line] = fake.run("restore", "bad")
+    [line] = fake.run("restore", "wrong")
     assert line == "error the domain could not be built: invalid argument (rc -6)"
     assert fake.calls() == []
 
