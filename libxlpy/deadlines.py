@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 class Deadlines:
     """Seconds a job waits for each thing; None waits for ever (last two only)."""
 
-    #: Helper spawned until its hello was read.
+    #: Helper spawned until its hello, or the first byte of Xen's own, was read.
     hello: float = 60.0
     #: ``control/shutdown`` = suspend written until the guest acknowledges (as libxl).
     suspend_ack: float = 60.0

@@ -55,6 +55,8 @@ NO_BACK_FD = -1
 #: Its name in the report, and the level there (``XTL_INFO``).
 NAME = "libxl-save-helper"
 LEVEL_INFO = 5
+#: Deadlines after which it can't be told anything any more.
+HOPELESS = frozenset({"hello", "message"})
 
 
 def save_argv(program: Path, stream_fd: int, domid: int, flags: XcFlags) -> list[str]:
@@ -127,17 +129,17 @@ class LibxlSave:
         self._run = run
         self._deadlines = run.around.deadlines
         self._complete: Complete | None = None
+        self._heard = False
         self._half = 0
         self._calls = Calls(run, lambda error: self._fail(error, Step.FAILING))
         self._watchdog = Watchdog(self._deadline_passed)
         self._link = LibxlLink(
             run.around, argv, stream_fd, on_event=self._event, climbed=self._climbed
         )
-        self._link.pump.on_read = self._watch_message
+        self._link.pump.on_read = self._watch_messages
         self._link.ended.add_done_callback(self._ended)
         self._meter = Meter(self._link, stream_fd)
-        self._watchdog.arm("stall", self._deadlines.stall)
-        self._watchdog.arm("no_progress", self._deadlines.no_progress)
+        self._watchdog.arm("hello", self._deadlines.hello)
         self._end = asyncio.create_task(self._until_gone(), name=NAME)
 
     async def done(self) -> None:
@@ -183,8 +185,16 @@ class LibxlSave:
             self._fail(failure_of(complete, hint), Step.LEAVE)
         self._demand(Step.LEAVE)
 
-    def _watch_message(self) -> None:
-        """Bound the time that one message takes, however its bytes trickle in."""
+    def _watch_messages(self) -> None:
+        """Bound the time that one message takes, however its bytes trickle in.
+
+        The first one takes the place of a hello: it says that the program runs.
+        """
+        if not self._heard and self._works:
+            self._heard = True
+            self._watchdog.disarm("hello")
+            self._watchdog.arm("stall", self._deadlines.stall)
+            self._watchdog.arm("no_progress", self._deadlines.no_progress)
         half = self._link.session.half_message
         if half and half != self._half and self._works:
             self._watchdog.arm("message", self._deadlines.message)
@@ -195,7 +205,7 @@ class LibxlSave:
     def observe(self, stat: Stat) -> Stat:
         """Take our helper's heartbeat for a look at the stream; give it completed."""
         moved = self._meter.look(stat.bytes_done)
-        if self._works:
+        if self._works and self._heard:
             if moved or self._calls.active:
                 self._watchdog.arm("no_progress", self._deadlines.no_progress)
             if moved or self._calls.active or self._meter.is_full():
@@ -230,8 +240,7 @@ class LibxlSave:
         self._link.ladder.demand(step)
 
     def _deadline_passed(self, name: str, seconds: float) -> None:
-        # In the middle of a message it can't be told anything any more.
-        step = Step.KILL if name == "message" else Step.ABORT
+        step = Step.KILL if name in HOPELESS else Step.ABORT
         self._fail(TimedOut(name, seconds), step)
 
     def _climbed(self, step: Step, bound: str) -> None:
@@ -272,7 +281,8 @@ class LibxlSave:
         assert status is not None  # climbing the ladder is a failure by itself
         stderr = self._link.process.stderr.text()
         completed = self._complete is not None
-        if crash := crash_of(status, stderr, completed=completed):
+        hint = stderr or self._run.record.first_error
+        if crash := crash_of(status, hint, completed=completed):
             self._fail(crash)
 
     def _report(self, status: ExitStatus | None) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 #: Suite -> Xen version in it.
 SUITES = {"bookworm": "4.17", "trixie": "4.20"}
-#: What libxenguest and its header are in, and what it needs of Xen's.
+#: What libxenguest and its header are in, what it needs of Xen's, and what uses it.
 PACKAGES = (
     "libxen-dev",
     "libxenmisc{version}",
@@ -27,6 +27,7 @@ PACKAGES = (
     "libxengnttab1",
     "libxentoolcore1",
     "libxentoollog1",
+    "xen-utils-{version}",
 )
 
 
@@ -37,12 +38,14 @@ class XenFiles:
     version: str
     include: Path
     lib: Path
+    #: libxl-save-helper.
+    save_helper: Path
 
 
 def xen_of(suite: str) -> XenFiles:
     """Return what a Debian suite has of Xen; downloaded the first time."""
     version = SUITES[suite]
-    kept = cache() / f"{suite}-{version}-with-libraries"
+    kept = cache() / f"{suite}-{version}-with-programs"
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as work:
@@ -53,7 +56,10 @@ def xen_of(suite: str) -> XenFiles:
             except OSError:  # someone else was faster
                 assert kept.is_dir()
     (lib,) = (kept / "usr" / "lib").glob("*-linux-gnu*")
-    return XenFiles(version, kept / "usr" / "include", lib)
+    programs = kept / "usr" / "lib" / f"xen-{version}" / "bin"
+    return XenFiles(
+        version, kept / "usr" / "include", lib, programs / "libxl-save-helper"
+    )
 
 
 def cache() -> Path:

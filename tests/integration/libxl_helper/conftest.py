@@ -21,8 +21,6 @@ from tests.integration.parent.conftest import (
 __all__ = ["guest", "host", "hvm", "nothing_blocks", "pv"]
 
 DEADLINES = replace(QUICK, message=1.0, abort_grace=1.0, term_grace=1.0)
-#: For helpers that do nothing; others need a moment to start.
-IMPATIENT = replace(DEADLINES, stall=1.0)
 LIARS = Path(__file__).with_name("liars.py")
 DROP_IN = """#!{python} -I
 import os, sys

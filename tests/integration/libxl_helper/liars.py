@@ -144,13 +144,23 @@ def floods_both_pipes() -> None:
         os.write(2, b"x" * 1000 + b"\n")
 
 
+def says_nothing() -> None:
+    hang()
+
+
 def silent() -> None:
+    log("starting save")
     hang()
 
 
 def deaf() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    hang()
+    silent()
+
+
+def exits_with_an_error_logged() -> None:
+    log("xc_interface_open failed", 8)
+    sys.exit(255)
 
 
 def exits_without_a_word() -> None:
@@ -248,6 +258,7 @@ def is_open(fd: int) -> bool:
 
 def waits_for_the_pipe() -> None:
     """Write 8 MiB to a stream that nobody reads for a while."""
+    log("starting save")
     data = bytes(1 << 20)
     for _ in range(8):
         view = memoryview(data)
