@@ -142,7 +142,7 @@ class Context:
             DomainBusy: A job of this context works on it.
         """
         with self._jobs.claims.claim(domid, "a destroy"):
-            await domains.do(self._around(), Op.DESTROY, domid)
+            await domains.destroy(self._around(), domid)
 
     # ----- save, restore, resume --------------------------------------------------
 

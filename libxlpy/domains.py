@@ -1,5 +1,7 @@
 """What a context tells about domains and does to them without a job."""
 
+import asyncio
+import contextlib
 from contextlib import AbstractAsyncContextManager
 
 from libxlpy import domain_ops
@@ -10,6 +12,9 @@ from libxlpy.ops import ops_helper
 from libxlpy.surroundings import Surroundings
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.messages import Op
+
+#: Seconds between two looks at a domain that is dying.
+LOOK_AGAIN = 0.05
 
 
 async def list_domains(around: Surroundings) -> list[DomainInfo]:
@@ -74,6 +79,22 @@ async def do(around: Surroundings, op: Op, domid: int) -> None:
     async with ops_helper(around) as ops:
         await domain_ops.get(ops, domid)
         await ops.checked_op(op, domid)
+
+
+async def destroy(around: Surroundings, domid: int) -> None:
+    """End a domain; a real one is listed as dying until its memory is given back.
+
+    Raises:
+        DomainNotFound: There is no such domain.
+        DomainOpError: The hypervisor refused.
+        BackendError: It can't be asked.
+    """
+    await do(around, Op.DESTROY, domid)
+    async with ops_helper(around) as ops:
+        with contextlib.suppress(TimeoutError):  # it is dying all the same
+            async with asyncio.timeout(around.deadlines.domain_op):
+                while await domain_ops.find(ops, domid) is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_AGAIN)
 
 
 def _store(around: Surroundings) -> AbstractAsyncContextManager[Xenstore]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .support import Guest, assert_went_on, ok, run
+from .support import Guest, assert_went_on, ok, run, wait_for
 
 pytestmark = pytest.mark.xen
 
@@ -13,7 +13,7 @@ def test_real_xl_restores_our_file(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
     assert guest.name in {row.split()[0] for row in ok("xlpy", "list").splitlines()}
     ok("xlpy", "save", guest.name, saved)
-    assert guest.gone()
+    wait_for(f"{guest.name} to be gone", lambda: guest.gone() or None)
     ok("xlpy", "verify", saved)
     guest.restore(saved)
     assert_went_on(before, guest.next_ticks(3))
