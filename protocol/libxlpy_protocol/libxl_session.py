@@ -22,7 +22,7 @@ from libxlpy_protocol.libxl_wire import (
     decode_libxl,
     encode_libxl,
 )
-from libxlpy_protocol.messages import Answer, Complete, Message
+from libxlpy_protocol.messages import Answer, Complete, Log, Message
 from libxlpy_protocol.session import Event
 
 __all__ = [
@@ -44,7 +44,7 @@ class LibxlState(enum.Enum):
     CALLING = "calling"
     #: The helper has said Complete, which is answered too.
     COMPLETING = "completing"
-    #: All said; the helper exits.
+    #: All said but log lines; the helper exits.
     COMPLETED = "completed"
     #: End of file between two messages.
     CLOSED = "closed"
@@ -55,6 +55,7 @@ class LibxlState(enum.Enum):
 class Act(enum.Enum):
     """What moves the state."""
 
+    LOG = "log"
     NOTICE = "notice"
     CALL = "call"
     COMPLETE = "complete"
@@ -64,13 +65,15 @@ class Act(enum.Enum):
 #: A missing cell is a protocol error of whoever acted.
 LIBXL_TRANSITIONS: Final[dict[LibxlState, dict[Act, LibxlState]]] = {
     LibxlState.RUNNING: {
+        Act.LOG: LibxlState.RUNNING,
         Act.NOTICE: LibxlState.RUNNING,
         Act.CALL: LibxlState.CALLING,
         Act.COMPLETE: LibxlState.COMPLETING,
     },
     LibxlState.CALLING: {Act.ANSWER: LibxlState.RUNNING},
     LibxlState.COMPLETING: {Act.ANSWER: LibxlState.COMPLETED},
-    LibxlState.COMPLETED: {},
+    # Xen's libraries log what they counted when they are closed.
+    LibxlState.COMPLETED: {Act.LOG: LibxlState.COMPLETED},
     LibxlState.CLOSED: {},
     LibxlState.ERROR: {},
 }
@@ -145,7 +148,7 @@ class _Session:
             raise RefusedError(f"{kind.__name__} is not in the callback mask")
         act = _act_of(rule)
         self._step(act, f"{kind.__name__} by the helper")
-        if act is not Act.NOTICE:
+        if rule.answered:
             self.last_call_id += 1
 
     def _step(self, act: Act, what: str) -> None:
@@ -158,6 +161,8 @@ class _Session:
 def _act_of(rule: LibxlRule) -> Act:
     if rule.kind is Complete:
         return Act.COMPLETE
+    if rule.kind is Log:
+        return Act.LOG
     return Act.CALL if rule.answered else Act.NOTICE
 
 

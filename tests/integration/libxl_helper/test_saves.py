@@ -140,6 +140,16 @@ async def test_slow_reader_is_not_taken_for_a_stall(ctx: Context, pv: Guest, lia
         assert (await job).bytes_written > 8 << 20
 
 
+async def test_log_lines_after_its_last_word_are_fine(
+    ctx: Context, pv: Guest, liar, tmp_path: Path
+):
+    with (tmp_path / "image").open("wb") as file:
+        job = await ctx.domain_suspend(
+            pv.domid, file.fileno(), helper=liar("logs_when_it_is_done")
+        )
+        assert "debug: xc: total alloc" in "\n".join((await job).report.log_lines)
+
+
 async def test_it_is_started_with_what_it_needs_and_nothing_else(
     ctx: Context, pv: Guest, liar, tmp_path: Path
 ):

@@ -21,6 +21,7 @@ from libxlpy_protocol.messages import (
     Hello,
     Log,
     Mode,
+    Progress,
     RestoreResults,
     StaticDataDone,
     Suspend,
@@ -31,9 +32,10 @@ from libxlpy_protocol.session import Event
 
 MASK = callback_mask([Suspend, SwitchQemuLogdirty, StaticDataDone])
 NOTE = Log(1, -1, "xc", "note")
+NEWS = Progress("xc", "Frames", 1, 2)
 DONE = Complete(0, 0, False)
 OK = struct.pack("=i", 1)
-ACTS = {Act.NOTICE: NOTE, Act.CALL: Suspend(), Act.COMPLETE: DONE}
+ACTS = {Act.LOG: NOTE, Act.NOTICE: NEWS, Act.CALL: Suspend(), Act.COMPLETE: DONE}
 WAYS = {
     LibxlState.RUNNING: [],
     LibxlState.CALLING: [Suspend()],
