@@ -18,21 +18,15 @@ SAVE = ("xlpy", "-v", "save", "--helper", "libxl")
 THEIRS = "libxl-save-helper: starting save"
 
 
-@pytest.fixture(params=["pv", "pvh", "hvm"])
-def any_guest(request, make_guest) -> Guest:
-    """A running guest of each type."""
-    return make_guest(request.param)
-
-
-def test_real_xl_restores_it(any_guest: Guest, saved: Path) -> None:
-    before = any_guest.ticks()
-    done = run(*SAVE, any_guest.name, saved)
+def test_real_xl_restores_it(guest: Guest, saved: Path) -> None:
+    before = guest.ticks()
+    done = run(*SAVE, guest.name, saved)
     assert done.returncode == 0, done.stderr
     assert THEIRS in done.stderr
-    assert any_guest.gone()
+    assert guest.gone()
     ok("xlpy", "verify", saved)
-    any_guest.restore(saved)
-    assert_went_on(before, any_guest.next_ticks(3))
+    guest.restore(saved)
+    assert_went_on(before, guest.next_ticks(3))
 
 
 def test_live_save_leaves_it_running(make_guest, saved: Path) -> None:
@@ -75,7 +69,9 @@ def save_into_a_full_pipe(guest: Guest, path: Path) -> Iterator[subprocess.Popen
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
         os.close(reader)
 
 
