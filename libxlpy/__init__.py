@@ -30,7 +30,7 @@ from libxlpy.errors import (
     XenstoreError,
 )
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
-from libxlpy.job import CancelAnswer, Job
+from libxlpy.job import CancelAnswer, CancelKind, Job
 from libxlpy.low_level import Rings
 from libxlpy.results import (
     GuestState,
@@ -48,6 +48,7 @@ __all__ = [
     "BackendError",
     "CallbackFailed",
     "CancelAnswer",
+    "CancelKind",
     "Cancelled",
     "Context",
     "Deadlines",

@@ -36,6 +36,10 @@ class Calls:
         """Tell whether a call waits for its answer."""
         return bool(self._tasks)
 
+    def runs_here(self) -> bool:
+        """Tell whether the current task is one of these calls."""
+        return asyncio.current_task() in self._tasks
+
     def begin(self, event: Event, link: "Link") -> None:
         """Start to work on a call; the answer is sent from its task."""
         if self._stopped:

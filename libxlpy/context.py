@@ -91,6 +91,7 @@ class Context:
     async def _close(self) -> None:
         await self._jobs.close()
         await self._ops.close()
+        self._backend = None
 
     @property
     def backend(self) -> Backend:

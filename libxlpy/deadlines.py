@@ -19,6 +19,8 @@ class Deadlines:
     xenstore: float = 10.0
     #: One hypercall made by a helper for us.
     domain_op: float = 10.0
+    #: Libxenlight removing a domain with all its devices (Xen only).
+    destroy: float = 120.0
     #: One callback supplied by the caller.
     callback: float = 60.0
     #: Between two signs of life of the helper's control thread (sent twice a second).
@@ -37,7 +39,7 @@ class Deadlines:
     #: SIGKILL sent until the helper is given up as stuck in the kernel.
     kill_grace: float = 5.0
     #: A guest that acknowledged too late is watched for so long, to resume it.
-    repair_watch: float = 1.0
+    repair_watch: float = 5.0
     #: One step of the repair.
     repair: float = 10.0
     #: Stream moves by not one byte or page (callbacks don't count).

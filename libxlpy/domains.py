@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from contextlib import AbstractAsyncContextManager
 
-from libxlpy import domain_ops
+from libxlpy import domain_ops, xen_toolstack
 from libxlpy.configuration import stored_config
 from libxlpy.domain_info import DomainInfo
 from libxlpy.errors import DomainNotFound
@@ -87,9 +87,14 @@ async def destroy(around: Surroundings, domid: int) -> None:
     Raises:
         DomainNotFound: There is no such domain.
         DomainOpError: The hypervisor refused.
-        BackendError: It can't be asked.
+        BackendError: It can't be asked, or something of the domain is left.
     """
-    await do(around, Op.DESTROY, domid)
+    if around.backend.kind == "xen":
+        async with ops_helper(around) as ops:
+            await domain_ops.get(ops, domain_ops.check_domid(domid))
+        await xen_toolstack.destroy(around, domid)
+    else:
+        await do(around, Op.DESTROY, domid)
     async with ops_helper(around) as ops:
         with contextlib.suppress(TimeoutError):  # it is dying all the same
             async with asyncio.timeout(around.deadlines.domain_op):

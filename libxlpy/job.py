@@ -3,19 +3,20 @@
 import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass
 from typing import Any, Generic
 
-from libxlpy.errors import JobError
+from libxlpy.errors import Cancelled, JobError, UsageError
 from libxlpy.events import JobEvent
 from libxlpy.ladder import Step
 from libxlpy.link import finish
-from libxlpy.plan import Plan, Result
+from libxlpy.plan import Plan, Result, Settled
 from libxlpy.run import JobRun
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
 
 
-class CancelAnswer(enum.Enum):
+class CancelKind(enum.Enum):
     """What became of a request to cancel."""
 
     #: The job was aborted by it.
@@ -26,6 +27,15 @@ class CancelAnswer(enum.Enum):
     ALREADY_DONE = "already done"
     #: The helper's work was complete, or had failed, before; that outcome stands.
     TOO_LATE = "too late"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAnswer:
+    """The answer to a request to cancel; the same to all that come before the end."""
+
+    kind: CancelKind
+    #: Phase the job was in when it was asked.
+    phase: str
 
 
 class Job(Generic[Result]):
@@ -54,24 +64,27 @@ class Job(Generic[Result]):
         self._run = JobRun(plan, stream, around)
         self._ended = ended
         self._outcome: Result | JobError | None = None
+        self._taken = False
         self._task = asyncio.create_task(self._live(), name=f"libxlpy {plan.what}")
 
     async def _live(self) -> None:
         """Run to the end and keep the outcome; raises nothing that is an outcome."""
-        run = self._run
         try:
-            await run.run()
+            await self._run.run()
         finally:
-            settled = run.settled
-            report = run.record.report(
-                self.what, self._plan.domid, settled.guest, settled.repairs
-            )
-            if run.failure is None:
-                self._outcome = self._plan.result(run, report)
-            else:
-                run.failure.details = report
-                self._outcome = run.failure
+            self._conclude(self._run.settled)
             self._ended()
+
+    def _conclude(self, settled: Settled) -> None:
+        run = self._run
+        report = run.record.report(
+            self.what, self._plan.domid, settled.guest, settled.repairs
+        )
+        if run.failure is None:
+            self._outcome = self._plan.result(run, report)
+        else:
+            run.failure.details = report
+            self._outcome = run.failure
 
     # ----- for the caller ---------------------------------------------------------
 
@@ -123,15 +136,20 @@ class Job(Generic[Result]):
         try:
             await asyncio.shield(self._task)
         except asyncio.CancelledError:
-            if not self._task.done():
-                self.request_cancel("whoever awaited it was cancelled")
-                await finish(self._task)
+            self.request_cancel("whoever awaited it was cancelled")
+            await finish(asyncio.create_task(self.close()))
             raise
         outcome = self._outcome
         if isinstance(outcome, JobError):
             raise outcome
         assert outcome is not None  # set by _live before it ends
+        self._taken = True
         return outcome
+
+    @property
+    def cancellable(self) -> bool:
+        """Tell whether a cancel would still stop it: no outcome stands yet."""
+        return self._run.cancellable
 
     def request_cancel(self, reason: str = "cancelled") -> None:
         """Have the job aborted, without waiting; idempotent."""
@@ -142,16 +160,37 @@ class Job(Generic[Result]):
 
         Args:
             reason: Is told in the outcome.
+
+        Raises:
+            UsageError: A callback of the job asks; it would wait for itself.
         """
+        phase = self.phase
         if self._task.done():
-            return CancelAnswer.ALREADY_DONE
-        before = self._run.failure
+            return CancelAnswer(CancelKind.ALREADY_DONE, phase)
+        if self._run.runs_here():
+            raise UsageError("a callback can't wait for its job: use request_cancel()")
         self.request_cancel(reason)
-        mine = self._run.failure is not before
         await finish(self._task)
-        if not mine:
-            return CancelAnswer.TOO_LATE
+        return CancelAnswer(self._cancel_kind(), phase)
+
+    def _cancel_kind(self) -> CancelKind:
+        if not isinstance(self._run.failure, Cancelled):
+            return CancelKind.TOO_LATE
         link = self._run.link
-        if link is not None and link.ladder.step >= Step.KILL:
-            return CancelAnswer.ESCALATED
-        return CancelAnswer.ACCEPTED
+        killed = link is not None and link.ladder.step >= Step.KILL
+        return CancelKind.ESCALATED if killed else CancelKind.ACCEPTED
+
+    async def close(self) -> None:
+        """Cancel the job if it has not ended; wait until nothing of it is left.
+
+        A save that succeeds all the same, but whose result nobody has taken, is undone:
+        nobody would know that the guest is suspended.
+        """
+        self.request_cancel("its context was left")
+        await asyncio.wait([self._task])
+        if self._run.failure is None and not self._taken:
+            self._taken = True
+            settled = await self._plan.abandon(self._run)
+            if settled is not None:
+                self._run.fail(Cancelled("nobody took its result"))
+                self._conclude(settled)

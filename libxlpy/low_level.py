@@ -4,11 +4,12 @@ The caller's coroutines answer libxenguest; nothing is repaired here but what a 
 op can: log-dirty mode is switched off and the guest's state asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from libxlpy import domain_ops
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
 from libxlpy.domain_info import guest_state
+from libxlpy.errors import UsageError
 from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import ask_guest
@@ -28,6 +29,8 @@ from libxlpy_protocol.messages import (
     callback_mask,
 )
 
+U32_MAX = (1 << 32) - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rings:
@@ -37,6 +40,13 @@ class Rings:
     store_domid: int = 0
     console_evtchn: int = 0
     console_domid: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of an event channel or domain."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if type(value) is not int or not 0 <= value <= U32_MAX:
+                raise UsageError(f"{item.name} {value!r:.40}: not a number of 32 bits")
 
 
 #: For a guest without rings.

@@ -8,10 +8,10 @@ failed anybody in any way is not given to others.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from libxlpy.errors import UsageError
-from libxlpy.link import HelperLink, dismiss, finish, start_ops_helper
+from libxlpy.link import HelperLink, dismiss, start_ops_helper
 from libxlpy.surroundings import Surroundings
 
 #: Seconds an idle helper is kept.
@@ -35,6 +35,8 @@ class _Kept:
 
     link: HelperLink
     users: int = 0
+    leaving: asyncio.Task[None] | None = None
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Ops:
@@ -44,7 +46,9 @@ class Ops:
         self._kept: _Kept | None = None
         self._starting = asyncio.Lock()
         self._idle: asyncio.TimerHandle | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        #: Helpers that have not left yet, the kept one included.
+        self._alive: list[_Kept] = []
+        self._closed = False
 
     @asynccontextmanager
     async def use(self, around: Surroundings) -> AsyncIterator[HelperLink]:
@@ -52,6 +56,7 @@ class Ops:
 
         Raises:
             BackendError: It did not start; its own words are in the message.
+            UsageError: The context was left.
         """
         kept = await self._take(around)
         try:
@@ -69,11 +74,14 @@ class Ops:
             if self._idle is not None:
                 self._idle.cancel()
                 self._idle = None
+            if self._closed:
+                raise UsageError("context was left: enter a new one")
             kept = self._kept
             if kept is not None and not kept.link.works:
                 self._forget(kept)
             if self._kept is None:
                 self._kept = _Kept(await start_ops_helper(around))
+                self._alive.append(self._kept)
             self._kept.users += 1
             return self._kept
 
@@ -81,11 +89,13 @@ class Ops:
         kept.users -= 1
         if kept.users:
             return
-        if kept is self._kept:
+        if kept is not self._kept:
+            self._dismiss(kept)
+        elif self._closed:
+            self._forget(kept)
+        else:
             loop = asyncio.get_running_loop()
             self._idle = loop.call_later(LINGER, self._forget, kept)
-        else:
-            self._dismiss(kept)
 
     def _forget(self, kept: _Kept) -> None:
         """Give a helper to nobody any more; it leaves when its last user has."""
@@ -95,15 +105,20 @@ class Ops:
                 self._dismiss(kept)
 
     def _dismiss(self, kept: _Kept) -> None:
-        task = asyncio.create_task(dismiss(kept.link))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        kept.leaving = asyncio.create_task(dismiss(kept.link))
+        kept.leaving.add_done_callback(lambda _: self._gone(kept))
+
+    def _gone(self, kept: _Kept) -> None:
+        self._alive.remove(kept)
+        kept.gone.set()
 
     async def close(self) -> None:
-        """Have the helper leave and wait until it, and all before it, are gone."""
-        if self._idle is not None:
-            self._idle.cancel()
-        if self._kept is not None:
-            self._forget(self._kept)
-        for task in list(self._leaving):
-            await finish(task)
+        """Have all helpers leave and wait until they, and those who use them, have."""
+        self._closed = True
+        async with self._starting:
+            if self._idle is not None:
+                self._idle.cancel()
+            if self._kept is not None:
+                self._forget(self._kept)
+        for kept in list(self._alive):
+            await kept.gone.wait()

@@ -62,6 +62,14 @@ class Plan(ABC, Generic[Result]):
         Every step has its deadline; nothing is raised.
         """
 
+    async def abandon(self, run: "JobRun") -> Settled | None:
+        """Undo a job that succeeded, but whose caller was gone by then.
+
+        Returns:
+            What was done; None if it is better left as it is.
+        """
+        return None
+
     @abstractmethod
     def result(self, run: "JobRun", report: JobReport) -> Result:
         """Give the result of a job that succeeded."""

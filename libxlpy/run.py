@@ -109,6 +109,11 @@ class JobRun:
         deadlines = self.around.deadlines
         self.enter("start")
         self.started = link.send(self.plan.start(self._stream.fd))
+        if not self.started:
+            self.fail(
+                HelperCrashed(how="the helper could not be told its job"), Step.KILL
+            )
+            return
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
         self._watchdog.arm("no_progress", deadlines.no_progress)
 
@@ -150,6 +155,7 @@ class JobRun:
         self._watchdog.close()
         if self.failure is None and (complete.retval != 0 or complete.aborted):
             self.fail(failure_of(complete, self.record.first_error), Step.LEAVE)
+        self.enter("complete")
         self._demand(Step.LEAVE)
 
     def _ended(self, ended: "asyncio.Future[RemoteProtocolError | None]") -> None:
@@ -179,10 +185,19 @@ class JobRun:
 
     # ----- failures ---------------------------------------------------------------
 
+    @property
+    def cancellable(self) -> bool:
+        """Tell whether no outcome stands yet."""
+        return self.record.complete is None and self.failure is None
+
     def cancel(self, reason: str) -> None:
         """Have the job aborted; nothing happens if it can't be any more."""
-        if self.record.complete is None and self.failure is None:
+        if self.cancellable:
             self.fail(Cancelled(reason), Step.ABORT)
+
+    def runs_here(self) -> bool:
+        """Tell whether the current task is one of the job's callbacks."""
+        return self._calls.runs_here()
 
     def fail(self, error: JobError, step: Step = Step.WORK) -> None:
         """Take note of a failure, the first one wins, and press the helper to leave.

@@ -219,6 +219,10 @@ class DomainSave(Plan[SaveResult]):
                 with suppress(OSError):  # the folder is gone with its host
                     self._emulator.remove_state()
 
+    async def abandon(self, run: JobRun) -> Settled:
+        """Let the guest run on: nobody knows that it is suspended."""
+        return await Repair(self._around, self._suspend, self._emulator).run()
+
     async def _stop_logging(self) -> list[str]:
         """Switch off what libxenguest's own clean-up has left on, if any."""
         if self._emulator is None or not self._emulator.logging:

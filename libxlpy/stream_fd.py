@@ -15,6 +15,9 @@ from libxlpy.errors import UsageError
 #: Below are the helper's stdin, stdout and stderr.
 FIRST_FREE = 3
 
+#: Direction, device and inode: a pipe's two ends share an inode.
+Identity = tuple[str, int, int]
+
 
 class StreamFd:
     """One stream descriptor in use by a job."""
@@ -40,6 +43,7 @@ class StreamFd:
         if stat.S_ISDIR(mode):
             raise UsageError(f"stream descriptor {fd} is a folder")
         self._flags = flags
+        self._access = access
         #: Our duplicate, which the helper inherits under the same number.
         self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
         self._start = self._position()
@@ -54,6 +58,13 @@ class StreamFd:
         except OSError:
             pass  # no offset: the answer is None as for a pipe
         return None
+
+    def identity(self) -> set[Identity]:
+        """Give what tells a stream that only one job may use; none for /dev/null."""
+        status = os.fstat(self.fd)
+        if stat.S_ISCHR(status.st_mode):
+            return set()
+        return {(self._access, status.st_dev, status.st_ino)}
 
     def moved(self) -> bool:
         """Tell whether the stream may have been used; certain for a regular file."""

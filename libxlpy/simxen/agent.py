@@ -80,8 +80,11 @@ class Agent:
         if fault is not None and name == "slow_ack":
             await asyncio.sleep(fault.seconds)
             await self._domain.runnable.wait()
-        if self._acknowledge(asked) and name != "never_suspend":
-            await self._domain.shutdown(FAULT_REASONS.get(name, reason))
+        if not self._acknowledge(asked) or name == "never_suspend":
+            return
+        if fault is not None and name == "slow_suspend":
+            await asyncio.sleep(fault.seconds)
+        await self._domain.shutdown(FAULT_REASONS.get(name, reason))
 
     def _asked(self) -> str:
         reply = self._request(XsType.READ, f"{REQUEST_PATH}\0")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from libxlpy.simxen.directory import MAX_REQUEST
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import HypercallError, SimxenError
-from libxlpy.simxen.faults import SLOW_ACK, Fault
+from libxlpy.simxen.faults import SLOW, Fault
 from libxlpy.simxen.spec import (
     DomainSpec,
     parse_spec,
@@ -22,8 +22,8 @@ from libxlpy.simxen.spec import (
     read_name,
 )
 
-#: The longest that ``slow_ack`` may be told to take, seconds.
-MAX_SLOW_ACK = 600
+#: The longest that ``slow_ack`` and ``slow_suspend`` may be told to take, seconds.
+MAX_SLOW = 600
 
 Fields = dict[str, Any]
 
@@ -104,9 +104,7 @@ async def _misbehave(machine: Machine, fields: Fields) -> Fields:
     fault = Fault(
         name,
         once=read_bool("once", fields.get("once", False)),
-        seconds=read_int(
-            "seconds", fields.get("seconds", int(SLOW_ACK)), 0, MAX_SLOW_ACK
-        ),
+        seconds=read_int("seconds", fields.get("seconds", int(SLOW)), 0, MAX_SLOW),
         command=_text(fields, "command"),
     )
     domain.faults.set(fault if name else None)

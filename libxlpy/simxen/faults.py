@@ -21,6 +21,7 @@ class Place(enum.Enum):
 FAULTS: dict[str, Place] = {
     "never_ack": Place.AGENT,
     "slow_ack": Place.AGENT,
+    "slow_suspend": Place.AGENT,
     "never_suspend": Place.AGENT,
     "crash": Place.AGENT,
     "reboot": Place.AGENT,
@@ -31,8 +32,8 @@ FAULTS: dict[str, Place] = {
     "qmp_error": Place.QMP,
 }
 
-#: Seconds that ``slow_ack`` waits unless told otherwise.
-SLOW_ACK = 2.0
+#: Seconds that ``slow_ack`` and ``slow_suspend`` wait unless told otherwise.
+SLOW = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,13 +43,13 @@ class Fault:
     Args:
         name: Key of ``FAULTS``.
         once: Gone after it has shown.
-        seconds: How slow ``slow_ack`` is.
+        seconds: How slow ``slow_ack`` and ``slow_suspend`` are.
         command: The QMP command it shows at; empty for any but the negotiation.
     """
 
     name: str
     once: bool = False
-    seconds: float = SLOW_ACK
+    seconds: float = SLOW
     command: str = ""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .support import PATIENCE, Guest, domains, helpers, wait_for
+from .support import PATIENCE, Guest, domains, helpers, left_of_domains, wait_for
 
 MakeGuest = Callable[[str], Guest]
 
@@ -22,12 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_host() -> Iterator[None]:
-    """Check that a test leaves no domain and no helper behind."""
+    """Check that a test leaves no domain, nothing of one, and no helper behind."""
     assert Path("/proc/xen/capabilities").read_text().strip() == "control_d"
     yield
     # A process that just ended may still be in the list for a moment.
     wait_for("no domain to be left", lambda: None if domains() else True)
     wait_for("no helper to be left", lambda: None if helpers() else True)
+    wait_for(
+        "nothing of a domain to be left", lambda: None if left_of_domains() else True
+    )
 
 
 @pytest.fixture

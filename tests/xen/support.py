@@ -90,6 +90,28 @@ def helpers() -> list[str]:
     return found
 
 
+def left_of_domains() -> list[str]:
+    """Return what is left in dom0 of domains that are gone."""
+    left = [f"node /local/domain/{name}" for name in nodes("/local/domain") - {"0"}]
+    left += [f"node /libxl/{name}" for name in nodes("/libxl")]
+    left += [str(path) for path in Path("/var/lib/xen").glob("userdata-*")]
+    left += [str(path) for path in Path("/var/lib/xen").glob("qemu-*")]
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it ended while we looked
+        # -xen-domid is there for a domain's qemu only, not for dom0's disk backend.
+        if "-xen-domid" in words and words[words.index("-xen-domid") + 1] != "0":
+            left.append(" ".join(words))
+    return left
+
+
+def nodes(path: str) -> set[str]:
+    """Return the names below a xenstore node; none if it is not there."""
+    return set(run("xenstore-list", path).stdout.split())
+
+
 class Guest:
     """A domain made from one of the rig's configurations."""
 

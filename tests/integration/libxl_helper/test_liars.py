@@ -20,7 +20,7 @@ from libxlpy import (
     TimedOut,
     XenError,
 )
-from libxlpy.job import CancelAnswer
+from libxlpy.job import CancelKind
 from tests.integration.libxl_helper.conftest import DEADLINES
 from tests.integration.parent.guest import Guest, aside
 
@@ -162,7 +162,7 @@ async def test_cancel_ends_it_whatever_it_does(
                 pv.domid, null.fileno(), LIVE, helper=liar(lie)
             )
             await _phase(job, "libxc")
-            assert await job.cancel() is CancelAnswer.ACCEPTED
+            assert (await job.cancel()).kind is CancelKind.ACCEPTED
             with pytest.raises(Cancelled) as caught:
                 await job
     assert caught.value.guest is GuestState.RUNNING

@@ -21,7 +21,7 @@ from libxlpy.errors import (
     XenError,
 )
 from libxlpy.events import LogEvent, PhaseEvent, ProgressEvent, StatEvent
-from libxlpy.job import CancelAnswer
+from libxlpy.job import CancelKind
 from libxlpy.pump import TAKEN
 from libxlpy.results import GuestState, ImageState
 from libxlpy_protocol.messages import CallMessage
@@ -46,6 +46,7 @@ async def test_good_helper_gives_a_result_with_everything_in_it(start_job: Start
         "hello",
         "start",
         "libxc",
+        "complete",
         "settle",
         "end",
     ]
@@ -176,15 +177,15 @@ async def test_stderr_is_kept_up_to_its_bound(start_job: StartJob):
 @pytest.mark.parametrize(
     ("script", "answer"),
     [
-        ("aborts_well", CancelAnswer.ACCEPTED),
-        ("abort_crosses_success", CancelAnswer.ACCEPTED),
-        ("asks_and_waits", CancelAnswer.ACCEPTED),
-        ("deaf", CancelAnswer.ESCALATED),
-        ("no_hello", CancelAnswer.ACCEPTED),
+        ("aborts_well", CancelKind.ACCEPTED),
+        ("abort_crosses_success", CancelKind.ACCEPTED),
+        ("asks_and_waits", CancelKind.ACCEPTED),
+        ("deaf", CancelKind.ESCALATED),
+        ("no_hello", CancelKind.ACCEPTED),
     ],
 )
 async def test_cancelled_job_is_cancelled_whatever_the_helper_says(
-    start_job: StartJob, script: str, answer: CancelAnswer
+    start_job: StartJob, script: str, answer: CancelKind
 ):
     started = asyncio.Event()
 
@@ -200,11 +201,11 @@ async def test_cancelled_job_is_cancelled_whatever_the_helper_says(
     job = start_job(script, plan, observer=observe)
     await started.wait()
     await asyncio.sleep(0)
-    assert await job.cancel("enough") is answer
+    assert (await job.cancel("enough")).kind is answer
     error = await outcome(job)
     assert isinstance(error, Cancelled)
     assert "enough" in str(error)
-    assert await job.cancel() is CancelAnswer.ALREADY_DONE
+    assert (await job.cancel()).kind is CancelKind.ALREADY_DONE
 
 
 async def test_cancel_before_the_first_step_starts_no_helper(start_job: StartJob):
@@ -223,7 +224,7 @@ async def test_cancel_of_a_complete_job_is_too_late(start_job: StartJob):
 
     job = start_job("good", observer=observe)
     await complete.wait()
-    assert await job.cancel() is CancelAnswer.TOO_LATE
+    assert (await job.cancel()).kind is CancelKind.TOO_LATE
     assert (await job).image is ImageState.COMPLETE
 
 

@@ -1,0 +1,55 @@
+"""What only libxenlight can do on real Xen, done in a process of its own, bounded.
+
+Destroying a domain is more than the hypercall: backends, the device model, xenstore
+nodes and the stored configuration go with it.
+
+Xen: tools/libs/light/libxl_domain.c, libxl__destroy_domid().
+"""
+
+import asyncio
+import os
+import sys
+
+from libxlpy.errors import BackendError
+from libxlpy.helper_process import HelperProcess
+from libxlpy.ladder import Ladder, Step
+from libxlpy.link import finish, last_line
+from libxlpy.surroundings import Surroundings
+
+MODULE = "libxlpy_helper.build_domain"
+
+
+async def destroy(around: Surroundings, domid: int) -> None:
+    """Remove a domain with its devices, device model and xenstore nodes.
+
+    Raises:
+        BackendError: It is not removed, or not wholly; libxenlight's words are in it.
+    """
+    argv = [sys.executable, "-I", "-m", MODULE]
+    options = ["--parent", str(os.getpid()), "--destroy", str(domid)]
+    process = HelperProcess([*argv, *options])
+    try:
+        async with asyncio.timeout(around.deadlines.destroy):
+            status = await process.wait()
+    except TimeoutError as exc:
+        seconds = around.deadlines.destroy
+        text = f"domain {domid} was not destroyed in {seconds:g} s"
+        raise BackendError(text) from exc
+    finally:
+        await finish(asyncio.create_task(_end(process, around)))
+    if status.status != 0:
+        why = last_line(process.stderr.text()) or str(status)
+        raise BackendError(f"domain {domid} was not destroyed: {why}")
+
+
+async def _end(process: HelperProcess, around: Surroundings) -> None:
+    """Have the process gone, whatever it does."""
+    ladder = Ladder(
+        process,
+        around.deadlines,
+        abort=lambda: None,
+        climbed=lambda step, bound: None,
+    )
+    ladder.demand(Step.TERM)
+    await ladder.run()
+    process.close()
