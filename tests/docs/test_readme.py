@@ -17,6 +17,8 @@ DOCUMENTS = {
         "xlpy sim start; xlpy sim create web --memory 8; xlpy save -c web web.img\n"
     ),
 }
+#: Documents with programs, and how these are told the domain.
+PROGRAMS = {"README.md": "web", "docs/libxl.md": "1"}
 #: Run by CI itself, before or around the tests.
 BY_CI = re.compile(
     r"^\s*(\./)?scripts/|^\s*git clone|^\s*cd |apt-get|pip install|^\. \.venv/"
@@ -65,8 +67,9 @@ def test_commands_shown_work_in_order(document, tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_shortest_useful_program_works(tmp_path):
-    programs = blocks("README.md", "python")
+@pytest.mark.parametrize(("document", "domain"), PROGRAMS.items())
+def test_programs_shown_work(document, domain, tmp_path):
+    programs = blocks(document, "python")
     assert programs
     for number, program in enumerate(programs):
         file = tmp_path / f"program{number}.py"
@@ -74,7 +77,7 @@ def test_shortest_useful_program_works(tmp_path):
         script = (
             "xlpy sim start\n"
             "xlpy sim create web --type pv --memory 16 --rate 500\n"
-            f"{sys.executable} {file} web\n"
+            f"{sys.executable} {file} {domain}\n"
         )
         done = run_alone(script, tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr

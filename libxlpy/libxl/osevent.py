@@ -1,0 +1,244 @@
+"""Inside a foreign event loop, through registration hooks as libxl's osevent.
+
+The foreign loop watches one descriptor and one timeout for us. The descriptor is our
+selector's own epoll descriptor: it is readable when anything that we wait for is ready.
+Whenever either occurs, :class:`Hooked` runs our loop until it would block, and
+re-registers the timeout for the moment until which it would have.
+
+Xen: tools/include/libxl_event.h, libxl_osevent_hooks.
+"""
+
+import asyncio
+import math
+import select
+import selectors
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from libxlpy.errors import UsageError
+from libxlpy.libxl.driver import Driver, T
+
+if TYPE_CHECKING:
+    from libxlpy.libxl.ctx import LibxlCtx
+
+#: Rounds of our loop in one go, lest the foreign loop starves.
+ROUNDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OSEventHooks:
+    """What the foreign loop does for us; all called in the thread of the ctx.
+
+    Libxl's ``fd_modify`` has no counterpart: the one descriptor is always for reading.
+    ``for_libxl`` goes back to ``libxl_osevent_occurred_*``; what a ``register`` returns
+    is given to ``modify`` and ``deregister``.
+    """
+
+    #: (fd, events, for_libxl): watch it, level-triggered; events is ``POLLIN``.
+    fd_register: Callable[[int, int, object], Any]
+    #: (fd, for_app)
+    fd_deregister: Callable[[int, Any], object]
+    #: (when, for_libxl): ``time.monotonic()`` at which to occur, once.
+    timeout_register: Callable[[float, object], Any]
+    #: (for_app, when)
+    timeout_modify: Callable[[Any, float], object]
+    #: (for_app)
+    timeout_deregister: Callable[[Any], object]
+
+
+class TurningSelector(selectors.EpollSelector):
+    """A selector that, when told so, stops its loop where it would block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop: asyncio.SelectorEventLoop | None = None
+        #: Rounds that may still be made; 0: block as usual.
+        self._rounds = 0
+        self._until = math.inf
+
+    def turn(self) -> float:
+        """Run the loop until it would block; give until when it would, monotonic."""
+        assert self.loop is not None
+        self._rounds = ROUNDS
+        try:
+            self.loop.run_forever()
+        finally:
+            self._rounds = 0
+        return self._until
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Give what is ready; wait for it unless in a turn."""
+        if not self._rounds:
+            return super().select(timeout)
+        assert self.loop is not None
+        ready = super().select(0)
+        self._rounds -= 1
+        if ready or timeout == 0:
+            self._until = self.loop.time()  # there is more to do
+        elif timeout is None:
+            self._until = math.inf
+        else:
+            self._until = self.loop.time() + timeout
+        if self._until > self.loop.time() or not self._rounds:
+            self._rounds = 1  # whatever comes, this round is the last
+            self.loop.stop()
+        return ready
+
+
+class Hooked(Driver):
+    """Drives a loop by a foreign one."""
+
+    def __init__(self, hooks: OSEventHooks) -> None:
+        """Register the descriptor.
+
+        Raises:
+            UsageError: This thread runs an asyncio loop, which needs no hooks.
+        """
+        _check_no_asyncio()
+        self._hooks = hooks
+        self._owner = threading.current_thread()
+        self._selector = TurningSelector()
+        self.loop = self._selector.loop = asyncio.SelectorEventLoop(self._selector)
+        self._calls: deque[Callable[[], None]] = deque()
+        #: The timeout that is registered: our token, the application's, when.
+        self._timeout: tuple[object, Any, float] | None = None
+        fd = self._selector.fileno()
+        try:
+            self._for_app = hooks.fd_register(fd, select.POLLIN, self)
+        except BaseException:
+            self.loop.close()
+            raise
+
+    # ----- when something has occurred --------------------------------------------
+
+    def fd_occurred(self, for_libxl: object, fd: int) -> None:
+        """Take what the foreign loop saw."""
+        if for_libxl is self and fd == self._selector.fileno():
+            self._occurred()
+
+    def timeout_occurred(self, for_libxl: object) -> None:
+        """Take it that a timeout passed; one that is no more does nothing."""
+        if self._timeout is not None and for_libxl is self._timeout[0]:
+            self._timeout = None  # it occurs once
+            self._occurred()
+
+    def _occurred(self) -> None:
+        self._check_thread("libxl_osevent_occurred_*")
+        self._turn()
+        self._make_calls()
+
+    def _turn(self) -> None:
+        self._set_timeout(self._selector.turn())
+
+    def _set_timeout(self, when: float) -> None:
+        hooks = self._hooks
+        if self._timeout is None:
+            if when != math.inf:
+                token = object()
+                self._timeout = (token, hooks.timeout_register(when, token), when)
+            return
+        token, for_app, before = self._timeout
+        if when == math.inf:
+            self._timeout = None
+            hooks.timeout_deregister(for_app)
+        elif when != before:
+            self._timeout = (token, for_app, when)
+            hooks.timeout_modify(for_app, when)
+
+    def _make_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
+
+    # ----- for the ctx ------------------------------------------------------------
+
+    def wait(self, future: "Future[T]") -> T:
+        """Block until a future is done; here that means to run the loop."""
+        if threading.current_thread() is not self._owner:
+            return future.result()  # the thread of the ctx runs the loop
+        try:
+            return self.loop.run_until_complete(
+                asyncio.wrap_future(future, loop=self.loop)
+            )
+        finally:
+            self._turn()
+
+    def tell(self, call: Callable[[], None]) -> None:
+        """Have a callback made the next time that something occurs: now."""
+        self._calls.append(call)
+        self.submit(lambda: None)
+
+    def _check_thread(self, what: str) -> None:
+        if threading.current_thread() is not self._owner:
+            raise UsageError(f"{what}: only in the thread that made the ctx")
+
+    def check_free(self) -> None:
+        """Refuse a thread that is not the loop's.
+
+        Raises:
+            UsageError: It is not.
+        """
+        self._check_thread("libxl_ctx_free")
+
+    def close(self) -> None:
+        """Deregister everything and make the last callbacks."""
+        self._set_timeout(math.inf)
+        self._hooks.fd_deregister(self._selector.fileno(), self._for_app)
+        self.loop.close()
+        self._make_calls()
+
+
+def _check_no_asyncio() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return  # as it should be: there is none
+    raise UsageError("inside asyncio: use libxlpy.Context instead of hooks")
+
+
+# ----- public ---------------------------------------------------------------------
+
+
+def libxl_osevent_occurred_fd(
+    ctx: "LibxlCtx", for_libxl: object, fd: int, events: int, revents: int
+) -> None:
+    """Take it that a registered descriptor is ready; callbacks are made in here.
+
+    Args:
+        ctx: Made with hooks.
+        for_libxl: As given to ``fd_register``.
+        fd: The descriptor.
+        events: What was asked for.
+        revents: What is ready.
+
+    Raises:
+        UsageError: Wrong thread, or the ctx has no hooks.
+    """
+    hooked = _hooked(ctx)
+    if events & revents:
+        hooked.fd_occurred(for_libxl, fd)
+
+
+def libxl_osevent_occurred_timeout(ctx: "LibxlCtx", for_libxl: object) -> None:
+    """Take it that a registered timeout has passed; callbacks are made in here.
+
+    Args:
+        ctx: Made with hooks.
+        for_libxl: As given to ``timeout_register``.
+
+    Raises:
+        UsageError: Wrong thread, or the ctx has no hooks.
+    """
+    _hooked(ctx).timeout_occurred(for_libxl)
+
+
+def _hooked(ctx: "LibxlCtx") -> Hooked:
+    ctx.check()
+    if not isinstance(ctx.driver, Hooked):
+        raise UsageError("this ctx has a thread of its own: it was made without hooks")
+    return ctx.driver
