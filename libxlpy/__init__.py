@@ -40,6 +40,7 @@ from libxlpy.results import (
     SaveResult,
 )
 from libxlpy.save import SuspendFlags
+from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Image, StreamType
 
@@ -60,12 +61,16 @@ __all__ = [
     "GuestState",
     "GuestTimedOut",
     "HelperCrashed",
+    "HelperUse",
     "Image",
     "ImageState",
+    "IoCounts",
+    "Iteration",
     "Job",
     "JobError",
     "JobEvent",
     "JobReport",
+    "Latency",
     "LibxlpyError",
     "LogEvent",
     "NotSupported",
@@ -81,6 +86,7 @@ __all__ = [
     "SaveCallbacks",
     "SaveResult",
     "StatEvent",
+    "Statistics",
     "StreamError",
     "StreamType",
     "SuspendFlags",

@@ -4,11 +4,18 @@ The one place where an exception of a caller's callback is caught.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from libxlpy.errors import CallbackFailed, JobError, TimedOut
-from libxlpy_protocol.messages import Answer, CallMessage, failure_answer
+from libxlpy_protocol.messages import (
+    MESSAGES,
+    Answer,
+    CallMessage,
+    Message,
+    failure_answer,
+)
 from libxlpy_protocol.session import Event
 
 if TYPE_CHECKING:
@@ -62,6 +69,7 @@ class Calls:
     ) -> JobError | None:
         """Do what is asked and send the answer; give what went wrong instead."""
         name = type(call).__name__
+        began = time.monotonic()
         seconds = self._run.plan.limit(call)
         limit = asyncio.timeout(seconds)
         try:
@@ -80,6 +88,9 @@ class Calls:
             return CallbackFailed(name, exc)
         except Exception as exc:  # the boundary to the toolstack's own code
             return CallbackFailed(name, exc)
+        finally:
+            took = time.monotonic() - began
+            self._run.record.meter.answered(xen_name(type(call)), took)
         return None
 
     def stop(self) -> None:
@@ -98,3 +109,8 @@ class Calls:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         return [f"callback {name} can't be stopped" for name in self._tasks.values()]
+
+
+def xen_name(call: type[Message]) -> str:
+    """Give Xen's name of a callback; our own calls have ours."""
+    return MESSAGES[call].mirrors or call.__name__

@@ -26,6 +26,7 @@ from libxlpy.jobs import Jobs
 from libxlpy.libxl_helper import OWN, find_helper
 from libxlpy.link import finish
 from libxlpy.low_level import NO_RINGS, RawRestore, RawSave, Rings
+from libxlpy.meter import Suspended
 from libxlpy.ops import Ops
 from libxlpy.pump import Observer
 from libxlpy.restore import DomainRestore
@@ -65,6 +66,7 @@ class Context:
         self._backend: Backend | None = None
         self._jobs = Jobs()
         self._ops = Ops()
+        self._suspended = Suspended()
         #: Testing hook: sees every message of every helper, both ways.
         self._observer: Observer | None = None
 
@@ -106,7 +108,11 @@ class Context:
 
     def _around(self, deadlines: Deadlines | None = None) -> Surroundings:
         return Surroundings(
-            self.backend, deadlines or self._deadlines, self._ops, self._observer
+            self.backend,
+            deadlines or self._deadlines,
+            self._ops,
+            self._observer,
+            suspended=self._suspended,
         )
 
     # ----- domains ----------------------------------------------------------------
@@ -220,7 +226,9 @@ class Context:
         with self._jobs.claims.claim(domid, "a restore") as claim:
             return self._jobs.begin(plan, stream, around, claim)
 
-    async def domain_resume(self, domid: int, suspend_cancel: bool = True) -> None:
+    async def domain_resume(
+        self, domid: int, suspend_cancel: bool = True
+    ) -> float | None:
         """Let a suspended domain run again, as ``libxl_domain_resume``.
 
         Args:
@@ -228,13 +236,16 @@ class Context:
             suspend_cancel: The guest's suspend call returns "cancelled"; else it comes
                 back as after a restore.
 
+        Returns:
+            Milliseconds it was down; None if no save of this context suspended it.
+
         Raises:
             DomainBusy: A job of this context works on it.
             LibxlpyError: As of :func:`libxlpy.resume.domain_resume`.
         """
         domain_ops.check_domid(domid)
         with self._jobs.claims.claim(domid, "a resume"):
-            await resume.domain_resume(
+            return await resume.domain_resume(
                 self._around(), domid, suspend_cancel=suspend_cancel
             )
 

@@ -95,6 +95,7 @@ async def destroy(around: Surroundings, domid: int) -> None:
         await xen_toolstack.destroy(around, domid)
     else:
         await do(around, Op.DESTROY, domid)
+    around.suspended.forget(domid)
     async with ops_helper(around) as ops:
         with contextlib.suppress(TimeoutError):  # it is dying all the same
             async with asyncio.timeout(around.deadlines.domain_op):

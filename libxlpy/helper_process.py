@@ -10,6 +10,7 @@ the surrounding program may do with SIGCHLD what it likes.
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -94,6 +95,15 @@ class HelperProcess:
         return stderr_fd
 
     # ----- while it lives ---------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Tell, as its pidfd says, whether it has not ended yet."""
+        if self.exit is not None:
+            return False
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return not poll.poll(0)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if it is dead already."""

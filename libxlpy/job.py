@@ -12,6 +12,7 @@ from libxlpy.ladder import Step
 from libxlpy.link import finish
 from libxlpy.plan import Plan, Result, Settled
 from libxlpy.run import JobRun
+from libxlpy.statistics import Statistics
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
 
@@ -123,6 +124,15 @@ class Job(Generic[Result]):
         Bounded: a reader that is too slow loses the oldest events.
         """
         return self._run.record.feed.subscribe()
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures of this moment; once it has ended, those of its end."""
+        return self._run.record.meter.snapshot()
+
+    def statistics_stream(self) -> AsyncIterator[Statistics]:
+        """Iterate over its figures, twice a second; the last are those of its end."""
+        return self._run.record.meter.stream(self._run.record.feed)
 
     def __await__(self) -> Generator[Any, None, Result]:
         """Wait for the result.

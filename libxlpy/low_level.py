@@ -4,6 +4,7 @@ The caller's coroutines answer libxenguest; nothing is repaired here but what a 
 op can: log-dirty mode is switched off and the guest's state asked for.
 """
 
+import time
 from dataclasses import dataclass, fields
 
 from libxlpy import domain_ops
@@ -26,6 +27,7 @@ from libxlpy_protocol.messages import (
     Op,
     Start,
     StreamType,
+    Suspend,
     callback_mask,
 )
 
@@ -90,7 +92,10 @@ class RawSave(Plan[SaveResult]):
 
     async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
         """Await the caller's coroutine."""
-        return await await_callback(self._callbacks, call)
+        answer = await await_callback(self._callbacks, call)
+        if isinstance(call, Suspend) and self._stream_type is StreamType.PLAIN:
+            run.record.meter.suspended(time.monotonic())
+        return answer
 
     def limit(self, call: CallMessage) -> float:
         """Give the deadline of the caller's coroutines."""
@@ -112,7 +117,7 @@ class RawSave(Plan[SaveResult]):
 
     def result(self, run: JobRun, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""
-        return save_result(run, report, asked_at=run.record.complete_at)
+        return save_result(run, report)
 
 
 class RawRestore(Plan[RestoreResult]):

@@ -4,7 +4,9 @@ import time
 from collections import deque
 
 from libxlpy.events import EventFeed, LogEvent, ProgressEvent
+from libxlpy.meter import Meter
 from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy.statistics import IoCounts
 from libxlpy_protocol.messages import Complete, Log, Progress, RestoreResults, Stat
 
 #: Log lines kept for the report.
@@ -27,6 +29,7 @@ class Record:
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.feed = EventFeed()
+        self.meter = Meter(self.began)
         self.phase = ""
         #: Phase at the first failure.
         self.failed_phase = ""
@@ -37,8 +40,6 @@ class Record:
         self.first_error = ""
         self.stat: Stat | None = None
         self.complete: Complete | None = None
-        #: When Complete was read, monotonic seconds; 0 before.
-        self.complete_at = 0.0
         self.restore_results: RestoreResults | None = None
         self.stream_moved = False
         self.exit_status = ""
@@ -49,6 +50,7 @@ class Record:
         """Note a phase; give the seconds since the job began."""
         at = time.monotonic() - self.began
         self.phase = phase
+        self.meter.enter(phase)
         self.timeline.append((phase, at))
         return at
 
@@ -66,10 +68,12 @@ class Record:
                 self.log(level, context, text)
                 self.feed.publish(LogEvent(level, errnoval, context, text))
             case Progress(context, doing_what, done, total):
+                self.meter.progress(message)
                 self.feed.publish(ProgressEvent(context, doing_what, done, total))
 
-    def moved(self, stat: Stat) -> bool:
+    def moved(self, stat: Stat, io: IoCounts | None = None) -> bool:
         """Note figures; tell whether the stream has moved since the last ones."""
+        self.meter.stat(stat, io)
         before, self.stat = self.stat, stat
         return before is None or (
             (before.bytes_done, before.pages, before.phase)
@@ -79,7 +83,8 @@ class Record:
     def completed(self, complete: Complete) -> None:
         """Note the helper's verdict."""
         self.complete = complete
-        self.complete_at = time.monotonic()
+        if complete.retval == 0 and not complete.aborted:
+            self.meter.completed()
 
     # ----- at the end -------------------------------------------------------------
 
@@ -108,4 +113,5 @@ class Record:
             exit_status=self.exit_status,
             stderr_tail=self.stderr_tail,
             later_errors=tuple(self.later[:LATER_KEPT]),
+            statistics=self.meter.snapshot(),
         )

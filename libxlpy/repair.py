@@ -7,6 +7,7 @@ next is done.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from dataclasses import replace
 
@@ -90,9 +91,10 @@ class Repair:
         facts = await domain_ops.find(ops, self._domid)
         mine = self.suspend.asked and not self.suspend.was_suspended
         if facts is not None and facts.suspended and mine:
-            await self._step(
+            resumed = await self._step(
                 "guest resumed", resume_guest(self.around, ops, self._domid)
             )
+            self.suspend.resumed_at = time.monotonic() if resumed else 0.0
         self.guest = guest_state(await domain_ops.find(ops, self._domid))
 
     async def _wait_late(self, ops: HelperLink) -> None:
@@ -126,8 +128,8 @@ class Repair:
 
     # ----- private ----------------------------------------------------------------
 
-    async def _step(self, fact: str, work: Awaitable[object]) -> None:
-        """Do one step within its deadline and note how it went."""
+    async def _step(self, fact: str, work: Awaitable[object]) -> bool:
+        """Do one step within its deadline, note how it went; tell whether it did."""
         try:
             async with asyncio.timeout(self.around.deadlines.repair):
                 await work
@@ -138,6 +140,8 @@ class Repair:
             self.facts.append(f"{fact}: FAILED: {exc}")
         else:
             self.facts.append(fact)
+            return True
+        return False
 
 
 async def resume_guest(

@@ -7,6 +7,8 @@ the same :class:`JobReport`.
 import enum
 from dataclasses import dataclass, field
 
+from libxlpy.statistics import Statistics
+
 
 class GuestState(enum.Enum):
     """Where the guest is, as the hypervisor said after the job had ended."""
@@ -64,6 +66,8 @@ class JobReport:
     stderr_tail: str = ""
     #: Failures that came after the first one.
     later_errors: tuple[str, ...] = ()
+    #: Figures as of the end.
+    statistics: Statistics = field(default_factory=Statistics)
 
     def lines(self) -> list[str]:
         """Give the whole report, one fact a line."""
@@ -77,6 +81,7 @@ class JobReport:
         ]
         facts += [f"repair: {fact}" for fact in self.repairs]
         facts += [f"later: {text}" for text in self.later_errors]
+        facts += [f"statistics: {text}" for text in self.statistics.lines()]
         facts += [f"timeline: {at:9.3f} s {name}" for name, at in self.timeline]
         facts += [f"log: {line}" for line in self.log_lines]
         facts += [f"frame: {line}" for line in self.frames]
@@ -97,13 +102,20 @@ class SaveResult:
     pages: int
     #: Bytes written to the stream.
     bytes_written: int
-    #: Nanoseconds from asking the guest to suspend until the stream was complete.
+    #: Nanoseconds from the guest seen suspended until the stream was complete: its
+    #: downtime if another host takes over. One that is resumed here was down for
+    #: longer, ``Context.domain_resume`` gives how long; 0 if nobody suspended it.
     downtime_ns: int
     #: (phase, seconds since the start of the job) in order.
     timeline: tuple[tuple[str, float], ...]
     #: Seconds, all clean-up included.
     duration: float
     report: JobReport = field(repr=False)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures as of the end."""
+        return self.report.statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +134,8 @@ class RestoreResult:
     #: Seconds, all clean-up included.
     duration: float
     report: JobReport = field(repr=False)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures as of the end."""
+        return self.report.statistics

@@ -15,13 +15,17 @@ from libxlpy.xenstore import connect
 
 async def domain_resume(
     around: Surroundings, domid: int, *, suspend_cancel: bool
-) -> None:
+) -> float | None:
     """Resume a domain that is in shutdown(suspend).
 
     Args:
         around: Backend and deadlines.
         domid: Of the domain.
         suspend_cancel: The guest's suspend call returns "cancelled".
+
+    Returns:
+        Milliseconds it was down, from seen suspended until now; None if no save of
+        this context had suspended it.
 
     Raises:
         DomainNotFound: There is no such domain.
@@ -43,3 +47,4 @@ async def domain_resume(
         if kind == "hvm":
             await Emulator(domid, backend, deadlines).go_on()
         await resume_guest(around, ops, domid, cancelled=suspend_cancel)
+    return around.suspended.resumed(domid, facts.uuid)

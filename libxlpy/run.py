@@ -19,6 +19,7 @@ from libxlpy.errors import (
     TimedOut,
 )
 from libxlpy.events import PhaseEvent, StatEvent
+from libxlpy.helper_io import HelperIo
 from libxlpy.helper_process import ExitStatus
 from libxlpy.ladder import Step
 from libxlpy.link import HelperLink
@@ -63,6 +64,7 @@ class JobRun:
         self._stream = stream
         self._calls = Calls(self, lambda error: self.fail(error, Step.FAILING))
         self._watchdog = Watchdog(self._deadline_passed)
+        self._io: HelperIo | None = None
 
     async def run(self) -> None:
         """Do the whole job; the outcome is in ``failure`` and ``record``."""
@@ -91,6 +93,7 @@ class JobRun:
             climbed=self._climbed,
         )
         self.link.ended.add_done_callback(self._ended)
+        self._io = HelperIo(self.link.process)
         self.enter("hello")
         self._watchdog.arm("hello", deadlines.hello)
         self._watchdog.arm("total", deadlines.total)
@@ -136,7 +139,8 @@ class JobRun:
         stat = self.plan.observe(stat)
         deadlines = self.around.deadlines
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
-        if self.record.moved(stat) or self._calls.active:
+        io = self._io.sample() if self._io is not None else None
+        if self.record.moved(stat, io) or self._calls.active:
             self._watchdog.arm("no_progress", deadlines.no_progress)
         self.record.feed.publish(
             StatEvent(*(getattr(stat, name) for name in StatEvent.__slots__))
@@ -258,8 +262,11 @@ class JobRun:
             self.settled = await self.plan.settle(self)
         finally:
             self._stream.close()
+            if self._io is not None:
+                self._io.close()
             if self.link is not None:
                 self.record.frames += tuple(self.link.pump.frames)
                 self.link.close()
             self.enter("end")
+            self.record.meter.end()
             self.record.feed.close()

@@ -171,6 +171,7 @@ class DomainSave(Plan[SaveResult]):
         assert run.link is not None
         run.enter("suspend")
         await self._suspend.suspend(run.link)
+        run.record.meter.suspended(self._suspend.suspended_at)
         if self._emulator is not None:
             run.enter("device model")
             await self._emulator.stop_and_save()
@@ -210,8 +211,7 @@ class DomainSave(Plan[SaveResult]):
             await self._libxl.gone()
         try:
             if run.failure is not None and run.started:
-                repair = Repair(self._around, self._suspend, self._emulator)
-                return await repair.run()
+                return await self._repair(run)
             settled = await ask_guest(self._around, self.domid)
             return settled.also(*await self._stop_logging())
         finally:
@@ -219,9 +219,14 @@ class DomainSave(Plan[SaveResult]):
                 with suppress(OSError):  # the folder is gone with its host
                     self._emulator.remove_state()
 
+    async def _repair(self, run: JobRun) -> Settled:
+        settled = await Repair(self._around, self._suspend, self._emulator).run()
+        run.record.meter.resumed(self._suspend.resumed_at)
+        return settled
+
     async def abandon(self, run: JobRun) -> Settled:
         """Let the guest run on: nobody knows that it is suspended."""
-        return await Repair(self._around, self._suspend, self._emulator).run()
+        return await self._repair(run)
 
     async def _stop_logging(self) -> list[str]:
         """Switch off what libxenguest's own clean-up has left on, if any."""
@@ -233,17 +238,13 @@ class DomainSave(Plan[SaveResult]):
 
     def result(self, run: JobRun, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""
-        return save_result(run, report, asked_at=self._suspend.asked_at)
+        uuid, meter = self._suspend.uuid, run.record.meter
+        self._around.suspended.add(self.domid, uuid, meter)
+        return save_result(run, report)
 
 
-def save_result(run: JobRun, report: JobReport, *, asked_at: float) -> SaveResult:
-    """Put a save's result together.
-
-    Args:
-        run: The run that succeeded.
-        report: Its report.
-        asked_at: When the guest was asked to suspend, monotonic seconds.
-    """
+def save_result(run: JobRun, report: JobReport) -> SaveResult:
+    """Put the result of a save that succeeded together."""
     stat = run.record.stat
     return SaveResult(
         domid=report.domid,
@@ -252,7 +253,7 @@ def save_result(run: JobRun, report: JobReport, *, asked_at: float) -> SaveResul
         iterations=stat.iteration if stat else 0,
         pages=stat.pages if stat else 0,
         bytes_written=stat.bytes_done if stat else 0,
-        downtime_ns=round(max(0.0, run.record.complete_at - asked_at) * 1e9),
+        downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
         timeline=report.timeline,
         duration=report.duration,
         report=report,

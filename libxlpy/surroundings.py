@@ -1,12 +1,13 @@
 """What every helper and job of one context has around it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.helper_process import helper_argv
+from libxlpy.meter import Suspended
 from libxlpy.pump import Observer
 
 if TYPE_CHECKING:
@@ -24,3 +25,5 @@ class Surroundings:
     observer: Observer | None = None
     #: Gives the helper's argv; tests put a scripted helper here.
     argv: Callable[[Backend], list[str]] = helper_argv
+    #: Guests whose downtime is still measured.
+    suspended: Suspended = field(default_factory=Suspended)

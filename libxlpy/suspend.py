@@ -48,8 +48,11 @@ class GuestSuspend:
         self.suspended = False
         #: It was so before we asked; then it is not ours to resume.
         self.was_suspended = False
-        #: When it was asked, monotonic seconds; 0 before.
-        self.asked_at = 0.0
+        #: When it was seen suspended, and was resumed, monotonic seconds; 0 before.
+        self.suspended_at = 0.0
+        self.resumed_at = 0.0
+        #: As the hypervisor said; "" before.
+        self.uuid = ""
         # ----- private -----
         self._backend = backend
         self._deadlines = deadlines
@@ -73,7 +76,6 @@ class GuestSuspend:
             XenstoreError: Xenstored can't be used.
             BackendError: The hypervisor can't be asked.
         """
-        self.asked_at = time.monotonic()
         if self._suspended_now(await domain_ops.find(ops, self.domid)):
             self.was_suspended = True
             return
@@ -142,6 +144,8 @@ class GuestSuspend:
             raise GuestFailed("gone")
         if facts.suspended:
             self.suspended = True
+            self.suspended_at = self.suspended_at or time.monotonic()
+            self.uuid = facts.uuid
         elif facts.shut_down:
             raise GuestFailed(facts.reason)
         return self.suspended

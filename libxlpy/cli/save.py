@@ -5,7 +5,7 @@ and only then destroy the domain or let it run on.
 """
 
 import json as json_text
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,6 +60,7 @@ class Save:
         self._out = settings.out
         self._options = options
         self._interrupt = interrupt
+        self._downtime: float | None = None
 
     async def run(self) -> int:
         """Do it all."""
@@ -131,7 +132,7 @@ class Save:
                 await ctx.domain_pause(domain.domid)
             if self._options.paused or self._options.checkpoint:
                 what = "resume"
-                await ctx.domain_resume(domain.domid, suspend_cancel=True)
+                self._downtime = await ctx.domain_resume(domain.domid)
             else:
                 await ctx.domain_destroy(domain.domid)
         except LibxlpyError as exc:
@@ -147,9 +148,11 @@ class Save:
         elif self._options.checkpoint:
             guest = "running"
         path = str(self._options.file)
+        downtime = self._downtime or result.statistics.downtime or 0.0
         if self._options.json:
-            facts = asdict(result)
+            facts = asdict(replace(result, downtime_ns=round(downtime * 1e6)))
             del facts["report"]
+            facts["statistics"] = {**asdict(result.statistics), "downtime": downtime}
             ended = {"guest": guest, "image": result.image.value, "name": domain.name}
             self._out.json({"result": "saved", "file": path, **facts, **ended})
             return
@@ -157,7 +160,7 @@ class Save:
         self._out.note(
             f"saved {_title(domain)} to {one_line(path)}: "
             f"{size_text(result.bytes_written)} in {result.duration:.2f} s "
-            f"({size_text(speed)}/s), downtime {result.downtime_ns / 1e6:.0f} ms, "
+            f"({size_text(speed)}/s), downtime {downtime:.0f} ms, "
             f"guest is {guest}"
         )
 

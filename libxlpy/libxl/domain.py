@@ -93,10 +93,11 @@ def libxl_domain_resume(
             after a restore.
         ao_how: How the end is told.
     """
-    return _simple(
-        *(ctx, "resume", domid, ao_how),
-        lambda context: context.domain_resume(domid, bool(suspend_cancel)),
-    )
+
+    async def work(context: Context) -> None:
+        await context.domain_resume(domid, bool(suspend_cancel))
+
+    return _simple(ctx, "resume", domid, ao_how, work)
 
 
 def libxl_domain_pause(

@@ -88,6 +88,12 @@ def test_json_events_end_with_the_result(shell: Shell, tmp_path: Path) -> None:
         assert result["result"] == "saved"
         assert (result["domid"], result["guest"]) == (domid, "running")
         assert result["bytes_written"] > 16 << 20
+        figures = result["statistics"]
+        assert result["downtime_ns"] == round(figures["downtime"] * 1e6)
+        at = dict(result["timeline"])  # the guest was resumed after all of that
+        assert figures["downtime"] > (at["end"] - at["suspended"]) * 1000
+        assert figures["transferred"] == result["bytes_written"]
+        assert figures["callbacks"]["suspend"]["count"] == 1
 
 
 def test_domains_are_listed_as_xl_does(shell: Shell) -> None:

@@ -1,0 +1,225 @@
+"""Measure a job: fed with what the helper says, gives snapshots.
+
+Pages and iterations come from libxenguest's progress messages, bytes and the helper's
+use from its heartbeats, times from our own clock. Nothing is asked for.
+"""
+
+import re
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from libxlpy.events import EventFeed, JobEvent, StatEvent
+from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
+from libxlpy_protocol.messages import Progress, Stat
+
+PAGE_SIZE = 4096
+#: Passes kept; libxenguest makes a handful, a policy may want many.
+HISTORY_KEPT = 200
+#: Seconds; a rate over less than this is noise.
+MEASURED_OVER = 0.3
+#: A pass over memory; Xen: tools/libs/guest/xg_sr_save.c, send_memory_live().
+PASS = re.compile(r"Frames(?: iteration (\d+)| verify)?")
+#: The phase in which the helper begins with the guest.
+WORKS = "libxc"
+
+
+@dataclass(slots=True)
+class _Pass:
+    """The pass over memory that is under way."""
+
+    name: str
+    number: int
+    began: float
+    done: int
+    total: int
+
+    def ended(self, now: float, dirty: int | None) -> Iteration:
+        return Iteration(self.number, self.done, dirty, now - self.began)
+
+
+class Meter:
+    """The figures of one job."""
+
+    def __init__(self, began: float) -> None:
+        """Start to measure.
+
+        Args:
+            began: When the job began, monotonic seconds.
+        """
+        self._began = began
+        self._ended = 0.0
+        self._phase = ""
+        self._setup: float | None = None
+        # ----- memory -----
+        self._pages = 0
+        self._pass: _Pass | None = None
+        self._history: deque[Iteration] = deque(maxlen=HISTORY_KEPT)
+        self._dirty_rate: float | None = None
+        # ----- stream -----
+        self._bytes = 0
+        self._rate: float | None = None
+        self._measured = (began, 0)
+        # ----- the guest's downtime -----
+        self._suspended = 0.0
+        self._handed_over = 0.0
+        self._resumed = 0.0
+        # ----- callbacks, helper -----
+        self._callbacks: dict[str, Latency] = {}
+        self._use = HelperUse()
+
+    # ----- what is told -----------------------------------------------------------
+
+    def enter(self, phase: str) -> None:
+        """Take a phase of the job."""
+        self._phase = phase
+        if phase == WORKS and self._setup is None:
+            self._setup = time.monotonic() - self._began
+            self._measured = (time.monotonic(), self._bytes)
+
+    def progress(self, message: Progress) -> None:
+        """Take pages done of those of a pass."""
+        match = PASS.fullmatch(message.doing_what)
+        if match is None:
+            return
+        name, done, total = message.doing_what, message.done, message.total
+        now = self._pass
+        if now is None or name != now.name or done < now.done or total != now.total:
+            self._next_pass(_Pass(name, int(match[1] or 0), 0.0, done, total))
+        else:
+            now.done = done
+
+    def _next_pass(self, new: _Pass) -> None:
+        new.began = time.monotonic()
+        if self._pass is None:
+            self._pages = new.total
+        else:
+            # what it has to send is what was found dirty; a verify sends all again
+            found = None if "verify" in new.name else new.total
+            self._end_pass(self._pass, found)
+        self._pass = new
+
+    def _end_pass(self, done: _Pass, dirty: int | None) -> None:
+        iteration = done.ended(time.monotonic(), dirty)
+        self._history.append(iteration)
+        if dirty is not None and iteration.seconds > 0:
+            self._dirty_rate = dirty / iteration.seconds
+
+    def stat(self, stat: Stat, io: IoCounts | None) -> None:
+        """Take a heartbeat, and what the kernel counts for the helper."""
+        rss = stat.rss_kib * 1024
+        self._use = HelperUse(
+            user_seconds=stat.utime_us / 1e6,
+            system_seconds=stat.stime_us / 1e6,
+            rss_bytes=rss,
+            max_rss_bytes=max(rss, self._use.max_rss_bytes),
+            io=io or self._use.io,
+        )
+        self._bytes = stat.bytes_done
+        now = time.monotonic()
+        before, done = self._measured
+        if self._setup is not None and now - before >= MEASURED_OVER:
+            self._rate = max(self._bytes - done, 0) / (now - before)
+            self._measured = (now, self._bytes)
+
+    def answered(self, callback: str, seconds: float) -> None:
+        """Take how long the answer to a callback took."""
+        before = self._callbacks.get(callback, Latency())
+        self._callbacks[callback] = before.also(seconds * 1000)
+
+    def suspended(self, at: float) -> None:
+        """Take when the guest was seen suspended, monotonic seconds; 0: it was not."""
+        self._suspended = at
+
+    def completed(self) -> None:
+        """Take that the stream is complete: the handover."""
+        self._handed_over = time.monotonic()
+
+    def resumed(self, at: float) -> None:
+        """Take when the guest was resumed, monotonic seconds; 0: it was not."""
+        self._resumed = at
+
+    def end(self) -> None:
+        """Take that the job has ended; only a resume may follow."""
+        self._ended = time.monotonic()
+        if self._pass is not None:
+            self._end_pass(self._pass, None)
+
+    # ----- what is given ----------------------------------------------------------
+
+    @property
+    def downtime(self) -> float | None:
+        """Milliseconds the guest was down, as :attr:`Statistics.downtime`."""
+        until = self._resumed or self._handed_over
+        if not self._suspended or not until:
+            return None
+        return max(0.0, until - self._suspended) * 1000
+
+    def snapshot(self) -> Statistics:
+        """Give the figures of this moment."""
+        now = self._ended or time.monotonic()
+        part = self._pass
+        remaining = (part.total - part.done) * PAGE_SIZE if part else 0
+        rate = self._whole_rate() if self._ended else self._rate
+        return Statistics(
+            phase=self._phase,
+            iteration=part.number if part else 0,
+            transferred=self._bytes,
+            total=self._pages * PAGE_SIZE,
+            remaining=remaining,
+            dirty_pages_rate=self._dirty_rate,
+            mbps=None if rate is None else rate * 8 / 1e6,
+            downtime=self.downtime,
+            expected_downtime=remaining / rate * 1000 if rate and part else None,
+            setup_time=None if self._setup is None else self._setup * 1000,
+            total_time=(now - self._began) * 1000,
+            history=tuple(self._history),
+            callbacks=dict(self._callbacks),
+            helper=self._use,
+        )
+
+    def _whole_rate(self) -> float | None:
+        """Give bytes a second from the first to the last of the stream."""
+        until = self._handed_over or self._ended
+        seconds = until - self._began - (self._setup or 0.0)
+        return self._bytes / seconds if self._bytes and seconds > 0 else None
+
+    def stream(self, feed: EventFeed) -> AsyncIterator[Statistics]:
+        """Iterate over snapshots, one a heartbeat; the last one is the final record."""
+        return self._snapshots(feed.subscribe())
+
+    async def _snapshots(
+        self, events: AsyncIterator[JobEvent]
+    ) -> AsyncIterator[Statistics]:
+        async for event in events:
+            if isinstance(event, StatEvent):
+                yield self.snapshot()
+        yield self.snapshot()
+
+
+class Suspended:
+    """Guests that saves of one context left suspended: who measures their downtime."""
+
+    def __init__(self) -> None:
+        self._meters: dict[int, tuple[str, Meter]] = {}
+
+    def add(self, domid: int, uuid: str, meter: Meter) -> None:
+        """Remember who to tell when a guest is resumed."""
+        self._meters[domid] = (uuid, meter)
+
+    def forget(self, domid: int) -> None:
+        """Forget a guest; no error if it is not known."""
+        self._meters.pop(domid, None)
+
+    def resumed(self, domid: int, uuid: str) -> float | None:
+        """Take that a guest runs again.
+
+        Returns:
+            Milliseconds it was down; None if no save of this context had suspended it.
+        """
+        known, meter = self._meters.pop(domid, ("", None))
+        if meter is None or known != uuid:
+            return None
+        meter.resumed(time.monotonic())
+        return meter.downtime
