@@ -152,8 +152,16 @@ class Hooked(Driver):
             hooks.timeout_modify(for_app, when)
 
     def _make_calls(self) -> None:
-        while self._calls:
-            self._calls.popleft()()
+        try:
+            while self._calls:
+                self._calls.popleft()()
+        finally:
+            self._wake()  # one that ends the program leaves the others for later
+
+    def _wake(self) -> None:
+        """If callbacks wait, have something occur."""
+        if self._calls and not self.loop.is_closed():
+            self.submit(lambda: None)
 
     # ----- for the ctx ------------------------------------------------------------
 
@@ -167,11 +175,12 @@ class Hooked(Driver):
             )
         finally:
             self._turn()
+            self._wake()  # what would have was seen by this wait
 
     def tell(self, call: Callable[[], None]) -> None:
         """Have a callback made the next time that something occurs: now."""
         self._calls.append(call)
-        self.submit(lambda: None)
+        self._wake()
 
     def _check_thread(self, what: str) -> None:
         if threading.current_thread() is not self._owner:

@@ -112,6 +112,7 @@ def settle(program: Program, guest: Guest, rc: int) -> None:
     guest.assert_untouched()
 
 
+@pytest.mark.timeout(180)
 def test_abort_at_any_moment_gives_one_completion(
     threaded: Program, guest: Guest, null: int, in_thread: InThread
 ):
@@ -145,6 +146,7 @@ def test_abort_at_any_moment_gives_one_completion(
         settle(threaded, guest, rc)
 
 
+@pytest.mark.timeout(180)
 def test_abort_at_any_turn_of_a_foreign_loop_gives_one_completion(
     host: Path, guest: Guest, null: int
 ):

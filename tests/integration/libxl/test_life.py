@@ -104,6 +104,7 @@ def test_event_wait_runs_a_hooked_ctx_too(host: Path, guest: Guest):
     libxl_ctx_free(program.ctx)
 
 
+@pytest.mark.timeout(180)
 def test_many_threads_use_one_ctx_and_many_ctxs_one_host(
     host: Path, null: int, in_thread: InThread
 ):
