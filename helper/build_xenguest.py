@@ -105,6 +105,7 @@ int shim_domain_restore(const struct shim_library *, xc_interface *,
                         struct restore_callbacks *, unsigned long *, unsigned long *);
 int shim_domain_info(const struct shim_library *, xc_interface *, uint32_t,
                      struct xen_domctl_getdomaininfo *);
+int shim_capabilities(const struct shim_library *, xc_interface *, uint32_t *);
 int shim_domain_pause(const struct shim_library *, xc_interface *, uint32_t);
 int shim_domain_unpause(const struct shim_library *, xc_interface *, uint32_t);
 int shim_domain_shutdown(const struct shim_library *, xc_interface *, uint32_t, int);

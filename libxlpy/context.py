@@ -178,6 +178,7 @@ class Context:
             DomainNotFound: There is no such domain.
             DomainBusy: Another job of this context works on it.
             UsageError: An argument can't be used, or the domain can't suspend.
+            NotSupported: LIVE, a PV guest, and a Xen without shadow paging.
             BackendError: The hypervisor can't be asked.
         """
         around = self._around(deadlines)
@@ -187,6 +188,8 @@ class Context:
         with self._jobs.claims.claim(domid, "a save") as claim:
             info = await domains.look(around, domid)
             check_can_suspend(info)
+            if SuspendFlags.LIVE in flags:
+                await domains.check_can_log(around, info)
             plan = DomainSave(domid, info.type, flags, around, program)
             return self._jobs.begin(plan, StreamFd(fd, "write"), around, claim)
 

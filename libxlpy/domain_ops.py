@@ -10,6 +10,8 @@ from libxlpy_protocol.messages import Op
 
 #: Highest domid of a domain, and how many domains a listing goes through at most.
 LAST_DOMID = 0x7FEF
+#: The hypervisor has shadow paging; Xen: public/sysctl.h, XEN_SYSCTL_PHYSCAP_shadow.
+CAN_SHADOW = 1 << 4
 NOT_THERE = frozenset({errno.ESRCH, errno.ENOENT})
 
 
@@ -49,6 +51,17 @@ async def get(ops: HelperLink, domid: int) -> DomainFacts:
     if facts is None or facts.dying:
         raise DomainNotFound(domid)
     return facts
+
+
+async def has_shadow(ops: HelperLink) -> bool:
+    """Tell whether the hypervisor has shadow paging, which logs PV guests' writes.
+
+    Raises:
+        DomainOpError: It could not be asked.
+        BackendError: The helper is gone or does not answer.
+    """
+    result = await ops.checked_op(Op.CAPABILITIES, 0)
+    return bool(result.values and result.values[0] & CAN_SHADOW)
 
 
 async def list_facts(ops: HelperLink) -> list[DomainFacts]:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from libxlpy import domain_ops, xen_toolstack
 from libxlpy.configuration import stored_config
 from libxlpy.domain_info import DomainInfo
-from libxlpy.errors import DomainNotFound
+from libxlpy.errors import DomainNotFound, NotSupported
 from libxlpy.ops import ops_helper
 from libxlpy.surroundings import Surroundings
 from libxlpy.xenstore import Xenstore, connect
@@ -39,6 +39,24 @@ async def look(around: Surroundings, domid: int) -> DomainInfo:
     """
     async with ops_helper(around) as ops, _store(around) as store:
         return await domain_ops.describe(store, await domain_ops.get(ops, domid))
+
+
+async def check_can_log(around: Surroundings, info: DomainInfo) -> None:
+    """Refuse a live save of a guest whose writes this Xen can't log.
+
+    Raises:
+        NotSupported: It can't; nothing was done to the guest.
+        BackendError: The hypervisor can't be asked.
+    """
+    if info.type != "pv":
+        return  # hardware logs the writes of HVM and PVH guests
+    async with ops_helper(around) as ops:
+        if await domain_ops.has_shadow(ops):
+            return
+    raise NotSupported(
+        "this Xen has no log-dirty mode for PV guests (no shadow paging): "
+        f"save domain {info.domid} without --live (SuspendFlags.LIVE)"
+    )
 
 
 async def resolve(around: Surroundings, domain: int | str) -> int:

@@ -79,6 +79,7 @@ _OPS: Final[dict[Op, Callable[[Handle, DomainOp], OpResult]]] = {
     Op.RESUME: _resume,
     Op.LOGDIRTY_OFF: lambda handle, op: _plain(handle.logdirty_off(op.domid)),
     Op.DESTROY: lambda handle, op: _plain(handle.destroy(op.domid)),
+    Op.CAPABILITIES: lambda handle, op: OpResult(0, 0, (handle.capabilities(),)),
 }
 
 

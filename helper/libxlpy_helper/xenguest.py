@@ -192,6 +192,17 @@ class Handle:
             uuid=bytes(info.handle),
         )
 
+    def capabilities(self) -> int:
+        """Return what this Xen can do, as bits ``XEN_SYSCTL_PHYSCAP_*``.
+
+        Raises:
+            OSError: The hypervisor refused.
+        """
+        found = ffi.new("uint32_t *")
+        if lib.shim_capabilities(self._library, self._xch, found):
+            raise OSError(ffi.errno, f"physinfo: {os.strerror(ffi.errno)}")
+        return int(found[0])
+
     def pause(self, domid: int) -> Result:
         """xc_domain_pause."""
         return _result(lib.shim_domain_pause, self._library, self._xch, domid)

@@ -57,6 +57,7 @@ static int find_all(struct shim_library *library, char error[SHIM_ERROR_MAX])
         { "xc_domain_save", &library->domain_save },
         { "xc_domain_restore", restore },
         { "xc_domain_getinfolist", &library->domain_getinfolist },
+        { "xc_physinfo", &library->physinfo },
         { "xc_domain_pause", &library->domain_pause },
         { "xc_domain_unpause", &library->domain_unpause },
         { "xc_domain_shutdown", &library->domain_shutdown },
@@ -245,6 +246,21 @@ int shim_domain_info(const struct shim_library *library, xc_interface *xch,
     found = library->domain_getinfolist(xch, first, 1, &buffer.front);
     *info = buffer.front;
     return found;
+}
+
+int shim_capabilities(const struct shim_library *library, xc_interface *xch,
+                      uint32_t *capabilities)
+{
+    union {
+        struct xen_sysctl_physinfo front;
+        unsigned char whole[1024];
+    } buffer;
+    int rc;
+
+    memset(&buffer, 0, sizeof(buffer));
+    rc = library->physinfo(xch, &buffer.front);
+    *capabilities = buffer.front.capabilities;
+    return rc;
 }
 
 int shim_domain_pause(const struct shim_library *library, xc_interface *xch,

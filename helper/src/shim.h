@@ -31,6 +31,7 @@ struct shim_library {
     xc_domain_restore_4_14_fn *domain_restore_4_14; /* one of these two */
     xc_domain_restore_4_22_fn *domain_restore_4_22;
     xc_domain_getinfolist_fn *domain_getinfolist;
+    xc_physinfo_fn *physinfo;
     xc_domain_pause_fn *domain_pause;
     xc_domain_unpause_fn *domain_unpause;
     xc_domain_shutdown_fn *domain_shutdown;
@@ -86,6 +87,9 @@ int shim_domain_restore(const struct shim_library *library, xc_interface *xch,
 /* The first domain with an id >= `first`: 1, 0 if there is none, -1 on error. */
 int shim_domain_info(const struct shim_library *library, xc_interface *xch,
                      uint32_t first, struct xen_domctl_getdomaininfo *info);
+/* What this Xen can do (XEN_SYSCTL_PHYSCAP_* bits): 0, or -1 on error. */
+int shim_capabilities(const struct shim_library *library, xc_interface *xch,
+                      uint32_t *capabilities);
 int shim_domain_pause(const struct shim_library *library, xc_interface *xch,
                       uint32_t domid);
 int shim_domain_unpause(const struct shim_library *library, xc_interface *xch,

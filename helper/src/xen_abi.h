@@ -23,6 +23,7 @@ typedef struct xc_hypercall_buffer xc_hypercall_buffer_t;
 typedef struct xen_domctl_shadow_op_stats xc_shadow_op_stats_t;
 typedef struct xentoollog_logger xentoollog_logger;
 typedef struct xen_domctl_getdomaininfo xc_domaininfo_t;
+typedef struct xen_sysctl_physinfo xc_physinfo_t;
 typedef unsigned long xen_pfn_t;
 
 typedef enum {
@@ -116,12 +117,25 @@ struct XEN_TYPE(xen_domctl_getdomaininfo) {
     uint8_t handle[16];
 };
 
+/* The front again; what is behind differs between releases. */
+struct XEN_TYPE(xen_sysctl_physinfo) {
+    uint32_t threads_per_core;
+    uint32_t cores_per_socket;
+    uint32_t nr_cpus;
+    uint32_t max_cpu_id;
+    uint32_t nr_nodes;
+    uint32_t max_node_id;
+    uint32_t cpu_khz;
+    uint32_t capabilities; /* XEN_SYSCTL_PHYSCAP_* */
+};
+
 typedef xc_interface *xc_interface_open_fn(xentoollog_logger *logger,
                                            xentoollog_logger *dombuild_logger,
                                            unsigned open_flags);
 typedef int xc_interface_close_fn(xc_interface *xch);
 typedef int xc_domain_getinfolist_fn(xc_interface *xch, uint32_t first_domain,
                                      unsigned int max_domains, xc_domaininfo_t *info);
+typedef int xc_physinfo_fn(xc_interface *xch, xc_physinfo_t *info);
 typedef int xc_domain_pause_fn(xc_interface *xch, uint32_t domid);
 typedef int xc_domain_unpause_fn(xc_interface *xch, uint32_t domid);
 typedef int xc_domain_destroy_fn(xc_interface *xch, uint32_t domid);

@@ -96,6 +96,8 @@ class Op(enum.IntEnum):
     RESUME = 6
     LOGDIRTY_OFF = 7
     DESTROY = 8
+    #: What the hypervisor can do: ``XEN_SYSCTL_PHYSCAP_*`` bits, the only value.
+    CAPABILITIES = 9
 
 
 class XcFlags(enum.IntFlag):

@@ -19,6 +19,30 @@ def test_real_xl_restores_our_file(guest: Guest, saved: Path) -> None:
     assert_went_on(before, guest.next_ticks(3))
 
 
+def test_live_save_leaves_it_running(make_guest, saved: Path) -> None:
+    """Log-dirty through our helper; what is left is sent while it is suspended."""
+    guest = make_guest("pvh")
+    before = guest.ticks()
+    done = ok("xlpy", "save", "--live", "-c", "--json", guest.name, saved)
+    assert '"iterations": 0' not in done
+    assert guest.running()
+    assert_went_on(before, guest.next_ticks(3))
+    ok("xlpy", "verify", saved)
+    guest.destroy()
+    guest.restore(saved)
+    assert_went_on(before, guest.next_ticks(3))
+
+
+def test_live_save_of_pv_is_refused_where_xen_can_not(make_guest, saved: Path) -> None:
+    guest = make_guest("pv")
+    done = run("xlpy", "save", "--live", guest.name, saved)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "no log-dirty mode for PV guests" in line
+    assert not saved.exists()
+    assert guest.running()
+
+
 @pytest.mark.long
 def test_checkpoint_leaves_it_running(guest: Guest, saved: Path) -> None:
     before = guest.ticks()

@@ -39,6 +39,7 @@ _Static_assert(sizeof(union full_domaininfo) == 112, "domaininfo");
 extern SIMXEN_API xc_interface_open_fn xc_interface_open;
 extern SIMXEN_API xc_interface_close_fn xc_interface_close;
 extern SIMXEN_API xc_domain_getinfolist_fn xc_domain_getinfolist;
+extern SIMXEN_API xc_physinfo_fn xc_physinfo;
 extern SIMXEN_API xc_domain_pause_fn xc_domain_pause;
 extern SIMXEN_API xc_domain_unpause_fn xc_domain_unpause;
 extern SIMXEN_API xc_domain_shutdown_fn xc_domain_shutdown;

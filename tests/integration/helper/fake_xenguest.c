@@ -32,6 +32,7 @@ API xc_interface_open_fn xc_interface_open;
 API xc_interface_close_fn xc_interface_close;
 API xc_domain_save_fn xc_domain_save;
 API xc_domain_getinfolist_fn xc_domain_getinfolist;
+API xc_physinfo_fn xc_physinfo;
 API xc_domain_pause_fn xc_domain_pause;
 API xc_domain_unpause_fn xc_domain_unpause;
 API xc_domain_shutdown_fn xc_domain_shutdown;
@@ -148,6 +149,13 @@ int xc_domain_unpause(xc_interface *xch, uint32_t domid)
 {
     (void)xch;
     return record("unpause", domid, 0);
+}
+
+int xc_physinfo(xc_interface *xch, xc_physinfo_t *info)
+{
+    (void)xch;
+    *info = (xc_physinfo_t){ .nr_cpus = 3, .capabilities = 0x12 };
+    return 0;
 }
 
 int xc_domain_shutdown(xc_interface *xch, uint32_t domid, int reason)

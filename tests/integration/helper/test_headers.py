@@ -19,6 +19,7 @@ FUNCTIONS = {
     "xc_domain_restore": "xc_domain_restore_4_14_fn",
     "xc_domain_resume": "xc_domain_resume_fn",
     "xc_domain_getinfolist": "xc_domain_getinfolist_fn",
+    "xc_physinfo": "xc_physinfo_fn",
     "xc_domain_pause": "xc_domain_pause_fn",
     "xc_domain_unpause": "xc_domain_unpause_fn",
     "xc_domain_destroy": "xc_domain_destroy_fn",
@@ -66,7 +67,17 @@ DOMAIN_INFO = (
     "ssidref",
     "handle",
 )
-FRONT = {"xen_domctl_getdomaininfo": DOMAIN_INFO}
+PHYSINFO = (
+    "threads_per_core",
+    "cores_per_socket",
+    "nr_cpus",
+    "max_cpu_id",
+    "nr_nodes",
+    "max_node_id",
+    "cpu_khz",
+    "capabilities",
+)
+FRONT = {"xen_domctl_getdomaininfo": DOMAIN_INFO, "xen_sysctl_physinfo": PHYSINFO}
 
 #: Numbers that are written out on our side: Xen's name -> what we use.
 CONSTANTS = {
@@ -79,6 +90,10 @@ CONSTANTS = {
     "XCFLAGS_LIVE": 1,
     "XCFLAGS_DEBUG": 2,
     "XEN_DOMCTL_SHADOW_OP_OFF": 0,
+    "XEN_SYSCTL_PHYSCAP_hvm": 1 << 0,
+    "XEN_SYSCTL_PHYSCAP_pv": 1 << 1,
+    "XEN_SYSCTL_PHYSCAP_hap": 1 << 3,
+    "XEN_SYSCTL_PHYSCAP_shadow": 1 << 4,
     "XEN_DOMINF_dying": 1,
     "XEN_DOMINF_hvm_guest": 2,
     "XEN_DOMINF_shutdown": 4,
@@ -121,7 +136,8 @@ def checks() -> list[str]:
         f"_Static_assert((int)({name}) == {value}, {name!r});"
         for name, value in CONSTANTS.items()
     ]
-    lines.append("_Static_assert(sizeof(xc_domaininfo_t) <= 1024, 'shim buffer');")
+    for buffered in ("xc_domaininfo_t", "xc_physinfo_t"):
+        lines.append(f"_Static_assert(sizeof({buffered}) <= 1024, 'shim buffer');")
     return [line.replace("'", '"') for line in lines]
 
 

@@ -73,6 +73,12 @@ def test_each_op_is_one_hypercall(
     assert host.calls() == [called]
 
 
+def test_capabilities_are_those_of_the_hypervisor(host: FakeHost) -> None:
+    with ops_helper(host) as parent:
+        ready(parent)
+        assert parent.op(Op.CAPABILITIES, 0) == OpResult(0, 0, (0x12,))
+
+
 def test_failure_carries_errno(host: FakeHost) -> None:
     with ops_helper(host) as parent:
         ready(parent)

@@ -14,12 +14,14 @@ from libxlpy import (
     DomainNotFound,
     GuestState,
     ImageState,
+    NotSupported,
     PhaseEvent,
     RestoreCallbacks,
     SaveCallbacks,
     StatEvent,
     SuspendFlags,
     UsageError,
+    domain_ops,
 )
 from libxlpy.simxen.client import request
 from tests.integration.parent.guest import Guest, aside
@@ -168,6 +170,21 @@ async def test_paused_domain_is_refused_at_once(ctx: Context, pv: Guest):
         await ctx.domain_suspend(pv.domid, null.fileno())
     await ctx.domain_unpause(pv.domid)
     await aside(pv.assert_untouched)
+
+
+async def test_live_save_of_a_pv_guest_needs_a_xen_that_can_log_its_writes(
+    ctx: Context, guest: Guest, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(domain_ops, "CAN_SHADOW", 1 << 30)  # what simxen can't
+    with Path("/dev/null").open("wb") as null:
+        save = ctx.domain_suspend(guest.domid, null.fileno(), SuspendFlags.LIVE)
+        if guest.kind == "pv":
+            with pytest.raises(NotSupported, match="no log-dirty mode for PV guests"):
+                await save
+        else:
+            await (await save)
+            await ctx.domain_resume(guest.domid)
+    await aside(guest.assert_untouched)
 
 
 async def test_unknown_domain_and_useless_descriptors_are_refused(
