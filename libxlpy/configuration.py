@@ -6,6 +6,7 @@ the same words, so that one reader does for both.
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 from libxlpy.backend import Backend
@@ -32,14 +33,19 @@ async def stored_config(backend: Backend, domid: int, uuid: str) -> bytes:
         return await _host_config(backend, domid)
     path = backend.userdata_path(domid, uuid)
     try:
-        with path.open("rb") as file:
-            config = file.read(CONFIG_MAX + 1)
+        config = await asyncio.to_thread(_read_start, path)
     except OSError as exc:
         text = f"no configuration of domain {domid}: {path}: {exc.strerror}"
         raise BackendError(text) from exc
     if len(config) > CONFIG_MAX:
         raise BackendError(f"configuration {path} is longer than {CONFIG_MAX} bytes")
     return config
+
+
+def _read_start(path: Path) -> bytes:
+    """Read a file, and of one that is too long enough to tell."""
+    with path.open("rb") as file:
+        return file.read(CONFIG_MAX + 1)
 
 
 # ----- embedded host --------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Small parts: what goes in is checked, what comes out is told in one line."""
 
+import asyncio
 import errno
 import json
 import os
@@ -345,3 +346,14 @@ async def test_slow_reader_loses_the_oldest_events_only():
 def test_last_line_skips_empty_ones():
     assert last_line("a\nb\n\n  \n") == "b"
     assert last_line("") == ""
+
+
+async def test_configuration_kept_by_xen_is_read_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backend, "XEN_LIB_DIR", tmp_path)
+    where = backend.Backend("xen", None, tmp_path, tmp_path, tmp_path)
+    await asyncio.to_thread(where.userdata_path(7, "u").write_bytes, b"{}\n\0")
+    assert await configuration.stored_config(where, 7, "u") == b"{}\n\0"
+    with pytest.raises(errors.BackendError, match="no configuration of domain 8"):
+        await configuration.stored_config(where, 8, "u")
