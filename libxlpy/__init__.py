@@ -29,7 +29,14 @@ from libxlpy.errors import (
     XenError,
     XenstoreError,
 )
-from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy.events import (
+    JobEvent,
+    LogEvent,
+    PhaseEvent,
+    ProgressEvent,
+    StallEvent,
+    StatEvent,
+)
 from libxlpy.job import CancelAnswer, CancelKind, Job
 from libxlpy.low_level import Rings
 from libxlpy.results import (
@@ -40,6 +47,7 @@ from libxlpy.results import (
     SaveResult,
 )
 from libxlpy.save import SuspendFlags
+from libxlpy.stall import StallAction, StallPolicy
 from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Image, StreamType
@@ -85,6 +93,9 @@ __all__ = [
     "Rings",
     "SaveCallbacks",
     "SaveResult",
+    "StallAction",
+    "StallEvent",
+    "StallPolicy",
     "StatEvent",
     "Statistics",
     "StreamError",

@@ -70,7 +70,8 @@ class Calls:
         """Do what is asked and send the answer; give what went wrong instead."""
         name = type(call).__name__
         began = time.monotonic()
-        seconds = self._run.plan.limit(call)
+        bounds = self._run.around.deadlines.per_callback
+        seconds = bounds.get(xen_name(type(call)), self._run.plan.limit(call))
         limit = asyncio.timeout(seconds)
         try:
             async with limit:

@@ -32,6 +32,7 @@ from libxlpy.pump import Observer
 from libxlpy.restore import DomainRestore
 from libxlpy.results import RestoreResult, SaveResult
 from libxlpy.save import NOT_LIVE, DomainSave, SuspendFlags, check_can_suspend, xc_flags
+from libxlpy.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.messages import Image, Op, StreamType
@@ -50,6 +51,7 @@ class Context:
         host: str | os.PathLike[str] | None = None,
         deadlines: Deadlines = DEFAULT_DEADLINES,
         helper: str = OWN,
+        stall: StallPolicy = NO_STALL_POLICY,
     ) -> None:
         """Say what to use; nothing is looked at before the context is entered.
 
@@ -59,10 +61,12 @@ class Context:
             deadlines: For all jobs that bring none of their own.
             helper: What runs ``xc_domain_save`` unless a job says otherwise: ``"own"``,
                 ``"libxl"`` (libxl-save-helper of the running Xen), ``"libxl:/path"``.
+            stall: For all jobs that bring none of their own.
         """
         self._wanted = (backend, host)
         self._deadlines = deadlines
         self._helper = helper
+        self._stall = stall
         self._backend: Backend | None = None
         self._jobs = Jobs()
         self._ops = Ops()
@@ -106,13 +110,16 @@ class Context:
             raise UsageError("context is not entered: use `async with Context()`")
         return self._backend
 
-    def _around(self, deadlines: Deadlines | None = None) -> Surroundings:
+    def _around(
+        self, deadlines: Deadlines | None = None, stall: StallPolicy | None = None
+    ) -> Surroundings:
         return Surroundings(
             self.backend,
             deadlines or self._deadlines,
             self._ops,
             self._observer,
             suspended=self._suspended,
+            stall=stall or self._stall,
         )
 
     # ----- domains ----------------------------------------------------------------
@@ -161,6 +168,7 @@ class Context:
         *,
         deadlines: Deadlines | None = None,
         helper: str | None = None,
+        stall: StallPolicy | None = None,
     ) -> Job[SaveResult]:
         """Save a domain to a stream, as ``libxl_domain_suspend``.
 
@@ -173,6 +181,7 @@ class Context:
             flags: LIVE, DEBUG.
             deadlines: For this job instead of the context's.
             helper: For this job instead of the context's.
+            stall: For this job instead of the context's.
 
         Raises:
             DomainNotFound: There is no such domain.
@@ -181,7 +190,7 @@ class Context:
             NotSupported: LIVE, a PV guest, and a Xen without shadow paging.
             BackendError: The hypervisor can't be asked.
         """
-        around = self._around(deadlines)
+        around = self._around(deadlines, stall)
         domain_ops.check_domid(domid)
         xc_flags(flags)
         program = find_helper(self._helper if helper is None else helper, self.backend)

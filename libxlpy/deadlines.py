@@ -1,6 +1,10 @@
 """Every wait of a job is bounded; each bound has a name that the error repeats."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from libxlpy.errors import UsageError
+from libxlpy_protocol.messages import MESSAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,8 @@ class Deadlines:
     destroy: float = 120.0
     #: One callback supplied by the caller.
     callback: float = 60.0
+    #: Xen's name of a callback -> seconds, in place of what bounds it otherwise.
+    per_callback: Mapping[str, float] = field(default_factory=dict)
     #: Between two signs of life of the helper's control thread (sent twice a second).
     heartbeat: float = 10.0
     #: First byte of a message until its last; Xen's own helper only, which has no
@@ -30,6 +36,8 @@ class Deadlines:
     message: float = 10.0
     #: Stream could take bytes and Xen's own helper writes none (callbacks don't count).
     stall: float = 60.0
+    #: The stream is complete, its file is written to the disk.
+    flush: float = 600.0
     #: Complete received until the helper is gone.
     exit_after_complete: float = 5.0
     #: Abort sent until the helper is gone; then SIGTERM.
@@ -48,11 +56,40 @@ class Deadlines:
     total: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a bound that is no bound."""
+        """Refuse a bound that is no bound.
+
+        Raises:
+            UsageError: One is not a positive number, or None where it must not be.
+        """
         for item in fields(self):
+            if item.name == "per_callback":
+                continue
             value = getattr(self, item.name)
-            if value is not None and not value > 0:
-                raise ValueError(f"deadline {item.name} must be positive: {value!r}")
+            if value is not None or item.name not in ENDLESS:
+                check_seconds(item.name, value)
+        for name, seconds in self.per_callback.items():
+            if name not in CALLBACKS:
+                known = ", ".join(sorted(CALLBACKS))
+                raise UsageError(f"no callback {name!r} to bound; there are {known}")
+            check_seconds(f"of callback {name}", seconds)
+
+
+#: Deadlines that may be None.
+ENDLESS = frozenset({"no_progress", "total"})
+#: Xen's names of all callbacks.
+CALLBACKS = frozenset(rule.mirrors for rule in MESSAGES.values() if rule.answer_types)
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Refuse what is no time.
+
+    Raises:
+        UsageError: It is not a positive number.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return
+    text = f"deadline {name} must be a positive number of seconds"
+    raise UsageError(f"{text}, not {value!r}")
 
 
 #: What is used unless told otherwise.

@@ -62,7 +62,20 @@ class LogEvent:
     text: str
 
 
-JobEvent = PhaseEvent | ProgressEvent | StatEvent | LogEvent
+@dataclass(frozen=True, slots=True)
+class StallEvent:
+    """The job does not get on; see :class:`libxlpy.stall.StallPolicy`."""
+
+    #: ``"heartbeat_age"``, ``"bytes_age"`` or ``"iterations"``.
+    signal: str
+    #: Seconds, or iterations, that passed.
+    bound: float
+    #: What is done: ``"warn"``, ``"abort"`` or ``"stop_and_copy"``.
+    action: str
+    text: str
+
+
+JobEvent = PhaseEvent | ProgressEvent | StatEvent | LogEvent | StallEvent
 
 
 class EventFeed:

@@ -149,6 +149,11 @@ class Meter:
     # ----- what is given ----------------------------------------------------------
 
     @property
+    def history(self) -> tuple[Iteration, ...]:
+        """Passes over memory that have ended."""
+        return tuple(self._history)
+
+    @property
     def downtime(self) -> float | None:
         """Milliseconds the guest was down, as :attr:`Statistics.downtime`."""
         until = self._resumed or self._handed_over
@@ -174,7 +179,7 @@ class Meter:
             expected_downtime=remaining / rate * 1000 if rate and part else None,
             setup_time=None if self._setup is None else self._setup * 1000,
             total_time=(now - self._began) * 1000,
-            history=tuple(self._history),
+            history=self.history,
             callbacks=dict(self._callbacks),
             helper=self._use,
         )

@@ -18,16 +18,17 @@ from libxlpy.errors import (
     ProtocolViolation,
     TimedOut,
 )
-from libxlpy.events import PhaseEvent, StatEvent
+from libxlpy.events import PhaseEvent, StallEvent, StatEvent
 from libxlpy.helper_io import HelperIo
 from libxlpy.helper_process import ExitStatus
 from libxlpy.ladder import Step
 from libxlpy.link import HelperLink
 from libxlpy.plan import Plan, Settled
 from libxlpy.record import Record
+from libxlpy.stall import StallAction, StallWatch
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
-from libxlpy.verdict import crash_of, failure_of, overrun_of
+from libxlpy.verdict import crash_of, failure_of, overrun_of, stall_of
 from libxlpy.watchdog import Watchdog
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import (
@@ -58,6 +59,8 @@ class JobRun:
         self.failure: JobError | None = None
         self.link: HelperLink | None = None
         self.settled = Settled()
+        #: Answers ``precopy_policy``, too.
+        self.stall = StallWatch(around.stall, self._stalled)
         #: The helper was given its job: the guest may be touched.
         self.started = False
         # ----- private -----
@@ -119,6 +122,7 @@ class JobRun:
             return
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
         self._watchdog.arm("no_progress", deadlines.no_progress)
+        self.stall.begin()
 
     def _event(self, event: Event) -> None:
         match event.message:
@@ -126,8 +130,9 @@ class JobRun:
                 self._stat(event.message)
             case Log() | Progress():
                 self.record.news(event.message)
+                self.stall.passes(self.record.meter.history)
             case Phase(name):
-                self.enter(name)
+                self._phase(name)
             case RestoreResults():
                 self.record.restore_results = event.message
             case Complete():
@@ -135,12 +140,21 @@ class JobRun:
             case _:
                 self._call(event)
 
+    def _phase(self, name: str) -> None:
+        self.enter(name)
+        self._watchdog.disarm("flush")
+        if name == "flush":
+            self._watchdog.arm("flush", self.around.deadlines.flush)
+
     def _stat(self, stat: Stat) -> None:
         stat = self.plan.observe(stat)
         deadlines = self.around.deadlines
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
         io = self._io.sample() if self._io is not None else None
-        if self.record.moved(stat, io) or self._calls.active:
+        moved = self.record.moved(stat, io) or self._calls.active
+        self.stall.sign(moved=moved)
+        self.stall.passes(self.record.meter.history)
+        if moved:
             self._watchdog.arm("no_progress", deadlines.no_progress)
         self.record.feed.publish(
             StatEvent(*(getattr(stat, name) for name in StatEvent.__slots__))
@@ -156,7 +170,7 @@ class JobRun:
         assert self.link is not None
         self.link.send(Release())
         self.record.completed(complete)
-        self._watchdog.close()
+        self._stop_watching()
         if self.failure is None and (complete.retval != 0 or complete.aborted):
             self.fail(failure_of(complete, self.record.first_error), Step.LEAVE)
         self.enter("complete")
@@ -221,7 +235,7 @@ class JobRun:
         if self.link is None:
             return
         if step >= Step.ABORT:
-            self._watchdog.close()
+            self._stop_watching()
             self._calls.stop()
         if step is Step.ABORT and not self.started:
             self.link.pump.hang_up()  # nothing to abort yet: EOF makes it leave
@@ -233,6 +247,18 @@ class JobRun:
         self.fail(
             TimedOut(name, seconds), Step.KILL if name in HOPELESS else Step.ABORT
         )
+
+    def _stalled(self, event: StallEvent, action: StallAction) -> None:
+        """Tell a stall; end the job if its policy says so."""
+        self.record.feed.publish(event)
+        if action is StallAction.ABORT:
+            self.fail(stall_of(event), Step.ABORT)
+        else:
+            self.record.later.append(f"stall: {event.text}: {event.action}")
+
+    def _stop_watching(self) -> None:
+        self._watchdog.close()
+        self.stall.close()
 
     def _climbed(self, step: Step, bound: str) -> None:
         """Take note that the helper did not leave in time and what is done next."""
@@ -254,7 +280,7 @@ class JobRun:
 
     async def _settle(self) -> None:
         """Stop the callbacks, repair, ask where the guest is, close everything."""
-        self._watchdog.close()
+        self._stop_watching()
         try:
             self.record.later += await self._calls.gone(self.around.deadlines.repair)
             self.enter("settle")

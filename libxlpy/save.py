@@ -14,7 +14,7 @@ from pathlib import Path
 
 from libxlpy.domain_info import DomainInfo, DomainType
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
-from libxlpy.errors import BackendError, HelperCrashed, UsageError
+from libxlpy.errors import BackendError, HelperCrashed, NotSupported, UsageError
 from libxlpy.libxl_save import LibxlSave, save_argv
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import Repair, ask_guest
@@ -27,6 +27,7 @@ from libxlpy_protocol.messages import (
     Image,
     Message,
     Mode,
+    PrecopyPolicy,
     SaveLibxc,
     Start,
     Stat,
@@ -121,6 +122,10 @@ class DomainSave(Plan[SaveResult]):
         self._libxl: LibxlSave | None = None
         self._stream_fd = -1
         calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
+        if around.stall.may_stop:
+            if helper is not None:
+                raise NotSupported("libxl-save-helper can't be told to stop and copy")
+            calls.add(PrecopyPolicy)
         if helper is not None:
             calls = {SaveLibxc}
         if kind == "hvm":
@@ -155,6 +160,8 @@ class DomainSave(Plan[SaveResult]):
                 return await self._switch_qemu_logdirty(enable=enable)
             case Suspend():
                 return await self._suspend_guest(run)
+            case PrecopyPolicy():
+                return run.stall.decide(call)
             case SaveLibxc() if self._helper is not None:
                 return await self._save_libxc(run, self._helper)
             case ToolstackSave() if self._emulator is not None:

@@ -9,6 +9,7 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.helper_process import helper_argv
 from libxlpy.meter import Suspended
 from libxlpy.pump import Observer
+from libxlpy.stall import NO_STALL_POLICY, StallPolicy
 
 if TYPE_CHECKING:
     from libxlpy.ops import Ops
@@ -27,3 +28,4 @@ class Surroundings:
     argv: Callable[[Backend], list[str]] = helper_argv
     #: Guests whose downtime is still measured.
     suspended: Suspended = field(default_factory=Suspended)
+    stall: StallPolicy = NO_STALL_POLICY

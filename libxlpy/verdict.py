@@ -11,6 +11,7 @@ from libxlpy.errors import (
     TimedOut,
     XenError,
 )
+from libxlpy.events import StallEvent
 from libxlpy.helper_process import ExitStatus
 from libxlpy.link import last_line
 from libxlpy_protocol.messages import Complete
@@ -52,6 +53,13 @@ def overrun_of(bound: str, seconds: float, *, completed: bool) -> JobError:
     if completed:
         return TimedOut(bound, seconds)
     return ProtocolViolation("it closed its pipe but did not exit")
+
+
+def stall_of(event: StallEvent) -> JobError:
+    """Give the failure of a job that was ended by its stall policy."""
+    if event.signal == "iterations":
+        return Cancelled(f"precopy does not converge: {event.text}")
+    return TimedOut(event.signal, event.bound)
 
 
 def failure_of(complete: Complete, hint: str) -> JobError:

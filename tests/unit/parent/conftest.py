@@ -16,6 +16,7 @@ from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.pump import Observer
 from libxlpy.results import GuestState, JobReport
 from libxlpy.run import JobRun
+from libxlpy.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.messages import (
@@ -97,6 +98,7 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
             plan: FakePlan | None = None,
             *,
             observer: Observer | None = None,
+            stall: StallPolicy = NO_STALL_POLICY,
             **deadlines: float | None,
         ) -> Job[JobReport]:
             around = Surroundings(
@@ -105,6 +107,7 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
                 Ops(),
                 observer,
                 scripted.argv(script),
+                stall=stall,
             )
             stream = StreamFd(file.fileno(), "write")
             return Job(plan or FakePlan(), stream, around, lambda: None)

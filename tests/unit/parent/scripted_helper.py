@@ -217,6 +217,24 @@ def deaf() -> None:
     alive_but_stuck()
 
 
+def does_not_converge() -> None:
+    begin()
+    for number, pages in enumerate((100, 50, 60, 60)):
+        say(Progress("xc", f"Frames iteration {number}", 0, pages))
+        say(Progress("xc", f"Frames iteration {number}", pages, pages))
+    say(Log(8, -1, "xc", "all said"))
+    hear(Message)
+    complete(-1, 125, aborted=True)
+
+
+def flushes() -> None:
+    begin()
+    say(Phase("flush"))
+    while True:
+        stat()
+        time.sleep(0.02)
+
+
 def stays_after_complete() -> None:
     begin()
     complete()
