@@ -95,6 +95,8 @@ class Ao:
         #: Result or error.
         self.outcome: Any = None
         self.abort_requested = False
+        #: Nobody waits for the end any more, nor will be told.
+        self.disowned = False
         # ----- private -----
         self._tell = tell
         self._job: Job[Any] | None = None
@@ -112,10 +114,16 @@ class Ao:
             if self.abort_requested:
                 self.abort()
             self.started.set_result(AO_INPROGRESS)
+            if self._job is not None and await self._unclaimed(self._job):
+                await self._job.close()  # undoes a success that nobody hears of
             self.outcome = await work
             done(self.outcome)
         except BaseException as exc:  # the boundary: whatever it is, it is told
             self._failed(exc)
+
+    async def _unclaimed(self, job: Job[Any]) -> bool:
+        await job.ended()
+        return self.disowned
 
     def _failed(self, error: BaseException) -> None:
         self.outcome, self.rc = error, rc_of(error)
@@ -139,6 +147,11 @@ class Ao:
         self.ended.set_result(self.rc)
         if not refused:
             self._pass()
+
+    def disown(self) -> None:
+        """Abort it; a success that comes all the same is undone."""
+        self.disowned = True
+        self.abort()
 
     # ----- in the initiating call -------------------------------------------------
 

@@ -116,7 +116,7 @@ class LibxlCtx:
         try:
             rc = self.driver.wait(ao.ended if ao.how is None else ao.started)
         except BaseException:  # Ctrl-C, say: nobody would know of it any more
-            self.driver.submit(ao.abort)
+            self.driver.submit(ao.disown)
             self.driver.wait(ao.ended)
             raise
         if ao.how is None or rc:
