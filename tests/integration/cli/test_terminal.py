@@ -1,10 +1,20 @@
 """On a terminal a bar is drawn and taken away; the last line says it all."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 from tests.integration.cli.shell import PATIENCE, Shell, environment
+
+WIDE_TERMINAL = {"TERM": "xterm", "COLUMNS": "160"}
+#: Colours and cursor movements.
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+#: What, how much of it, how fast, which pass, its pages, how much longer.
+WHOLE_BAR = re.compile(
+    r"save web (\u2501|\u2578|\u257a)+ +\d+% +\d+\.\d [KMG]iB/s, "
+    r"Frames iteration \d+, [\d,]+ dirty, \d+ s left"
+)
 
 
 def seen_on_terminal(command: list[str]) -> str:
@@ -12,7 +22,7 @@ def seen_on_terminal(command: list[str]) -> str:
     master, slave = os.openpty()
     try:
         with subprocess.Popen(
-            command, stderr=slave, env={**environment(), "TERM": "xterm"}
+            command, stderr=slave, env={**environment(), **WIDE_TERMINAL}
         ) as process:
             os.close(slave)
             slave = -1
@@ -31,12 +41,15 @@ def seen_on_terminal(command: list[str]) -> str:
 
 
 def test_a_save_shows_a_bar_and_then_its_result(shell: Shell, tmp_path: Path) -> None:
-    with shell.guest("web", memory_mib=64):
+    with shell.guest("web", memory_mib=64, fill=True) as domid:
+        # Long enough for a rate to be measured, twice.
+        shell.ask("misbehave", domid=domid, fault="slow_ack", seconds=1)
         shown = seen_on_terminal(
             shell.command("save", "-c", "--live", "web", tmp_path / "image")
         )
     assert "\x1b[?25l" in shown  # the cursor is hidden while the bar is there
     assert "\x1b[?25h" in shown
+    assert WHOLE_BAR.search(CONTROL.sub("", shown)), CONTROL.sub("", shown)
     last = shown.rstrip().splitlines()[-1]
     assert "saved 'web' (domid" in last
     assert last.endswith("guest is running")

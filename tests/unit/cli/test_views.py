@@ -98,6 +98,65 @@ def test_the_bar_shows_rate_iteration_and_dirty_pages(
     assert "\x1b[?25h" in shown  # the cursor is given back
 
 
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the bar's clock; its terminal is wide enough for everything."""
+    clock = Clock()
+    monkeypatch.setattr("libxlpy.cli.bar.time", clock)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    return clock
+
+
+def facts_of(view: BarView) -> str:
+    """Give what the bar says at its end."""
+    return str(view._progress.tasks[0].fields["facts"])
+
+
+def test_the_rate_is_bytes_over_the_time_since_the_last_measure(clock: Clock) -> None:
+    with BarView("save", pages=100, verbose=False) as view:
+        clock.now += 2
+        view.show(stat(1, 8 << 20))
+        assert facts_of(view).startswith("4.0 MiB/s")
+        clock.now += 0.1  # too short to measure anything
+        view.show(stat(1, 1 << 30))
+        assert facts_of(view).startswith("4.0 MiB/s")
+        clock.now += 0.4
+        view.show(stat(1, 1 << 30))
+        assert facts_of(view).startswith("2.0 GiB/s")
+        clock.now += 1
+        view.show(stat(1, 1 << 30))
+        assert facts_of(view).startswith("0 B/s")
+
+
+def test_the_time_left_is_what_is_left_of_this_pass_at_this_rate(clock: Clock) -> None:
+    with BarView("save", pages=10240, verbose=False) as view:
+        view.show(ProgressEvent("xc", "Frames iteration 1", 0, 10240))
+        assert facts_of(view) == "0 B/s, Frames iteration 1, 10,240 dirty"
+        clock.now += 2
+        view.show(stat(1, 8 << 20))
+        assert facts_of(view).endswith("10,240 dirty, 10 s left")
+        view.show(ProgressEvent("xc", "Frames iteration 1", 5120, 10240))
+        assert facts_of(view).endswith(", 5 s left")
+        view.show(ProgressEvent("xc", "Frames iteration 2", 0, 2048))
+        expected = "4.0 MiB/s, Frames iteration 2, 2,048 dirty, 2 s left"
+        assert facts_of(view) == expected
+        clock.now += 1
+        view.show(stat(2, 8 << 20))  # it stands still: nobody knows
+        assert facts_of(view) == "0 B/s, Frames iteration 2, 2,048 dirty"
+
+
 def test_no_terminal_no_bar() -> None:
     view = view_for(Output(), what="", json=False, verbose=False, pages=0)
     assert isinstance(view, PlainView)
