@@ -4,10 +4,12 @@ import errno
 import itertools
 import os
 import signal
+import statistics
 from collections.abc import Callable
 
 import pytest
 
+from libxlpy_helper.control import HEARTBEAT
 from libxlpy_protocol.messages import (
     Abort,
     Complete,
@@ -25,6 +27,12 @@ from tests.integration.helper.driver import FakeHost, Parent, is_blocked
 
 HVM = 2 | 32
 MUCH = "write 100000000"
+#: Seconds between two heartbeats that a parent is promised at most.
+PROMISED = 0.5
+#: Times the promise that half of them may take on a machine with more to do than time.
+LATE = 2.0
+#: Heartbeats listened to.
+HEARTBEATS = 7
 
 
 def by_message(parent: Parent) -> None:
@@ -203,17 +211,27 @@ def test_kicks_without_an_abort_lose_no_byte(host: FakeHost) -> None:
         os.close(read_fd)
 
 
+def assert_in_time(stats: list[Stat]) -> None:
+    """Check by the helper's own clock that its heartbeats come as promised.
+
+    The median: a single one may be late on a busy machine, that is no fault of ours.
+    """
+    gaps = [
+        later.monotonic_ns - earlier.monotonic_ns
+        for earlier, later in itertools.pairwise(stats)
+    ]
+    median = statistics.median(gaps) / 1e9
+    assert median / HEARTBEAT >= 0.9
+    assert median / PROMISED <= LATE, gaps
+
+
 def test_stat_comes_while_the_writer_is_stuck(host: FakeHost, full_pipe: int) -> None:
     host.script("frames 10", MUCH)
     with host.helper([full_pipe]) as parent:
         begun(parent, full_pipe)
         parent.until(is_blocked(parent))
-        stats = [parent.expect(Stat) for _ in range(4)]
-        gaps = [
-            later.monotonic_ns - earlier.monotonic_ns
-            for earlier, later in itertools.pairwise(stats)
-        ]
-        assert all(gap > 0 for gap in gaps)
+        stats = [parent.expect(Stat) for _ in range(HEARTBEATS)]
+        assert_in_time(stats)
         assert stats[-1].bytes_done >= 65536
         assert stats[-1].pages == 10
         assert not [m for m in parent.seen if isinstance(m, PrecopyPolicy)]
@@ -228,8 +246,8 @@ def test_hanging_library_leaves_the_control_thread_alive(
         begun(parent, stream_fd)
         parent.until(lambda message: "save dom" in getattr(message, "text", ""))
         by_message(parent)
-        parent.expect(Stat)
-        parent.expect(Stat)  # kicked all the while: the parent has to end it
+        # Kicked all the while: the parent has to end it.
+        assert_in_time([parent.expect(Stat) for _ in range(HEARTBEATS)])
         parent.kill()
         assert parent.wait() == -signal.SIGKILL
 
