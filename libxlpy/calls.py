@@ -59,7 +59,10 @@ class Calls:
     async def _answer(self, event: Event, link: "Link") -> None:
         call = cast(CallMessage, event.message)
         error = await self._try(call, event.call_id, link)
-        if error is not None:
+        if error is not None and link.pump.ended:
+            # A consequence, if anything: the helper's end is what the job fails of.
+            self._run.record.later.append(str(error))
+        elif error is not None:
             # Libxenguest's own error path does its clean-up, then it completes.
             self._failed(error)
             link.send(failure_answer(type(call)), event.call_id)
