@@ -1,8 +1,10 @@
 """What gets installed: the wheel, built from the sdist, as a packager does it."""
 
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -69,6 +71,26 @@ def test_sdist_carries_sources_and_nothing_compiled(sdist):
 
 def test_one_wheel_serves_all_pythons_from_3_11(wheel):
     assert "-cp311-abi3-" in wheel.name
+
+
+def stable_names() -> set[str]:
+    """Give what Python's own headers declare for extensions of 3.11 and later."""
+    limited = "-DPy_LIMITED_API=0x030b0000"
+    include = f"-I{sysconfig.get_path('include')}"
+    header = ["-include", "Python.h", "-xc", "/dev/null"]
+    compiler = os.environ.get("CC", "gcc")
+    return set(re.findall(r"\w+", run(compiler, "-E", limited, include, *header)))
+
+
+def test_extension_asks_for_the_stable_abi_of_3_11_only(installed):
+    module = installed / "libxlpy_helper" / "_xenguest.abi3.so"
+    symbols = run("readelf", "--dyn-syms", "--wide", module).splitlines()
+    asked = {line.split()[-1] for line in symbols if " UND " in line}
+    of_python = {name for name in asked if name.lstrip("_").startswith("Py")}
+    stable = stable_names()
+    assert "PyRun_SimpleString" not in stable  # public, but not for every version
+    assert "PyImport_ImportModule" in of_python
+    assert of_python <= stable
 
 
 def test_wheel_holds_the_three_packages_and_what_was_compiled(wheel):
