@@ -1,8 +1,9 @@
-"""One embedded host for the whole folder, and one domain of each type on it."""
+"""One embedded host for the whole folder, and the domains on it."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from libxlpy.simxen.client import request, start_host, stop_host
 from tests.fault.victim import Victim
 
+AT_ONCE = 6  # victims: most of a fault's time is waiting
 MEMORY_MIB = 4  # few batches: every message of the trace can be a case of its own
 
 
@@ -24,34 +26,29 @@ def fault_host() -> Iterator[Path]:
 
 
 @pytest.fixture(params=["pv", "hvm"])
-def victim(fault_host: Path, request: pytest.FixtureRequest) -> Iterator[Victim]:
-    """Give a running domain that writes its memory all the time."""
-    yield from new_victim(fault_host, request.param)
+def victims(fault_host: Path, request: pytest.FixtureRequest) -> Iterator[list[Victim]]:
+    """Give running domains that write their memory all the time."""
+    with ExitStack() as made:
+        yield [
+            made.enter_context(new_victim(fault_host, request.param, number))
+            for number in range(AT_ONCE)
+        ]
 
 
-@pytest.fixture
-def pv_victim(fault_host: Path) -> Iterator[Victim]:
-    """Give a running PV domain."""
-    yield from new_victim(fault_host, "pv")
-
-
-@pytest.fixture
-def hvm_victim(fault_host: Path) -> Iterator[Victim]:
-    """Give a running HVM domain: it has the longest trace."""
-    yield from new_victim(fault_host, "hvm")
-
-
-def new_victim(directory: Path, kind: str) -> Iterator[Victim]:
+@contextmanager
+def new_victim(directory: Path, kind: str, number: int) -> Iterator[Victim]:
     """Make a domain, and destroy it afterwards."""
     answer = request(
         directory,
         "create",
-        name=f"victim-{kind}",
+        name=f"victim-{kind}-{number}",
         type=kind,
         memory_mib=MEMORY_MIB,
         rate=2000,
         fill=True,
     )
-    domain = Victim(directory, answer["domid"])
-    yield domain
-    request(directory, "destroy", domid=domain.domid)
+    domain = Victim(directory, answer["domid"], kind)
+    try:
+        yield domain
+    finally:
+        request(directory, "destroy", domid=domain.domid)

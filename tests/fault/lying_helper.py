@@ -1,32 +1,51 @@
-"""The real helper, but its N-th frame to the parent is not what it should be.
+"""The real helper, but one of its frames to the parent is not what it should be.
 
-Run as ``python -I lying_helper.py LIE N [the helper's own arguments]``.
+Run as ``python -I lying_helper.py LIE AT [the helper's own arguments]``; AT is the
+number of the frame, hello being 0, or the name of its message. What it lied about is
+its last word on stderr.
 """
 
 import os
 import sys
 
+import libxlpy_helper.__main__ as helper
 from libxlpy_helper import wire
-from libxlpy_helper.__main__ import main
+from libxlpy_protocol.codec import decode
+from libxlpy_protocol.framing import PREFIX
 
 LIES = ("garbage", "half", "eof", "twice")
+#: Before the name of the message that the lie was about.
+STRUCK = "lied about "
 
 
 class LyingWire(wire.Wire):
-    """Sends the first N frames as they are, then lies once."""
+    """Sends frames as they are, until it is to lie, once."""
 
     lie = ""
-    left = 0
+    at = ""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self._sent = 0
+        self._lied = False
+        self._look()
 
     def _next_frame(self, *, calls: bool) -> bool:
-        if self.left < 0 and self.lie in {"half", "eof"}:
+        if self._lied and self.lie in {"half", "eof"}:
             return False  # never heard of again
         found = super()._next_frame(calls=calls)
         if found:
-            type(self).left -= 1
-            if self.left == -1:
-                self._lie()
+            self._look()
         return found
+
+    def _look(self) -> None:
+        """Lie about the frame that is to be sent next, if it is its turn."""
+        name = type(decode(bytes(self._frame[PREFIX.size :]))[0]).__name__
+        if not self._lied and self.at in {str(self._sent), name}:
+            self._lied = True
+            print(f"{STRUCK}{name}", file=sys.stderr, flush=True)
+            self._lie()
+        self._sent += 1
 
     def _lie(self) -> None:
         if self.lie == "garbage":
@@ -42,8 +61,6 @@ class LyingWire(wire.Wire):
 
 
 if __name__ == "__main__":
-    LyingWire.lie, LyingWire.left = sys.argv[1], int(sys.argv[2])
-    import libxlpy_helper.__main__ as helper
-
+    LyingWire.lie, LyingWire.at = sys.argv[1:3]
     helper.Wire = LyingWire
-    main(sys.argv[3:])
+    helper.main(sys.argv[3:])

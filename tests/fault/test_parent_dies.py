@@ -1,5 +1,6 @@
 """kill -9 of the parent at every message of a live save."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -7,28 +8,36 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import living_descendants
-from tests.fault.sweep import OLD, kinds, long, trace_of
+from tests.fault.saboteur import trace_of
+from tests.fault.sweep import OLD, kinds, long
 from tests.fault.victim import SOON, Victim
 
 TOOLSTACK = Path(__file__).with_name("toolstack.py")
 
 
 @long
-def test_parent_killed_at_every_message(hvm_victim, tmp_path):
+def test_parent_killed_at_every_message(victims, tmp_path):
+    """With a device model, which leaves most to be repaired; else at every kind."""
     path = tmp_path / "image"
-    for at in range(len(trace_of(hvm_victim, path))):
-        kill_parent(hvm_victim, path, at)
+    victim = victims[0]
+    trace = asyncio.run(trace_of(victim, path))
+    every = victim.kind == "hvm"
+    missed = [
+        at
+        for at in (range(len(trace)) if every else kinds(trace))
+        if not kill_parent(victim, path, at)
+    ]
+    # A run may have fewer log lines or heartbeats than the first had: the last places.
+    assert len(missed) <= len(trace) // 4, missed
+    assert all(at >= len(trace) * 3 // 4 for at in missed), missed
 
 
-@long
-def test_parent_killed_at_every_kind_of_message(pv_victim, tmp_path):
-    path = tmp_path / "image"
-    for at in kinds(trace_of(pv_victim, path)):
-        kill_parent(pv_victim, path, at)
+def kill_parent(victim: Victim, path: Path, at: int) -> bool:
+    """Run a toolstack that dies at one message; check the promise.
 
-
-def kill_parent(victim: Victim, path: Path, at: int) -> None:
-    """Run a toolstack that dies at one message; check the promise."""
+    Returns:
+        It died: its save had that many messages.
+    """
     path.write_bytes(OLD)
     before = {p.pid for p in living_descendants()}
     arguments = [str(victim.directory), str(victim.domid), str(path), str(at)]
@@ -48,3 +57,4 @@ def kill_parent(victim: Victim, path: Path, at: int) -> None:
     victim.assert_unharmed(context)
     if done.returncode:
         assert path.read_bytes() == OLD, context
+    return done.returncode != 0

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from libxlpy.streams import Format, RecordRead, StreamParser, StreamRuleBroken
+from tests.fault.victim import Victim
 from tests.integration.cli.shell import Shell
 
-#: Cuts tried with real restores; each is a whole command.
+#: Cuts tried with real commands.
 RESTORES = 8
 
 
@@ -50,13 +51,18 @@ def test_every_cut_is_found(image: Path) -> None:
 
 
 @pytest.mark.parametrize("part", range(RESTORES))
-def test_no_cut_is_restored(
+def test_no_cut_is_verified_or_restored(
     shell: Shell, image: Path, tmp_path: Path, part: int
 ) -> None:
     data = image.read_bytes()
     cuts = structural_offsets(data)
     cut = cuts[(len(cuts) - 1) * part // (RESTORES - 1)]  # the last byte included
     (tmp_path / "cut").write_bytes(data[:cut])
-    line = shell.bad("restore", tmp_path / "cut")
-    assert f"{tmp_path}/cut" in line
-    assert shell.domains() == []
+    with shell.guest("other", memory_mib=4, type="hvm") as domid:
+        for command in ("verify", "restore"):
+            line = shell.bad(command, tmp_path / "cut")
+            assert f"{tmp_path}/cut" in line
+        assert [facts["domid"] for facts in shell.domains()] == [domid]
+        Victim(shell.host, domid, "hvm").assert_unharmed("beside it")
+        assert shell.ask("verify", domid=domid)["match"]
+    assert (tmp_path / "cut").read_bytes() == data[:cut]

@@ -25,7 +25,7 @@ async def test_guest_of_8_gib_is_saved_live(host: Path) -> None:
             assert result.pages > PAGES  # all once, and what was written meanwhile
             assert result.guest is GuestState.SUSPENDED
             await ctx.domain_resume(domid)
-            Victim(host, domid).assert_unharmed("resumed")
+            Victim(host, domid, "pv").assert_unharmed("resumed")
     finally:
         os.close(null)
         request(host, "destroy", domid=domid)

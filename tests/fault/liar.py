@@ -1,0 +1,72 @@
+"""The attack by lies: the job's helper sends something else instead of one frame."""
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from libxlpy import Context, Deadlines, Job
+from libxlpy.backend import Backend
+from libxlpy.claims import Claim
+from libxlpy.errors import JobError
+from libxlpy.helper_process import helper_argv
+from libxlpy.jobs import Jobs
+from libxlpy.plan import Plan
+from libxlpy.stream_fd import StreamFd
+from libxlpy.surroundings import Surroundings
+from tests.fault.lying_helper import STRUCK
+from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
+from tests.fault.victim import Victim
+
+LIAR = Path(__file__).with_name("lying_helper.py")
+#: Where waiting for a lie's end takes long and any time will do.
+QUICK = replace(DEADLINES, exit_after_complete=0.5)
+HELLO = "<Hello"
+
+
+class LyingJobs(Jobs):
+    """Jobs, not their repairs, are done by a helper that lies."""
+
+    def __init__(self, lie: str, place: Place) -> None:
+        super().__init__()
+        self._deadlines = deadlines(lie, place)
+        self._lie = [str(LIAR), lie, str(place).lstrip("<")]
+
+    def begin(
+        self, plan: Plan[Any], stream: StreamFd, around: Surroundings, claim: Claim
+    ) -> Job[Any]:
+        """Start a job with the lying helper."""
+        around = replace(around, argv=self._argv, deadlines=self._deadlines)
+        return super().begin(plan, stream, around, claim)
+
+    def _argv(self, backend: Backend) -> list[str]:
+        own = helper_argv(backend)
+        module = own.index("-m")
+        return [*own[:module], *self._lie, *own[module + 2 :]]
+
+
+def lying(lie: str) -> Attack:
+    """Give the attack."""
+
+    async def attack(victim: Victim, path: Path, place: Place) -> Strike:
+        began = time.monotonic()
+        async with Context("simxen", victim.directory, DEADLINES) as ctx:
+            ctx._jobs = LyingJobs(lie, place)
+            outcome = await live_save(ctx, victim, path)
+        details = outcome.details if isinstance(outcome, JobError) else outcome.report
+        found = re.search(rf"^{STRUCK}(\w+)$", details.stderr_tail, re.MULTILINE)
+        what = f"<{found[1]}" if found else ""
+        context = f"{lie} for {what or 'no message'} ({place}): {outcome}"
+        seconds = time.monotonic() - began
+        late = what == "<Complete"
+        return Strike(what, what == HELLO, late, seconds, outcome, context)
+
+    return attack
+
+
+def deadlines(lie: str, place: Place) -> Deadlines:
+    """Give the bounds of the job; its repair has the context's."""
+    if lie == "half" and place in {0, HELLO}:
+        return replace(DEADLINES, hello=4.0)
+    return QUICK if lie == "eof" else DEADLINES
