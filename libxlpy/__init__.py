@@ -3,106 +3,23 @@
 :class:`Context` is where to begin; ``errors`` has the tree of what can go wrong.
 """
 
-from libxlpy.backend import Backend
-from libxlpy.callbacks import PrecopyStats, RestoreCallbacks, SaveCallbacks
-from libxlpy.context import Context
-from libxlpy.deadlines import Deadlines
-from libxlpy.domain_info import DomainInfo
-from libxlpy.errors import (
-    BackendError,
-    CallbackFailed,
-    Cancelled,
-    DomainBusy,
-    DomainNotFound,
-    DomainOpError,
-    GuestFailed,
-    GuestTimedOut,
-    HelperCrashed,
-    JobError,
-    NotSupported,
-    ParentLost,
-    ProtocolViolation,
-    QmpError,
-    StreamError,
-    TimedOut,
-    UsageError,
-    XenError,
-    XenstoreError,
-)
-from libxlpy.events import (
-    JobEvent,
-    LogEvent,
-    PhaseEvent,
-    ProgressEvent,
-    StallEvent,
-    StatEvent,
-)
-from libxlpy.job import CancelAnswer, CancelKind, Job
-from libxlpy.low_level import Rings
-from libxlpy.results import (
-    GuestState,
-    ImageState,
-    JobReport,
-    RestoreResult,
-    SaveResult,
-)
-from libxlpy.save import SuspendFlags
-from libxlpy.stall import StallAction, StallPolicy
-from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
-from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.messages import Image, StreamType
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Backend",
-    "BackendError",
-    "CallbackFailed",
-    "CancelAnswer",
-    "CancelKind",
-    "Cancelled",
-    "Context",
-    "Deadlines",
-    "DomainBusy",
-    "DomainInfo",
-    "DomainNotFound",
-    "DomainOpError",
-    "GuestFailed",
-    "GuestState",
-    "GuestTimedOut",
-    "HelperCrashed",
-    "HelperUse",
-    "Image",
-    "ImageState",
-    "IoCounts",
-    "Iteration",
-    "Job",
-    "JobError",
-    "JobEvent",
-    "JobReport",
-    "Latency",
-    "LibxlpyError",
-    "LogEvent",
-    "NotSupported",
-    "ParentLost",
-    "PhaseEvent",
-    "PrecopyStats",
-    "ProgressEvent",
-    "ProtocolViolation",
-    "QmpError",
-    "RestoreCallbacks",
-    "RestoreResult",
-    "Rings",
-    "SaveCallbacks",
-    "SaveResult",
-    "StallAction",
-    "StallEvent",
-    "StallPolicy",
-    "StatEvent",
-    "Statistics",
-    "StreamError",
-    "StreamType",
-    "SuspendFlags",
-    "TimedOut",
-    "UsageError",
-    "XenError",
-    "XenstoreError",
-]
+if TYPE_CHECKING:
+    from libxlpy.api import *  # noqa: F403 - the same names
+    from libxlpy.api import __all__ as __all__
+else:
+    # Loaded when the first name is asked for: the modules of `libxlpy.cli` lie behind
+    # this one, and `xlpy` has to take signals before it loads all this.
+
+    def __getattr__(name):
+        """Give a public name."""
+        api = import_module("libxlpy.api")
+        if name == "__all__" or name in api.__all__:
+            return getattr(api, name)
+        raise AttributeError(f"module 'libxlpy' has no attribute {name!r}")
+
+    def __dir__():
+        """List the public names, too."""
+        return sorted({*globals(), *import_module("libxlpy.api").__all__})

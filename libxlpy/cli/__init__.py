@@ -1,34 +1,34 @@
 """The command line: ``xlpy``, with names, options and exit statuses as `xl`'s.
 
 ``app`` declares the options of all commands; ``show``, ``save``, ``restore``,
-``verify`` and ``sim`` do them with the public API only; ``interrupt`` turns signals
-into orderly ends, ``outcome`` turns errors into one line and an exit status, ``output``
-and ``progress`` are all that is printed.
+``verify`` and ``sim`` do them with the public API only; ``signals`` and ``interrupt``
+turn signals into orderly ends, ``outcome`` turns errors into one line and an exit
+status, ``output`` and ``progress`` are all that is printed.
 """
 
 import os
 import sys
 from collections.abc import Sequence
 
-__all__ = ["main"]
+from libxlpy.cli.signals import Signals
 
-#: Exit status after Ctrl-C, as shells have it: 128 + SIGINT.
-INTERRUPTED = 130
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give its exit status (0 good, 1 failed, 2 usage).
 
     Args:
-        arguments: Without the program's name; those of the process if None.
+        arguments: Without the program's name; if None, those of the process, which
+            ends with the command.
     """
-    _open_standard_descriptors()
-    try:
-        from libxlpy.cli.outcome import run_command
+    signals = Signals()
+    with signals.handled(restore=arguments is not None):
+        _open_standard_descriptors()
+        from libxlpy.cli.outcome import run_command  # takes its time to load
 
-        return run_command(sys.argv[1:] if arguments is None else list(arguments))
-    except KeyboardInterrupt:  # before or after the event loop, nothing is under way
-        return INTERRUPTED
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        return run_command(given, signals)
 
 
 def _open_standard_descriptors() -> None:

@@ -30,13 +30,13 @@ async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:
         JobError: It failed or was cancelled.
     """
     showing = asyncio.create_task(_show(job, view))
-    try:
-        with interrupt.cancels(job):
+    with interrupt.cancels(job):
+        try:
             return await job
-    finally:
-        showing.cancel()
-        with suppress(asyncio.CancelledError):
-            await showing
+        finally:
+            showing.cancel()
+            with suppress(asyncio.CancelledError):
+                await showing
 
 
 async def _show(job: Job[Result], view: View) -> None:

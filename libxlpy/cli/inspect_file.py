@@ -20,8 +20,7 @@ from libxlpy.cli.inspect_facts import (
 from libxlpy.cli.inspect_layout import plain, rich
 from libxlpy.cli.inspect_text import RECORD_TITLES, printable, record_line, tables
 from libxlpy.cli.memory_picture import picture_of
-from libxlpy.cli.outcome import FAILED, GOOD, CommandFailed
-from libxlpy.cli.output import one_line
+from libxlpy.cli.outcome import GOOD, CommandFailed
 from libxlpy.cli.picture import check_png, png, svg
 from libxlpy.cli.settings import Settings
 from libxlpy.streams import RecordRead, StreamEvent
@@ -145,8 +144,7 @@ class _Inspect:
             text = str(summary.damage)
         else:
             return GOOD
-        self._out.note(f"xlpy: {one_line(str(self._options.file))}: {one_line(text)}")
-        return FAILED
+        raise CommandFailed(f"{self._options.file}: {text}")
 
 
 def _json(facts: Facts) -> str:

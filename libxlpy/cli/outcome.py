@@ -3,7 +3,6 @@
 Exit statuses are `xl`'s: 0 good, 1 failed, 2 wrong usage; 128 + n after signal n.
 """
 
-import signal
 import traceback
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import click
 
 from libxlpy.cli.output import Output, one_line
 from libxlpy.cli.settings import Settings
+from libxlpy.cli.signals import Interrupted, Signals
 from libxlpy_protocol.errors import LibxlpyError
 
 GOOD, FAILED, USAGE = 0, 1, 2
@@ -20,29 +20,11 @@ class CommandFailed(Exception):  # noqa: N818 - says what happened
     """A command failed and says so in one line."""
 
 
-class Interrupted(Exception):  # noqa: N818 - says what happened
-    """A signal ended the command.
-
-    Attributes:
-        signum: Which one.
-    """
-
-    def __init__(self, signum: int, line: str | None = None) -> None:
-        name = signal.Signals(signum).name
-        super().__init__(line or f"stopped by {name}; nothing was changed")
-        self.signum = signum
-
-
-def run_command(arguments: Sequence[str]) -> int:
+def run_command(arguments: Sequence[str], signals: Signals) -> int:
     """Run one command line; give its exit status."""
-    from libxlpy.cli.app import xlpy
-
-    settings = Settings(Output())
+    settings = Settings(Output(), signals)
     try:
-        status = xlpy.main(
-            arguments, prog_name="xlpy", standalone_mode=False, obj=settings
-        )
-        return _delivered(settings, int(status or GOOD))
+        return _delivered(settings, _run(arguments, settings))
     except click.UsageError as exc:
         return _usage(settings, exc)
     except Interrupted as exc:
@@ -55,6 +37,18 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as exc:  # the boundary to the shell: a bug is one line, too
         text = f"bug in xlpy, please report it: {type(exc).__name__}: {exc}"
         return _failed(settings, exc, text)
+
+
+def _run(arguments: Sequence[str], settings: Settings) -> int:
+    from libxlpy.cli.app import xlpy
+
+    try:
+        status = xlpy.main(
+            arguments, prog_name="xlpy", standalone_mode=False, obj=settings
+        )
+        return int(status or GOOD)
+    finally:
+        settings.signals.settle()
 
 
 def os_error_text(exc: OSError) -> str:

@@ -1,5 +1,6 @@
 """`xlpy restore`: a domain from a file."""
 
+import asyncio
 import os
 import stat
 from dataclasses import asdict, dataclass
@@ -8,13 +9,16 @@ from pathlib import Path
 from libxlpy import Context, JobError, RestoreResult
 from libxlpy.cli.follow import cause_text, follow, print_report
 from libxlpy.cli.interrupt import Interrupt, run
-from libxlpy.cli.outcome import GOOD, CommandFailed, Interrupted
+from libxlpy.cli.outcome import GOOD, CommandFailed
 from libxlpy.cli.output import one_line, size_text
 from libxlpy.cli.progress import view_for
 from libxlpy.cli.settings import Settings
+from libxlpy.cli.signals import Interrupted
 from libxlpy.cli.verify import config_name
-from libxlpy.streams import StreamRuleBroken, read_xl_header
-from libxlpy.streams import verify as check
+from libxlpy.streams import Format, StreamParser, StreamRuleBroken, read_xl_header
+
+#: Bytes looked through at a time for what is wrong with a file; some milliseconds.
+CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,13 @@ def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     """Restore a domain from a file; give the exit status."""
     fd = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        result = run(lambda interrupt: Restore(settings, options, interrupt).run(fd))
+        config, name = _header(fd, options.file)
+        result = run(
+            settings.signals,
+            lambda interrupt: Restore(settings, options, interrupt).run(
+                fd, config, name or options.file.name
+            ),
+        )
         _tell(settings, options, result, fd)
         _tell_leftover(settings, options, fd)
     finally:
@@ -49,13 +59,12 @@ class Restore:
         self._options = options
         self._interrupt = interrupt
 
-    async def run(self, fd: int) -> RestoreResult:
-        """Read the header, then have the rest restored."""
+    async def run(self, fd: int, config: bytes, title: str) -> RestoreResult:
+        """Have all that comes behind the header restored."""
         async with Context(self._settings.backend, self._settings.host) as ctx:
-            config, name = self._header(fd)
             view = view_for(
                 self._settings.out,
-                what=f"restore {name or self._options.file.name}",
+                what=f"restore {title}",
                 json=self._options.json,
                 verbose=self._settings.verbose,
                 pages=0,
@@ -68,28 +77,18 @@ class Restore:
                         name=self._options.name,
                         paused=self._options.paused,
                     )
-                    return await follow(job, view, self._interrupt)
+                    result = await follow(job, view, self._interrupt)
             except JobError as exc:
-                raise self._failure(exc, fd) from exc
+                raise await self._failure(exc, fd) from exc
+            self._interrupt.settle()
+            return result
 
-    def _header(self, fd: int) -> tuple[bytes, str | None]:
-        path = self._options.file
-        try:
-            header = read_xl_header(fd)
-            name = config_name(header)
-        except StreamRuleBroken as exc:
-            raise CommandFailed(f"{path}: {exc}") from exc
-        if header.config is None:
-            raise CommandFailed(f"{path} holds no configuration: nothing to build from")
-        return header.config, name
-
-    def _failure(self, exc: JobError, fd: int) -> Exception:
+    async def _failure(self, exc: JobError, fd: int) -> Exception:
         if self._settings.verbose:
             print_report(self._settings.out, exc)
         if self._options.json:
             self._settings.out.json({"result": "failed", "error": str(exc)})
-        signum = self._interrupt.signum
-        defect = None if signum is not None else _defect(fd)
+        defect = await self._defect(fd)
         cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
         left = [repair for repair in exc.repairs if "FAILED" in repair]
         line = "; ".join(
@@ -98,19 +97,43 @@ class Restore:
                 *(left or ["no domain is left of it"]),
             ]
         )
+        signum = self._interrupt.signum
         return CommandFailed(line) if signum is None else Interrupted(signum, line)
 
-
-def _defect(fd: int) -> str | None:
-    """Give what is wrong with a regular file, better told than by its first reader."""
-    if _position(fd) is None:
+    async def _defect(self, fd: int) -> str | None:
+        """Give what is wrong with a regular file, better told than by its reader."""
+        if self._interrupt.signum is not None or _position(fd) is None:
+            return None
+        os.lseek(fd, 0, os.SEEK_SET)
+        try:
+            await _check(fd)
+        except (StreamRuleBroken, OSError) as exc:
+            return str(exc)
+        except asyncio.CancelledError:
+            if self._interrupt.signum is None:
+                raise
         return None
-    os.lseek(fd, 0, os.SEEK_SET)
+
+
+def _header(fd: int, path: Path) -> tuple[bytes, str | None]:
+    """Read the configuration and the name in it; before the event loop, it may wait."""
     try:
-        check(fd)
-    except (StreamRuleBroken, OSError) as exc:
-        return str(exc)
-    return None
+        header = read_xl_header(fd)
+        name = config_name(header)
+    except StreamRuleBroken as exc:
+        raise CommandFailed(f"{path}: {exc}") from exc
+    if header.config is None:
+        raise CommandFailed(f"{path} holds no configuration: nothing to build from")
+    return header.config, name
+
+
+async def _check(fd: int) -> None:
+    """Check a file as `xlpy verify` does; others get their turn."""
+    parser = StreamParser(Format.XL)
+    while chunk := os.read(fd, CHUNK):
+        parser.feed(chunk)
+        await asyncio.sleep(0)
+    parser.close()
 
 
 def _tell(
@@ -130,6 +153,7 @@ def _tell(
         f"restored '{one_line(result.name)}' (domid {result.domid}) from "
         f"{one_line(str(options.file))}: {size_text(size)} in "
         f"{result.duration:.2f} s ({size_text(speed)}/s), guest is {guest}"
+        f"{settings.signals.too_late}"
     )
 
 

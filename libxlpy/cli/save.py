@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 from libxlpy import Context, DomainInfo, JobError, SaveResult, SuspendFlags
 from libxlpy.cli.follow import GUESTS, cause_text, follow, print_report
 from libxlpy.cli.interrupt import Interrupt, run
-from libxlpy.cli.outcome import GOOD, CommandFailed, Interrupted, os_error_text
+from libxlpy.cli.outcome import GOOD, CommandFailed, os_error_text
 from libxlpy.cli.output import one_line, size_text
 from libxlpy.cli.progress import PAGE_SIZE, view_for
 from libxlpy.cli.settings import Settings
+from libxlpy.cli.signals import Interrupted
 from libxlpy.files import SaveFile, SaveFileError
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.errors import LibxlpyError
@@ -47,7 +48,11 @@ class Configuration:
 
 def save_domain(settings: Settings, options: SaveOptions) -> int:
     """Save a domain to a file; give the exit status."""
-    return run(lambda interrupt: Save(settings, options, interrupt).run())
+    override = read_config(options.config) if options.config else None
+    return run(
+        settings.signals,
+        lambda interrupt: Save(settings, options, interrupt).run(override),
+    )
 
 
 class Save:
@@ -62,10 +67,9 @@ class Save:
         self._interrupt = interrupt
         self._downtime: float | None = None
 
-    async def run(self) -> int:
-        """Do it all."""
+    async def run(self, override: Configuration | None) -> int:
+        """Do it all, with a configuration of the user's if there is one."""
         options = self._options
-        override = read_config(options.config) if options.config else None
         async with Context(self._settings.backend, self._settings.host) as ctx:
             domain = await self._find(ctx)
             config = override or await stored(ctx, domain.domid)
@@ -74,9 +78,9 @@ class Save:
             head = pack_header(config.text, json=config.json)
             with SaveFile(options.file, head) as file:
                 result = await self._stream(ctx, domain, file)
-                with self._interrupt.held():
-                    await self._commit(ctx, domain, file)
-                    await self._finish(ctx, domain)
+                self._interrupt.settle()
+                await self._commit(ctx, domain, file)
+                await self._finish(ctx, domain)
         self._tell(domain, result)
         return GOOD
 
@@ -161,7 +165,7 @@ class Save:
             f"saved {_title(domain)} to {one_line(path)}: "
             f"{size_text(result.bytes_written)} in {result.duration:.2f} s "
             f"({size_text(speed)}/s), downtime {downtime:.0f} ms, "
-            f"guest is {guest}"
+            f"guest is {guest}{self._settings.signals.too_late}"
         )
 
     # ---- failure ---------------------------------------------------------------

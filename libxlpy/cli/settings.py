@@ -1,10 +1,11 @@
 """What is said before the command: backend, host, how much to print."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from libxlpy.cli.output import Output
+from libxlpy.cli.signals import Signals
 
 BackendName = Literal["auto", "xen", "simxen"]
 
@@ -15,6 +16,7 @@ class Settings:
 
     Attributes:
         out: Where the command prints.
+        signals: Who takes SIGINT and SIGTERM.
         backend: Which hypervisor.
         host: Directory of the simxen host; None for the default one.
         verbose: Print log lines, and reports of failures.
@@ -22,6 +24,7 @@ class Settings:
     """
 
     out: Output
+    signals: Signals = field(default_factory=Signals)
     backend: BackendName = "auto"
     host: Path | None = None
     verbose: bool = False

@@ -29,7 +29,7 @@ def list_domains(settings: Settings, names: Sequence[str], *, json: bool) -> int
         found = {domain.domid: domain for domain in domains}
         return [found[domid] for domid in wanted if domid in found]
 
-    domains = run(look)
+    domains = run(settings.signals, look)
     if json:
         settings.out.json([asdict(domain) for domain in domains])
         return GOOD

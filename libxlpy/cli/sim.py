@@ -8,10 +8,14 @@ from libxlpy.cli.app import FULL
 from libxlpy.cli.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.output import one_line
 from libxlpy.cli.settings import Settings
+from libxlpy.cli.signals import Interrupted, Signals
 from libxlpy.simxen.client import request, start_host, stop_host
 from libxlpy.simxen.directory import default_directory
 from libxlpy.simxen.errors import HostNotRunning
 from libxlpy.simxen.vcpu import FULL_SPEED
+
+#: What is told of a signal while the host is at something that it was asked for.
+NOT_AWAITED = "the host may do it all the same"
 
 #: Columns of `sim list`: title, width (negative: left), fact.
 COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
@@ -32,15 +36,24 @@ def start(settings: Settings) -> int:
     if _answers(directory):
         settings.out.note(f"a simxen host already runs in {directory}")
     else:
-        start_host(directory)
+        _start(settings.signals, directory)
     settings.changed = True
     settings.out.fact(str(directory))
     return GOOD
 
 
+def _start(signals: Signals, directory: Path) -> None:
+    with signals.deferred(f"a host may run in {directory}") as came:
+        start_host(directory)
+        if signum := came():
+            stop_host(directory)
+            raise Interrupted(signum)
+
+
 def stop(settings: Settings) -> int:
     """Stop a host."""
-    stop_host(_directory(settings))
+    with settings.signals.told_as(NOT_AWAITED):
+        stop_host(_directory(settings))
     return GOOD
 
 
@@ -48,20 +61,30 @@ def create(settings: Settings, fields: dict[str, Any], *, json: bool) -> int:
     """Create a domain; print its domid."""
     rate = FULL_SPEED if fields["rate"] == FULL else fields["rate"]
     memory = fields.pop("memory")
-    made = request(
-        _directory(settings), "create", **{**fields, "rate": rate, "memory_mib": memory}
-    )
+    domid = _create(settings, {**fields, "rate": rate, "memory_mib": memory})
     settings.changed = True
     if json:
-        settings.out.json({"domid": made["domid"], "name": fields["name"]})
+        settings.out.json({"domid": domid, "name": fields["name"]})
     else:
-        settings.out.fact(str(made["domid"]))
+        settings.out.fact(str(domid))
     return GOOD
+
+
+def _create(settings: Settings, fields: dict[str, Any]) -> int:
+    directory = _directory(settings)
+    with settings.signals.deferred(NOT_AWAITED) as came:
+        domid = int(request(directory, "create", **fields)["domid"])
+        if signum := came():
+            request(directory, "destroy", domid=domid)
+            raise Interrupted(signum)
+    return domid
 
 
 def destroy(settings: Settings, domain: str) -> int:
     """Destroy a domain."""
-    request(_directory(settings), "destroy", domid=_domid(settings, domain))
+    domid = _domid(settings, domain)
+    with settings.signals.told_as(NOT_AWAITED):
+        request(_directory(settings), "destroy", domid=domid)
     return GOOD
 
 

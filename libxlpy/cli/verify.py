@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from libxlpy.cli.outcome import FAILED, GOOD
+from libxlpy.cli.outcome import GOOD, CommandFailed
 from libxlpy.cli.output import one_line, size_text
 from libxlpy.cli.settings import Settings
 from libxlpy.streams import StreamRuleBroken, Summary, XlHeaderRead, verify
@@ -20,8 +20,7 @@ def verify_file(settings: Settings, path: Path, *, json: bool) -> int:
     except StreamRuleBroken as exc:
         if json:
             settings.out.json(_failure(path, exc))
-        settings.out.note(f"xlpy: {one_line(str(path))}: {one_line(str(exc))}")
-        return FAILED
+        raise CommandFailed(f"{path}: {exc}") from exc
     finally:
         os.close(fd)
     if json:

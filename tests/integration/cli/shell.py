@@ -98,12 +98,18 @@ class Shell:
     @contextlib.contextmanager
     def running(self, *arguments: object, **options: Any) -> Iterator["Running"]:
         """Start a command; it is gone afterwards."""
+        with self.started(self.command(*arguments), **options) as running:
+            yield running
+
+    @staticmethod
+    @contextlib.contextmanager
+    def started(command: list[str], **options: Any) -> Iterator["Running"]:
+        """Start any program; it is gone afterwards."""
         with subprocess.Popen(
-            self.command(*arguments),
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(),
-            **options,
+            **{"env": environment(), **options},
         ) as process:
             try:
                 yield Running(process)

@@ -1,0 +1,105 @@
+"""The public names, as :mod:`libxlpy` hands them out."""
+
+from libxlpy.backend import Backend
+from libxlpy.callbacks import PrecopyStats, RestoreCallbacks, SaveCallbacks
+from libxlpy.context import Context
+from libxlpy.deadlines import Deadlines
+from libxlpy.domain_info import DomainInfo
+from libxlpy.errors import (
+    BackendError,
+    CallbackFailed,
+    Cancelled,
+    DomainBusy,
+    DomainNotFound,
+    DomainOpError,
+    GuestFailed,
+    GuestTimedOut,
+    HelperCrashed,
+    JobError,
+    NotSupported,
+    ParentLost,
+    ProtocolViolation,
+    QmpError,
+    StreamError,
+    TimedOut,
+    UsageError,
+    XenError,
+    XenstoreError,
+)
+from libxlpy.events import (
+    JobEvent,
+    LogEvent,
+    PhaseEvent,
+    ProgressEvent,
+    StallEvent,
+    StatEvent,
+)
+from libxlpy.job import CancelAnswer, CancelKind, Job
+from libxlpy.low_level import Rings
+from libxlpy.results import (
+    GuestState,
+    ImageState,
+    JobReport,
+    RestoreResult,
+    SaveResult,
+)
+from libxlpy.save import SuspendFlags
+from libxlpy.stall import StallAction, StallPolicy
+from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.messages import Image, StreamType
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "CallbackFailed",
+    "CancelAnswer",
+    "CancelKind",
+    "Cancelled",
+    "Context",
+    "Deadlines",
+    "DomainBusy",
+    "DomainInfo",
+    "DomainNotFound",
+    "DomainOpError",
+    "GuestFailed",
+    "GuestState",
+    "GuestTimedOut",
+    "HelperCrashed",
+    "HelperUse",
+    "Image",
+    "ImageState",
+    "IoCounts",
+    "Iteration",
+    "Job",
+    "JobError",
+    "JobEvent",
+    "JobReport",
+    "Latency",
+    "LibxlpyError",
+    "LogEvent",
+    "NotSupported",
+    "ParentLost",
+    "PhaseEvent",
+    "PrecopyStats",
+    "ProgressEvent",
+    "ProtocolViolation",
+    "QmpError",
+    "RestoreCallbacks",
+    "RestoreResult",
+    "Rings",
+    "SaveCallbacks",
+    "SaveResult",
+    "StallAction",
+    "StallEvent",
+    "StallPolicy",
+    "StatEvent",
+    "Statistics",
+    "StreamError",
+    "StreamType",
+    "SuspendFlags",
+    "TimedOut",
+    "UsageError",
+    "XenError",
+    "XenstoreError",
+]
