@@ -93,8 +93,9 @@ def helpers() -> list[str]:
 def left_of_domains() -> list[str]:
     """Return what is left in dom0 of domains that are gone."""
     left = [f"node /local/domain/{name}" for name in nodes("/local/domain") - {"0"}]
-    left += [f"node /libxl/{name}" for name in nodes("/libxl")]
-    left += [str(path) for path in Path("/var/lib/xen").glob("userdata-*")]
+    left += [f"node /libxl/{name}" for name in nodes("/libxl") - {"0"}]
+    kept = Path("/var/lib/xen").glob("userdata-*")  # dom0 has one, too
+    left += [str(path) for path in kept if not path.name.startswith("userdata-d.0.")]
     left += [str(path) for path in Path("/var/lib/xen").glob("qemu-*")]
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
