@@ -36,6 +36,8 @@ from libxlpy.events import (
 )
 from libxlpy.job import CancelAnswer, CancelKind, Job
 from libxlpy.low_level import Rings
+from libxlpy.machine import AbortAnswer, JobStatus
+from libxlpy.recovered import Outcome, Recovered
 from libxlpy.results import (
     GuestState,
     ImageState,
@@ -47,9 +49,10 @@ from libxlpy.save import SuspendFlags
 from libxlpy.stall import StallAction, StallPolicy
 from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.messages import Image, StreamType
+from libxlpy_protocol.messages import Image, OnParentLoss, StreamType
 
 __all__ = [
+    "AbortAnswer",
     "Backend",
     "BackendError",
     "CallbackFailed",
@@ -75,16 +78,20 @@ __all__ = [
     "JobError",
     "JobEvent",
     "JobReport",
+    "JobStatus",
     "Latency",
     "LibxlpyError",
     "LogEvent",
     "NotSupported",
+    "OnParentLoss",
+    "Outcome",
     "ParentLost",
     "PhaseEvent",
     "PrecopyStats",
     "ProgressEvent",
     "ProtocolViolation",
     "QmpError",
+    "Recovered",
     "RestoreCallbacks",
     "RestoreResult",
     "Rings",

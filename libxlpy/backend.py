@@ -25,6 +25,8 @@ XENSTORE_SOCKETS = (
 )
 XEN_RUN_DIR = Path("/var/run/xen")
 XEN_LIB_DIR = Path("/var/lib/xen")
+#: Goes with the machine, as the domains do.
+XEN_JOBS_DIR = Path("/run/libxlpy/jobs")
 NO_HOST = "no Xen here and no embedded host: start one with `xlpy sim start`"
 
 
@@ -57,6 +59,11 @@ class Backend:
     def resume_path(self, domid: int) -> Path:
         """Give the file that a new device model loads its state from."""
         return self.state_dir / f"qemu-resume.{domid}"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Give the folder of the journal."""
+        return XEN_JOBS_DIR if self.host is None else self.host / "jobs"
 
     def userdata_path(self, domid: int, uuid: str) -> Path:
         """Give the file that holds a domain's configuration (Xen only).

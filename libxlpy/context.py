@@ -5,8 +5,8 @@
         result = await job
         await ctx.domain_resume(7)
 
-Nothing here is global: no signal handler, no child watcher, no thread; a program may
-have several contexts. Leaving a context cancels what is still under way and waits.
+Nothing here is global: no signal handler, no child watcher; a program may have several
+contexts. Leaving a context cancels what is still under way and waits.
 """
 
 import asyncio
@@ -17,32 +17,29 @@ from typing import Self
 from libxlpy import domain_ops, domains, resume
 from libxlpy.backend import Backend, detect
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
+from libxlpy.claims import claim
 from libxlpy.configuration import restored_domain
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
-from libxlpy.domain_info import DomainInfo
 from libxlpy.errors import NotSupported, UsageError
 from libxlpy.job import Job
 from libxlpy.jobs import Jobs
 from libxlpy.libxl_helper import OWN, find_helper
 from libxlpy.link import finish
 from libxlpy.low_level import NO_RINGS, RawRestore, RawSave, Rings
+from libxlpy.machine import Machine
 from libxlpy.meter import Suspended
 from libxlpy.ops import Ops
 from libxlpy.pump import Observer
-from libxlpy.restore import DomainRestore
+from libxlpy.restore import NO_XEN_RESTORE, DomainRestore
 from libxlpy.results import RestoreResult, SaveResult
 from libxlpy.save import NOT_LIVE, DomainSave, SuspendFlags, check_can_suspend, xc_flags
 from libxlpy.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
-from libxlpy_protocol.messages import Image, Op, StreamType
-
-NO_XEN_RESTORE = (
-    "restoring on real Xen: use `xl restore FILE`, which reads what libxlpy saves"
-)
+from libxlpy_protocol.messages import Image, OnParentLoss, StreamType
 
 
-class Context:
+class Context(Machine):
     """A backend in use, and the jobs started on it; enter it with ``async with``."""
 
     def __init__(
@@ -124,39 +121,15 @@ class Context:
 
     # ----- domains ----------------------------------------------------------------
 
-    async def list_domains(self) -> list[DomainInfo]:
-        """Give all domains; see :func:`libxlpy.domains.list_domains`."""
-        return await domains.list_domains(self._around())
-
-    async def resolve(self, domain: int | str) -> int:
-        """Give a domid by number or name; see :func:`libxlpy.domains.resolve`."""
-        return await domains.resolve(self._around(), domain)
-
-    async def retrieve_config(self, domid: int) -> bytes:
-        """Give a domain's configuration as JSON, as its toolstack keeps it.
-
-        Raises:
-            DomainNotFound: There is no such domain.
-            BackendError: It has none, or it can't be read.
-        """
-        return await domains.retrieve_config(self._around(), domid)
-
-    async def domain_pause(self, domid: int) -> None:
-        """Stop a domain's vcpus; errors as of :func:`libxlpy.domains.do`."""
-        await domains.do(self._around(), Op.PAUSE, domid)
-
-    async def domain_unpause(self, domid: int) -> None:
-        """Let a paused domain run; errors as of :func:`libxlpy.domains.do`."""
-        await domains.do(self._around(), Op.UNPAUSE, domid)
-
     async def domain_destroy(self, domid: int) -> None:
         """End a domain at once; errors as of :func:`libxlpy.domains.do`.
 
         Raises:
-            DomainBusy: A job of this context works on it.
+            DomainBusy: Somebody works on it.
         """
-        with self._jobs.claims.claim(domid, "a destroy"):
-            await domains.destroy(self._around(), domid)
+        around = self._around()
+        async with claim(around, domid, "a destroy"):
+            await domains.destroy(around, domid)
 
     # ----- save, restore, resume --------------------------------------------------
 
@@ -169,6 +142,7 @@ class Context:
         deadlines: Deadlines | None = None,
         helper: str | None = None,
         stall: StallPolicy | None = None,
+        on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
     ) -> Job[SaveResult]:
         """Save a domain to a stream, as ``libxl_domain_suspend``.
 
@@ -182,25 +156,26 @@ class Context:
             deadlines: For this job instead of the context's.
             helper: For this job instead of the context's.
             stall: For this job instead of the context's.
+            on_parent_loss: Should this process die: ABORT_AND_RESUME, or FINISH, which
+                writes on if the guest is suspended already and leaves it so.
 
         Raises:
             DomainNotFound: There is no such domain.
-            DomainBusy: Another job of this context works on it.
+            DomainBusy: Somebody else works on it.
             UsageError: An argument can't be used, or the domain can't suspend.
             NotSupported: LIVE, a PV guest, and a Xen without shadow paging.
             BackendError: The hypervisor can't be asked.
         """
         around = self._around(deadlines, stall)
-        domain_ops.check_domid(domid)
         xc_flags(flags)
         program = find_helper(self._helper if helper is None else helper, self.backend)
-        with self._jobs.claims.claim(domid, "a save") as claim:
+        async with claim(around, domid, "a save") as claimed:
             info = await domains.look(around, domid)
             check_can_suspend(info)
             if SuspendFlags.LIVE in flags:
                 await domains.check_can_log(around, info)
-            plan = DomainSave(domid, info.type, flags, around, program)
-            return self._jobs.begin(plan, StreamFd(fd, "write"), around, claim)
+            plan = DomainSave(domid, info.type, flags, around, program, on_parent_loss)
+            return await self._jobs.begin(plan, StreamFd(fd, "write"), around, claimed)
 
     async def domain_restore(
         self,
@@ -235,8 +210,8 @@ class Context:
             stream.close()
             raise
         plan = DomainRestore(domid, new_name, around, paused=paused)
-        with self._jobs.claims.claim(domid, "a restore") as claim:
-            return self._jobs.begin(plan, stream, around, claim)
+        async with claim(around, domid, "a restore") as claimed:
+            return await self._jobs.begin(plan, stream, around, claimed)
 
     async def domain_resume(
         self, domid: int, suspend_cancel: bool = True
@@ -252,13 +227,13 @@ class Context:
             Milliseconds it was down; None if no save of this context suspended it.
 
         Raises:
-            DomainBusy: A job of this context works on it.
+            DomainBusy: Somebody works on it.
             LibxlpyError: As of :func:`libxlpy.resume.domain_resume`.
         """
-        domain_ops.check_domid(domid)
-        with self._jobs.claims.claim(domid, "a resume"):
+        around = self._around()
+        async with claim(around, domid, "a resume"):
             return await resume.domain_resume(
-                self._around(), domid, suspend_cancel=suspend_cancel
+                around, domid, suspend_cancel=suspend_cancel
             )
 
     # ----- low level --------------------------------------------------------------
@@ -297,8 +272,8 @@ class Context:
             image=image,
             stream_type=stream_type,
         )
-        with self._jobs.claims.claim(domid, "a save") as claim:
-            return self._jobs.begin(plan, StreamFd(fd, "write"), around, claim)
+        async with claim(around, domid, "a save") as claimed:
+            return await self._jobs.begin(plan, StreamFd(fd, "write"), around, claimed)
 
     async def xc_domain_restore(
         self,
@@ -320,5 +295,5 @@ class Context:
         """
         around = self._around(deadlines)
         plan = RawRestore(domain_ops.check_domid(domid), callbacks, around, rings)
-        with self._jobs.claims.claim(domid, "a restore") as claim:
-            return self._jobs.begin(plan, StreamFd(fd, "read"), around, claim)
+        async with claim(around, domid, "a restore") as claimed:
+            return await self._jobs.begin(plan, StreamFd(fd, "read"), around, claimed)

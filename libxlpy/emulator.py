@@ -8,6 +8,7 @@ Xen: tools/libs/light/libxl_qmp.c, libxl__domain_suspend_device_model().
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from libxlpy import qmp
@@ -37,6 +38,8 @@ class Emulator:
         self.logging = False
         #: It may have been stopped.
         self.stopped = False
+        #: Called when one of the facts changes, before it is acted on.
+        self.changed: Callable[[], None] = lambda: None
         # ----- private -----
         self._backend = backend
         self._deadlines = deadlines
@@ -51,6 +54,7 @@ class Emulator:
             QmpError: It could not be switched.
         """
         self.logging = self.logging or enable
+        self.changed()
         await self._execute("xen-set-global-dirty-log", {"enable": enable})
         self.logging = enable
 
@@ -67,6 +71,7 @@ class Emulator:
         except OSError as exc:
             raise QmpError(f"can't make the device model's state file: {exc}") from exc
         self.stopped = True
+        self.changed()
         await self._execute("stop")
         await self._execute("xen-save-devices-state", {"filename": str(path)})
 

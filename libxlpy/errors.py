@@ -5,7 +5,7 @@
     LibxlpyError
      +- UsageError             the call can't work as made; nothing was done
      |   +- DomainNotFound     no such domid or name          .domain
-     |   +- DomainBusy         another job works on it        .domid
+     |   +- DomainBusy         somebody works on it           .job .pid
      |   +- NotSupported       this backend can't do it
      +- BackendError           no Xen, no host, no permission, wrong library
      +- XenstoreError          xenstored refused or is gone   .code
@@ -48,11 +48,16 @@ class DomainNotFound(UsageError):  # noqa: N818
 
 
 class DomainBusy(UsageError):  # noqa: N818
-    """A job of this context already works on the domain."""
+    """Somebody works on the domain: ``job`` names the job, ``pid`` the process."""
 
-    def __init__(self, domid: int, what: str) -> None:
+    def __init__(self, domid: int, what: str, job: str = "", pid: int = 0) -> None:
         self.domid = domid
-        super().__init__(f"domain {domid} is busy: {what} is under way")
+        self.job = job
+        self.pid = pid
+        who = f" (job {job} of process {pid})" if job else f" (process {pid})"
+        super().__init__(
+            f"domain {domid} is busy: {what} is under way{who if pid else ''}"
+        )
 
 
 class NotSupported(UsageError):  # noqa: N818

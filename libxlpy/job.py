@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from libxlpy.errors import Cancelled, JobError, UsageError
 from libxlpy.events import JobEvent
+from libxlpy.job_notes import Note
 from libxlpy.ladder import Step
 from libxlpy.link import finish
 from libxlpy.plan import Plan, Result, Settled
@@ -51,7 +52,9 @@ class Job(Generic[Result]):
         plan: Plan[Result],
         stream: StreamFd,
         around: Surroundings,
-        ended: Callable[[], None],
+        ended: Callable[[bool], None],
+        note: Note | None = None,
+        name: str = "",
     ) -> None:
         """Start the job; made by ``Context``.
 
@@ -59,10 +62,13 @@ class Job(Generic[Result]):
             plan: What to do.
             stream: Checked stream, closed at the end.
             around: Backend, deadlines, hooks.
-            ended: Called when everything has stopped.
+            ended: Called when everything has stopped, with whether it went well.
+            note: Writes down how far it is.
+            name: In the journal.
         """
         self._plan = plan
-        self._run = JobRun(plan, stream, around)
+        self._name = name
+        self._run = JobRun(plan, stream, around, note)
         self._ended = ended
         self._outcome: Result | JobError | None = None
         self._taken = False
@@ -74,7 +80,7 @@ class Job(Generic[Result]):
             await self._run.run()
         finally:
             self._conclude(self._run.settled)
-            self._ended()
+            self._ended(self._run.failure is None)
 
     def _conclude(self, settled: Settled) -> None:
         run = self._run
@@ -88,6 +94,11 @@ class Job(Generic[Result]):
             self._outcome = run.failure
 
     # ----- for the caller ---------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name of the job on this machine, as `xlpy jobs` lists it."""
+        return self._name
 
     @property
     def what(self) -> str:

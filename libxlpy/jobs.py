@@ -2,46 +2,59 @@
 
 from typing import Any
 
-from libxlpy.claims import Claim, Claims
+from libxlpy import domain_ops
+from libxlpy.claims import Claim, forget
 from libxlpy.errors import UsageError
 from libxlpy.job import Job
+from libxlpy.journal import Folder, Stream
+from libxlpy.ops import ops_helper
 from libxlpy.plan import Plan, Result
 from libxlpy.stream_fd import Identity, StreamFd
 from libxlpy.surroundings import Surroundings
+from libxlpy_protocol.errors import LibxlpyError
 
 
 class Jobs:
     """Jobs under way, at most one for each domain."""
 
     def __init__(self) -> None:
-        self.claims = Claims()
         self._jobs: dict[int, Job[Any]] = {}
         self._streams: set[Identity] = set()
         self._closed = False
+        #: Domid -> job and folder, of saves whose guest is now the caller's.
+        self._handed_over: dict[int, tuple[str, Folder]] = {}
 
-    def begin(
+    async def begin(
         self, plan: Plan[Result], stream: StreamFd, around: Surroundings, claim: Claim
     ) -> Job[Result]:
         """Start a job; it keeps the claim on its domain until it has ended.
 
         Raises:
             UsageError: Another job uses the stream, or the context was left.
+            BackendError: It can't be written down.
         """
+        domid = claim.domid
         try:
+            uuid = await uuid_of(around, domid)
             identity = self._check(stream)
-        except UsageError:
+            name = claim.begin(plan, Stream.of(stream.fd), uuid)
+        except BaseException:
             stream.close()
             raise
-        claim.keep()
         self._streams |= identity
 
-        def ended() -> None:
-            del self._jobs[plan.domid]
+        def ended(good: bool) -> None:
+            del self._jobs[domid]
             self._streams -= identity
-            claim.release()
+            if good and plan.leaves_suspended:
+                claim.hand_over()
+                folder = Folder(around.backend.jobs_dir)
+                self._handed_over[domid] = (name, folder)
+            else:
+                claim.close()
 
-        job = Job(plan, stream, around, ended)
-        self._jobs[plan.domid] = job
+        job = Job(plan, stream, around, ended, claim.note, name)
+        self._jobs[domid] = job
         return job
 
     def _check(self, stream: StreamFd) -> set[Identity]:
@@ -61,3 +74,16 @@ class Jobs:
             job.request_cancel("its context was left")
         for job in jobs:
             await job.close()
+        for domid, (name, folder) in self._handed_over.items():
+            forget(folder, domid, name)  # left suspended on purpose
+        self._handed_over.clear()
+
+
+async def uuid_of(around: Surroundings, domid: int) -> str:
+    """Give a domain's uuid; "" if it can't be asked: the job itself will meet that."""
+    try:
+        async with ops_helper(around) as ops:
+            facts = await domain_ops.find(ops, domid)
+    except LibxlpyError:
+        return ""
+    return "" if facts is None else facts.uuid

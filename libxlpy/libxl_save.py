@@ -136,6 +136,7 @@ class LibxlSave:
         self._link = LibxlLink(
             run.around, argv, stream_fd, on_event=self._event, climbed=self._climbed
         )
+        run.notes.helper(self._link.process.pid)
         self._link.pump.on_read = self._watch_messages
         self._link.ended.add_done_callback(self._ended)
         self._meter = Meter(self._link, stream_fd)

@@ -6,6 +6,7 @@ op can: log-dirty mode is switched off and the guest's state asked for.
 
 import time
 from dataclasses import dataclass, fields
+from typing import Any
 
 from libxlpy import domain_ops
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
@@ -77,6 +78,10 @@ class RawSave(Plan[SaveResult]):
         self._image = image
         self._stream_type = stream_type
 
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        return raw_journal("xc_domain_save")
+
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
         plain = self._stream_type is StreamType.PLAIN
@@ -137,6 +142,10 @@ class RawRestore(Plan[RestoreResult]):
         self._around = around
         self._rings = rings
 
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        return raw_journal("xc_domain_restore")
+
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
         return Start(
@@ -166,3 +175,13 @@ class RawRestore(Plan[RestoreResult]):
     def result(self, run: JobRun, report: JobReport) -> RestoreResult:
         """Give what a restore that succeeded has done."""
         return restore_result(run, report, name="")
+
+
+def raw_journal(kind: str) -> dict[str, Any]:
+    """Give what is written down of a job whose guest is the caller's."""
+    return {
+        "kind": kind,
+        "type": "",
+        "on_parent_loss": "abort_and_resume",
+        "state_path": "",
+    }

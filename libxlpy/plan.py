@@ -1,8 +1,9 @@
 """What a job is, as seen by the code that runs it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from libxlpy.results import GuestState, JobReport
 from libxlpy_protocol.messages import CallMessage, Message, Start, Stat
@@ -34,6 +35,19 @@ class Plan(ABC, Generic[Result]):
     domid: int
     #: Calls that :meth:`answer` knows.
     calls: frozenset[type[Message]]
+    #: Success leaves the guest suspended, for the caller to resume or destroy.
+    leaves_suspended = False
+
+    @abstractmethod
+    def journal(self) -> dict[str, Any]:
+        """Give what of the journal's entry the plan knows from the start."""
+
+    def facts(self) -> dict[str, Any]:
+        """Give what of the journal's entry the plan finds out on the way."""
+        return {}
+
+    def noted_by(self, note: Callable[[], None]) -> None:
+        """Take whom to tell of new :meth:`facts`, before they are acted on."""
 
     @abstractmethod
     def start(self, stream_fd: int) -> Start:

@@ -32,6 +32,9 @@ from libxlpy_protocol.messages import (
 
 #: Seconds for the embedded host to launch or destroy a guest.
 HOST_TIMEOUT = 30.0
+NO_XEN_RESTORE = (
+    "restoring on real Xen: use `xl restore FILE`, which reads what libxlpy saves"
+)
 
 
 class DomainRestore(Plan[RestoreResult]):
@@ -56,6 +59,15 @@ class DomainRestore(Plan[RestoreResult]):
         self._paused = paused
         self._around = around
         self._emulator = Emulator(domid, around.backend, around.deadlines)
+
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        return {
+            "kind": "restore",
+            "type": "",
+            "on_parent_loss": "abort_and_resume",
+            "state_path": "",
+        }
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
@@ -91,6 +103,7 @@ class DomainRestore(Plan[RestoreResult]):
     async def settle(self, run: JobRun) -> Settled:
         """Launch the guest, or destroy what was built; ask where it is."""
         if run.failure is None:
+            run.enter("launch")
             try:
                 await self._ask_host("launch", name=self._name, paused=self._paused)
             except LibxlpyError as exc:

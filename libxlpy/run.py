@@ -21,6 +21,7 @@ from libxlpy.errors import (
 from libxlpy.events import PhaseEvent, StallEvent, StatEvent
 from libxlpy.helper_io import HelperIo
 from libxlpy.helper_process import ExitStatus
+from libxlpy.job_notes import JobNotes, Note
 from libxlpy.ladder import Step
 from libxlpy.link import HelperLink
 from libxlpy.plan import Plan, Settled
@@ -50,7 +51,13 @@ HOPELESS = frozenset({"hello", "heartbeat"})
 class JobRun:
     """One helper at work on one plan."""
 
-    def __init__(self, plan: Plan[Any], stream: StreamFd, around: Surroundings) -> None:
+    def __init__(
+        self,
+        plan: Plan[Any],
+        stream: StreamFd,
+        around: Surroundings,
+        note: Note | None = None,
+    ) -> None:
         # ----- set by the caller -----
         self.plan = plan
         self.around = around
@@ -63,6 +70,8 @@ class JobRun:
         self.stall = StallWatch(around.stall, self._stalled)
         #: The helper was given its job: the guest may be touched.
         self.started = False
+        #: What is written down of it.
+        self.notes = JobNotes(plan, self.record, note)
         # ----- private -----
         self._stream = stream
         self._calls = Calls(self, lambda error: self.fail(error, Step.FAILING))
@@ -97,6 +106,7 @@ class JobRun:
         )
         self.link.ended.add_done_callback(self._ended)
         self._io = HelperIo(self.link.process)
+        self.notes.helper(self.link.process.pid)
         self.enter("hello")
         self._watchdog.arm("hello", deadlines.hello)
         self._watchdog.arm("total", deadlines.total)
@@ -168,8 +178,9 @@ class JobRun:
 
     def _complete(self, complete: Complete) -> None:
         assert self.link is not None
-        self.link.send(Release())
         self.record.completed(complete)
+        self.notes.write()  # before the helper no longer cares whether we live
+        self.link.send(Release())
         self._stop_watching()
         if self.failure is None and (complete.retval != 0 or complete.aborted):
             self.fail(failure_of(complete, self.record.first_error), Step.LEAVE)
@@ -277,6 +288,7 @@ class JobRun:
         """Take note that the job has entered a phase."""
         at = self.record.enter(phase)
         self.record.feed.publish(PhaseEvent(phase, at))
+        self.notes.write()
 
     async def _settle(self) -> None:
         """Stop the callbacks, repair, ask where the guest is, close everything."""

@@ -9,8 +9,10 @@ Xen: tools/libs/light/libxl_dom_save.c.
 """
 
 import enum
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from libxlpy.domain_info import DomainInfo, DomainType
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
@@ -27,6 +29,7 @@ from libxlpy_protocol.messages import (
     Image,
     Message,
     Mode,
+    OnParentLoss,
     PrecopyPolicy,
     SaveLibxc,
     Start,
@@ -94,6 +97,8 @@ def check_can_suspend(info: DomainInfo) -> None:
 class DomainSave(Plan[SaveResult]):
     """One save of one domain."""
 
+    leaves_suspended = True
+
     def __init__(
         self,
         domid: int,
@@ -101,6 +106,7 @@ class DomainSave(Plan[SaveResult]):
         flags: SuspendFlags,
         around: Surroundings,
         helper: Path | None = None,
+        on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
     ) -> None:
         """Save a domain.
 
@@ -110,6 +116,7 @@ class DomainSave(Plan[SaveResult]):
             flags: LIVE, DEBUG.
             around: Backend, deadlines, hooks.
             helper: Xen's libxl-save-helper, to have the libxc stream written by it.
+            on_parent_loss: What the helper does should we die.
         """
         self.what = f"save of domain {domid}"
         self.domid = domid
@@ -119,6 +126,7 @@ class DomainSave(Plan[SaveResult]):
         self._suspend = GuestSuspend(domid, kind, backend, deadlines)
         self._emulator: Emulator | None = None
         self._helper = helper
+        self._on_parent_loss = on_parent_loss
         self._libxl: LibxlSave | None = None
         self._stream_fd = -1
         calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
@@ -147,9 +155,40 @@ class DomainSave(Plan[SaveResult]):
             stream_fd=stream_fd,
             emulator_id=EMULATOR_QEMU if qemu else 0,
             emulator_path=str(backend.save_path(self.domid)) if qemu else "",
+            on_parent_loss=self._on_parent_loss,
             xenstore_path=str(backend.xenstore_socket),
             qmp_path=str(backend.qmp_path(self.domid)) if qemu else "",
         )
+
+    # ----- journal ----------------------------------------------------------------
+
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        path = self._around.backend.save_path(self.domid)
+        return {
+            "kind": "save",
+            "type": self._suspend.kind,
+            "on_parent_loss": self._on_parent_loss.name.lower(),
+            "state_path": str(path) if self._emulator is not None else "",
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """See the base class."""
+        suspend, emulator = self._suspend, self._emulator
+        return {
+            "asked": suspend.asked,
+            "acked": suspend.acked,
+            "suspended": suspend.suspended,
+            "was_suspended": suspend.was_suspended,
+            "logging": emulator is not None and emulator.logging,
+            "stopped": emulator is not None and emulator.stopped,
+        }
+
+    def noted_by(self, note: Callable[[], None]) -> None:
+        """See the base class."""
+        self._suspend.changed = note
+        if self._emulator is not None:
+            self._emulator.changed = note
 
     # ----- callbacks, in order of execution ---------------------------------------
 

@@ -13,6 +13,7 @@ Xen: tools/libs/light/libxl_dom_suspend.c, domain_suspend_callback_common().
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from libxlpy import domain_ops
 from libxlpy.backend import Backend
@@ -53,6 +54,8 @@ class GuestSuspend:
         self.resumed_at = 0.0
         #: As the hypervisor said; "" before.
         self.uuid = ""
+        #: Called when one of the facts changes, before it is acted on.
+        self.changed: Callable[[], None] = lambda: None
         # ----- private -----
         self._backend = backend
         self._deadlines = deadlines
@@ -78,6 +81,7 @@ class GuestSuspend:
         """
         if self._suspended_now(await domain_ops.find(ops, self.domid)):
             self.was_suspended = True
+            self.changed()
             return
         async with (
             connect(
@@ -89,6 +93,7 @@ class GuestSuspend:
                 await self._ask(store, ops, release)
             else:
                 self.asked = self.acked = True
+                self.changed()
                 await ops.checked_op(Op.SHUTDOWN, self.domid, REASON_SUSPEND)
             await self._wait_suspended(ops, release)
 
@@ -104,6 +109,7 @@ class GuestSuspend:
         seconds = self._deadlines.suspend_ack
         async with store.watch(self.path) as control:
             self.asked = True  # before the commit: its answer may be lost
+            self.changed()
             await store.transact(
                 lambda number: store.write(self.path, ASK, transaction=number)
             )

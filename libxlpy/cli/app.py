@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from libxlpy.cli.inspect_command import inspect
+from libxlpy.cli.jobs_command import COMMANDS
 from libxlpy.cli.settings import BackendName, Settings
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -151,6 +152,8 @@ def verify(settings: Settings, file: Path, json: bool) -> int:
 
 
 xlpy.add_command(inspect)
+for command in COMMANDS:
+    xlpy.add_command(command)
 
 
 @xlpy.group()

@@ -35,6 +35,27 @@ def victims(fault_host: Path, request: pytest.FixtureRequest) -> Iterator[list[V
         ]
 
 
+@pytest.fixture(params=["pv", "hvm"])
+def victim(fault_host: Path, request: pytest.FixtureRequest) -> Iterator[Victim]:
+    """Give one such domain."""
+    with new_victim(fault_host, request.param, 0) as made:
+        yield made
+
+
+@pytest.fixture
+def pv_victim(fault_host: Path) -> Iterator[Victim]:
+    """Give one such PV domain."""
+    with new_victim(fault_host, "pv", 0) as made:
+        yield made
+
+
+@pytest.fixture
+def hvm_victim(fault_host: Path) -> Iterator[Victim]:
+    """Give one such HVM domain: it leaves the most to be repaired."""
+    with new_victim(fault_host, "hvm", 0) as made:
+        yield made
+
+
 @contextmanager
 def new_victim(directory: Path, kind: str, number: int) -> Iterator[Victim]:
     """Make a domain, and destroy it afterwards."""
@@ -52,3 +73,5 @@ def new_victim(directory: Path, kind: str, number: int) -> Iterator[Victim]:
         yield domain
     finally:
         request(directory, "destroy", domid=domain.domid)
+        for path in (directory / "jobs").glob(f"{domain.domid}.*"):
+            path.unlink()  # of a test that failed

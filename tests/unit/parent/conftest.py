@@ -27,6 +27,7 @@ from libxlpy_protocol.messages import (
     Suspend,
     callback_mask,
 )
+from tests.blocking import allow_journal
 from tests.unit.parent import scripted
 
 
@@ -34,6 +35,7 @@ from tests.unit.parent import scripted
 def nothing_blocks() -> Iterator[None]:
     """Fail a test whose loop is blocked."""
     guard = BlockBuster()
+    allow_journal(guard)
     guard.activate()
     # Popen waits for the exec of its child: a few milliseconds, once a helper.
     guard.functions["os.read"].can_block_in("subprocess.py", "_execute_child")
@@ -60,6 +62,9 @@ class FakePlan(Plan[JobReport]):
     on_call: Callable[[CallMessage], Awaitable[Any]] | None = None
     asked: list[CallMessage] = field(default_factory=list)
     settled: list[bool] = field(default_factory=list)
+
+    def journal(self) -> dict[str, Any]:
+        return {}
 
     def start(self, stream_fd: int) -> Start:
         return Start(
@@ -110,6 +115,6 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
                 stall=stall,
             )
             stream = StreamFd(file.fileno(), "write")
-            return Job(plan or FakePlan(), stream, around, lambda: None)
+            return Job(plan or FakePlan(), stream, around, lambda good: None)
 
         yield start

@@ -1,0 +1,91 @@
+"""`xlpy jobs`, `abort` and `recover`: what runs on this machine, whoever runs it."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from libxlpy import AbortAnswer, Context, GuestState, JobStatus, Outcome, Recovered
+from libxlpy.cli.interrupt import Interrupt, run
+from libxlpy.cli.outcome import FAILED, GOOD, CommandFailed
+from libxlpy.cli.output import one_line
+from libxlpy.cli.settings import Settings
+
+HEADER = f"{'Job':<20} {'ID':>5} {'State':<8} {'PID':>8} {'Since':<19} Phase"
+#: Outcomes after which somebody must look.
+BAD = frozenset({Outcome.FAILED, Outcome.UNREADABLE})
+
+
+def list_jobs(settings: Settings, *, json: bool) -> int:
+    """Print all jobs of this machine."""
+
+    async def look(_interrupt: Interrupt) -> list[JobStatus]:
+        async with Context(settings.backend, settings.host) as ctx:
+            return await ctx.list_jobs()
+
+    jobs = run(settings.signals, look)
+    if json:
+        settings.out.json([asdict(job) for job in jobs])
+        return GOOD
+    settings.out.fact(HEADER)
+    for job in jobs:
+        settings.out.fact(_row(job))
+    return GOOD
+
+
+def _row(job: JobStatus) -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.since))
+    return (
+        f"{one_line(job.job):<20} {job.domid:5d} {job.state:<8} {job.pid:8d} "
+        f"{since:<19} {one_line(job.phase)}"
+    )
+
+
+def abort_job(settings: Settings, job: str) -> int:
+    """Abort a job; fails if it has not stopped in time.
+
+    Raises:
+        CommandFailed: It runs still.
+    """
+
+    async def work(_interrupt: Interrupt) -> tuple[AbortAnswer, GuestState]:
+        async with Context(settings.backend, settings.host) as ctx:
+            return await ctx.abort_job(job)
+
+    answer, guest = run(settings.signals, work)
+    settings.changed = True
+    text = f"{one_line(job)}: {answer.value}; guest is {guest.value}"
+    if answer is AbortAnswer.STILL_RUNNING:
+        raise CommandFailed(text)
+    settings.out.note(text)
+    return GOOD
+
+
+def recover_jobs(settings: Settings, *, dry_run: bool, json: bool) -> int:
+    """Recover all jobs of dead processes, or say what would be done."""
+
+    async def work(_interrupt: Interrupt) -> list[Recovered]:
+        async with Context(settings.backend, settings.host) as ctx:
+            return await ctx.recover(dry_run)
+
+    found = run(settings.signals, work)
+    settings.changed = not dry_run
+    if json:
+        settings.out.json([_facts(each) for each in found])
+    for each in [] if json else found:
+        settings.out.fact(f"{'dry run: ' if dry_run else ''}{one_line(str(each))}")
+    if not found:
+        settings.out.note("nothing to recover")
+    return FAILED if any(each.outcome in BAD for each in found) else GOOD
+
+
+def _facts(found: Recovered) -> dict[str, Any]:
+    return {
+        "job": found.job,
+        "what": found.what,
+        "domid": found.domid,
+        "outcome": found.outcome.value,
+        "text": found.text,
+        "guest": found.guest.value,
+        "image": found.image.value,
+        "repairs": list(found.repairs),
+    }

@@ -1,0 +1,163 @@
+"""What is written down of one job, as it goes to the journal and comes back from it."""
+
+import json
+import os
+import stat
+import typing
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from libxlpy.domain_info import DomainType
+from libxlpy.journal.birth import birth_ns
+from libxlpy.journal.identity import Identity
+
+#: Of the form below; another one is not guessed at.
+VERSION = 1
+#: Bytes of an entry; a path has 4096 at most.
+ENTRY_MAX = 32768
+
+Kind = Literal["save", "restore", "xc_domain_save", "xc_domain_restore"]
+Policy = Literal["abort_and_resume", "finish"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Where the job's stream is."""
+
+    #: Its name when the job began; of use for a regular file only.
+    path: str
+    regular: bool
+    device: int
+    inode: int
+    #: When the file was made: inodes are reused.
+    birth_ns: int
+    #: Offset of the stream's first byte in the file.
+    offset: int
+
+    @classmethod
+    def of(cls, fd: int) -> Self:
+        """Describe an open descriptor."""
+        name = f"/proc/self/fd/{fd}"
+        status = os.fstat(fd)
+        regular = stat.S_ISREG(status.st_mode)
+        return cls(
+            str(Path(name).readlink()),
+            regular,
+            status.st_dev,
+            status.st_ino,
+            birth_ns(name),
+            os.lseek(fd, 0, os.SEEK_CUR) if regular else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One job."""
+
+    # ----- what it is -----
+    job: str
+    kind: Kind
+    #: As in messages, e.g. ``"save of domain 7"``.
+    what: str
+    domid: int
+    #: Of the domain; "" if it did not exist.
+    uuid: str
+    #: "" if it does not matter for the kind of job.
+    type: DomainType | Literal[""]
+    on_parent_loss: Policy
+    #: When it began, seconds of the wall clock.
+    since: float
+    parent: Identity
+    stream: Stream
+    #: File that the device model saves its state to; "" if there is none.
+    state_path: str
+    # ----- how far it is -----
+    phase: str = ""
+    helpers: tuple[Identity, ...] = ()
+    #: The guest may have been asked by us to suspend.
+    asked: bool = False
+    #: It took the request.
+    acked: bool = False
+    #: The hypervisor said shutdown(suspend).
+    suspended: bool = False
+    #: It was so before we asked.
+    was_suspended: bool = False
+    #: The device model may log dirty pages.
+    logging: bool = False
+    #: It may have been stopped.
+    stopped: bool = False
+    #: The helper's verdict was good: the stream has its end.
+    complete: bool = False
+    #: The job has ended well; what is next with the guest is for the parent to do.
+    handed_over: bool = False
+
+    def with_facts(self, facts: dict[str, Any]) -> Self:
+        """Give it with some facts as they are now."""
+        return replace(self, **facts)
+
+    def lost(self) -> bool:
+        """Tell whether the process that ran the job is gone."""
+        return not self.parent.alive()
+
+    # ----- to and from the file ---------------------------------------------------
+
+    def encode(self) -> bytes:
+        """Give it as it goes into the file."""
+        return json.dumps({"version": VERSION, **asdict(self)}).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read what a file holds.
+
+        Raises:
+            ValueError: It is no entry, or one of another version; says which field.
+        """
+        value = json.loads(data.decode())
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")  # noqa: TRY004 - one kind of error
+        version = value.pop("version", None)
+        if version != VERSION:
+            raise ValueError(f"version {version!r:.20}, not {VERSION}")
+        return _read(cls, value, "entry")
+
+
+Made = typing.TypeVar("Made")
+
+
+def _read(cls: type[Made], value: Any, where: str) -> Made:
+    """Make a dataclass of a JSON object that has exactly its fields.
+
+    Raises:
+        ValueError: It has not, or one is of another type.
+    """
+    assert is_dataclass(cls)
+    hints = typing.get_type_hints(cls)
+    names = [item.name for item in fields(cls)]
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise ValueError(f"{where} has not the fields that it must have")
+    read = {name: _value(hints[name], value[name], name) for name in names}
+    return typing.cast(Made, cls(**read))
+
+
+def _words(hint: Any) -> list[Any]:
+    """Give the values of a Literal, or of a union of such."""
+    choices = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        return list(choices)
+    return [word for choice in choices for word in _words(choice)]
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    if is_dataclass(hint):
+        return _read(typing.cast(type[Any], hint), value, name)
+    origin, choices = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(choices[0], each, name) for each in value)
+    if origin in (Literal, typing.Union) and value in _words(hint):
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is hint:
+        return value
+    raise ValueError(f"{name} is {value!r:.40}")

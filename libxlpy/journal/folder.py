@@ -1,0 +1,280 @@
+"""The folder of the jobs of one machine: an entry and a lock for each domain in use.
+
+``7.lock`` is held by flock by whoever works on domain 7, so it is free the moment that
+process dies, however it dies; who holds it is written in it. ``7.json`` is the entry of
+the job, replaced as a whole each time.
+
+Nothing waits for a disk here: an entry must outlive its process, which a written file
+does, and not the machine, which takes the domains along.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from libxlpy.errors import BackendError
+from libxlpy.journal.entry import ENTRY_MAX, Entry
+from libxlpy_protocol.errors import LibxlpyError
+
+NAME = re.compile(r"([0-9]{1,5})\.(json|lock|json\.new)")
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+OTHERS = 0o077
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class JournalBroken(LibxlpyError):  # noqa: N818 - says what was found
+    """An entry can't be read, or is not ours to trust; it is not touched."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(f"journal {path} {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, and for what."""
+
+    what: str
+    job: str
+    pid: int
+
+
+class Locked(Exception):  # noqa: N818 - says what was found
+    """Somebody else works on the domain.
+
+    Attributes:
+        holder: Who; None in the moment before they have told.
+    """
+
+    def __init__(self, holder: Holder | None) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+class Folder:
+    """The folder of the jobs, made when it is first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def make(self) -> None:
+        """Have it there, and ours.
+
+        Raises:
+            BackendError: It can't be made, or others could put entries there.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                self.path.mkdir(mode=FOLDER_MODE)
+                if os.geteuid() == 0:  # on a host of somebody else
+                    os.chown(self.path, self.path.parent.stat().st_uid, -1)
+        except OSError as exc:
+            text = f"can't make the folder of jobs {self.path}: {exc.strerror}"
+            raise BackendError(text) from exc
+        self.check()
+
+    def check(self) -> bool:
+        """Tell whether it is there.
+
+        Raises:
+            BackendError: Others could put entries there.
+        """
+        try:
+            status = self.path.lstat()
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISDIR(status.st_mode):
+            raise BackendError(f"{self.path} is no folder: remove it")
+        if status.st_uid not in trusted(self.path.parent):
+            text = f"belongs to user {status.st_uid}: run as that user"
+            raise BackendError(f"folder of jobs {self.path} {text}")
+        if status.st_mode & OTHERS:
+            text = f"is open to others: chmod 0700 {self.path}"
+            raise BackendError(f"folder of jobs {self.path} {text}")
+        return True
+
+    def domids(self) -> list[int]:
+        """Give the domains of which there are entries, lowest first.
+
+        Raises:
+            BackendError: See :meth:`check`.
+        """
+        if not self.check():
+            return []
+        names = (NAME.fullmatch(path.name) for path in self.path.iterdir())
+        return sorted(int(name[1]) for name in names if name and name[2] == "json")
+
+    def read(self, domid: int) -> Entry | None:
+        """Give a domain's entry, None if there is none.
+
+        Raises:
+            JournalBroken: There is one that can't be used.
+        """
+        path = self.path / f"{domid}.json"
+        try:
+            data = _read_own(path)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise JournalBroken(path, f"can't be read: {exc.strerror}") from exc
+        try:
+            entry = Entry.decode(data)
+        except ValueError as exc:
+            text = f"is damaged ({exc}): look at domain {domid}, then remove the file"
+            raise JournalBroken(path, text) from exc
+        if entry.domid != domid:
+            raise JournalBroken(path, f"is about domain {entry.domid}: remove the file")
+        return entry
+
+    def lock(self, domid: int) -> "Lock":
+        """Take a domain; never waits.
+
+        Raises:
+            Locked: Somebody else has it.
+            BackendError: The folder or the lock can't be used.
+        """
+        self.make()
+        path = self.path / f"{domid}.lock"
+        try:
+            return Lock(self, domid, _locked(path))
+        except OSError as exc:
+            raise BackendError(f"can't use {path}: {exc.strerror}") from exc
+
+    def clear(self) -> None:
+        """Remove all that is ours, and the folder if nothing else is in it."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in list(self.path.iterdir()):
+                if NAME.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something else is in it
+                self.path.rmdir()
+
+
+class Lock:
+    """One domain, held; only its holder writes or removes the domain's entry."""
+
+    def __init__(self, folder: Folder, domid: int, fd: int) -> None:
+        self.folder = folder
+        self.domid = domid
+        self._fd = fd
+        self._path = folder.path / f"{domid}.json"
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the domain free."""
+        self.release()
+
+    def tell(self, what: str, job: str = "") -> None:
+        """Write down who holds it, for those that it is in the way of."""
+        holder = Holder(what, job, os.getpid())
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, json.dumps(asdict(holder)).encode(), 0)
+
+    def read(self) -> Entry | None:
+        """Give the domain's entry; see :meth:`Folder.read`."""
+        return self.folder.read(self.domid)
+
+    def write(self, entry: Entry) -> None:
+        """Replace the domain's entry.
+
+        Raises:
+            OSError: It can't be written; the old one is as it was.
+        """
+        new = self._path.with_suffix(".json.new")
+        fd = os.open(new, WRITE, FILE_MODE)
+        try:
+            os.write(fd, entry.encode())
+        finally:
+            os.close(fd)
+        new.replace(self._path)
+
+    def forget(self) -> None:
+        """Remove the domain's entry: nothing is left to do."""
+        self._path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Give the domain free; idempotent."""
+        if self._fd < 0:
+            return
+        with contextlib.suppress(OSError):  # the folder went with its host
+            if not self._path.exists():
+                self._path.with_suffix(".lock").unlink(missing_ok=True)
+        os.close(self._fd)
+        self._fd = -1
+
+
+# ----- small things ---------------------------------------------------------------
+
+
+def trusted(folder: Path) -> set[int]:
+    """Give the users whose files in a folder we believe: ourselves; root its owner."""
+    own = os.geteuid()
+    return {own} if own else {0, folder.stat().st_uid}
+
+
+def _locked(path: Path) -> int:
+    """Open and lock a file; one that was removed meanwhile is no lock."""
+    while True:
+        fd = os.open(path, LOCK, FILE_MODE)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(fd, path):
+                return fd
+        except BlockingIOError:
+            holder = _holder(fd)
+            os.close(fd)
+            raise Locked(holder) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
+        return False
+    own = os.fstat(fd)
+    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
+
+def _holder(fd: int) -> Holder | None:
+    try:
+        value = json.loads(os.pread(fd, ENTRY_MAX, 0))
+        return Holder(str(value["what"]), str(value["job"]), int(value["pid"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_own(path: Path) -> bytes:
+    """Read a file that nobody else could have written.
+
+    Raises:
+        OSError: It is not there or can't be read.
+        JournalBroken: It is somebody else's.
+    """
+    fd = os.open(path, READ)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise JournalBroken(path, "is no regular file: remove it")
+        own = status.st_uid in trusted(path.parent)
+        if not own or status.st_mode & OTHERS:
+            text = f"is not ours alone (user {status.st_uid}): remove the file"
+            raise JournalBroken(path, text)
+        return os.read(fd, ENTRY_MAX)
+    finally:
+        os.close(fd)

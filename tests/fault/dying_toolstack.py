@@ -1,0 +1,71 @@
+"""A toolstack that is killed, by itself, where it is told to be; its helper maybe, too.
+
+Run as ``python dying_toolstack.py '{"host": ..., "domid": ..., "path": ...}'``; further
+keys are ``at``, a message ("<Suspend"), its number in the job, or "saved" or
+"committed"; ``helper``, a signal for the helper or 0; ``policy`` of OnParentLoss.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from libxlpy import Context, Job, OnParentLoss, SuspendFlags
+from libxlpy.files import SaveFile
+from libxlpy_protocol.messages import Release
+
+
+class DyingToolstack:
+    """One live save, and its end."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.at = plan["at"]
+        self.seen = 0
+        self.job: Job[Any] | None = None
+        self.over = False
+
+    def die(self, what: str) -> None:
+        """Kill the helper, if so told, and ourselves."""
+        print(what, flush=True)
+        pid = self.job.helper_pid if self.job is not None else None
+        if self.plan.get("helper") and pid is not None:
+            with contextlib.suppress(ProcessLookupError):  # the job is over
+                os.kill(pid, self.plan["helper"])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def observe(self, direction: str, message: object) -> None:
+        """Count the messages of the job."""
+        if self.job is None or self.over:
+            return
+        name = f"{direction}{type(message).__name__}"
+        if self.at in (name, self.seen):
+            self.die(name)
+        self.seen += 1
+        self.over = isinstance(message, Release)
+
+    async def run(self) -> None:
+        """Save; die on the way."""
+        plan = self.plan
+        policy = OnParentLoss[plan.get("policy", "ABORT_AND_RESUME")]
+        async with Context("simxen", plan["host"]) as ctx:
+            ctx._observer = self.observe
+            with SaveFile(Path(plan["path"]), b"") as file:
+                self.job = await ctx.domain_suspend(
+                    plan["domid"], file.fd, SuspendFlags.LIVE, on_parent_loss=policy
+                )
+                await self.job
+                if self.at == "saved":
+                    self.die("saved")
+                file.commit()
+                if self.at == "committed":
+                    self.die("committed")
+            await ctx.domain_resume(plan["domid"])
+
+
+if __name__ == "__main__":
+    asyncio.run(DyingToolstack(json.loads(sys.argv[1])).run())

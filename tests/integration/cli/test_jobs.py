@@ -1,0 +1,89 @@
+"""`xlpy jobs`, `abort` and `recover` beside a save that runs in another process."""
+
+import json
+import os
+import signal
+
+import pytest
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A pipe that is open for reading and never read: a save to it gets stuck."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path
+    os.close(fd)
+
+
+def stuck(shell, path):
+    return shell.running("save", "--json", "--live", "web", path)
+
+
+def test_no_jobs(shell):
+    assert shell.json("jobs", "--json") == []
+    assert shell.good("jobs").startswith("Job ")
+    assert shell.json("recover", "--json") == []
+    done = shell.run("recover")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "nothing to recover\n"
+
+
+def test_job_is_listed_refused_to_others_and_aborted(shell, pipe):
+    with shell.guest("web") as domid, stuck(shell, pipe) as save:
+        save.until_phase("libxc")
+        (job,) = shell.json("jobs", "--json")
+        assert job["domid"] == domid
+        assert job["state"] == "running"
+        assert job["pid"] == save.process.pid
+        assert job["job"] in shell.good("jobs")
+        line = shell.bad("save", "web", "/dev/null")
+        assert f"job {job['job']} of process {save.process.pid}" in line
+        assert shell.json("recover", "--json") == []
+        done = shell.run("abort", job["job"])
+        assert done.stderr == f"{job['job']}: aborted; guest is running\n"
+        assert "told to stop by a signal" in save.failure(1)
+        assert shell.facts("web")["running"]
+        assert shell.json("jobs", "--json") == []
+
+
+def test_job_of_a_dead_process_is_recovered(shell, pipe):
+    with shell.guest("web", type="hvm"), stuck(shell, pipe) as save:
+        save.until_phase("libxc")
+        (entry,) = (shell.host / "jobs").glob("*.json")
+        helper = json.loads(entry.read_text())["helpers"][0]["pid"]
+        while not shell.facts("web")["logdirty"]:
+            assert save.process.poll() is None
+        os.kill(helper, signal.SIGSTOP)  # lest it repairs before it dies
+        for pid in (save.process.pid, helper):
+            os.kill(pid, signal.SIGKILL)
+        save.process.wait()
+        (job,) = shell.json("jobs", "--json")
+        assert job["state"] == "lost"
+        assert "has died: use recover" in shell.bad("abort", job["job"])
+        assert shell.good("recover", "--dry-run").startswith(f"dry run: {job['job']}: ")
+        assert shell.facts("web")["logdirty"]
+        line = shell.good("recover")
+        assert line.startswith(f"{job['job']}: save of domain {job['domid']} rolled")
+        assert line.count("\n") == 1
+        facts = shell.facts("web")
+        assert (facts["logdirty"], facts["qemu_logdirty"]) == (False, False)
+        assert facts["running"]
+        assert shell.json("recover", "--json") == []
+
+
+def test_unknown_job(shell):
+    assert "no such job: nothing" in shell.bad("abort", "nothing")
+
+
+def test_damaged_entry_is_one_line(shell):
+    folder = shell.host / "jobs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    entry = folder / "77.json"
+    entry.touch(mode=0o600)
+    done = shell.run("recover")
+    assert done.returncode == 1
+    assert done.stdout.startswith("domain 77: unreadable: journal ")
+    assert done.stdout.count("\n") == 1
+    entry.unlink()

@@ -1,0 +1,76 @@
+"""What is written of a job comes back as it was, or not at all."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from libxlpy.journal import Entry, Identity, Stream
+
+
+def entry(**fields):
+    with Path(os.devnull).open("wb") as null:
+        stream = Stream.of(null.fileno())
+    fixed = {
+        "job": "save-7-abcdef",
+        "kind": "save",
+        "what": "save of domain 7",
+        "domid": 7,
+        "uuid": "12345678-1234-4234-8234-123456789abc",
+        "type": "hvm",
+        "on_parent_loss": "finish",
+        "since": 1.5,
+        "parent": Identity.own(),
+        "stream": stream,
+        "state_path": "/x",
+    }
+    return Entry(**{**fixed, **fields})
+
+
+def test_round_trip():
+    written = entry(helpers=(Identity.own(), Identity(1, 2, "x")), acked=True)
+    assert Entry.decode(written.encode()) == written
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"domid": "7"}, "domid is '7'"),
+        ({"domid": True}, "domid is True"),
+        ({"kind": "remus"}, "kind is 'remus'"),
+        ({"type": "vm"}, "type is 'vm'"),
+        ({"helpers": {}}, "helpers is {}"),
+        ({"helpers": [1]}, "helpers has not the fields"),
+        ({"parent": {"pid": 1}}, "parent has not the fields"),
+        ({"asked": 1}, "asked is 1"),
+        ({"more": 1}, "entry has not the fields"),
+        ({"version": 2}, "version 2, not 1"),
+    ],
+)
+def test_wrong_field_is_named(change, said):
+    value = {**json.loads(entry().encode()), **change}
+    with pytest.raises(ValueError, match=said):
+        Entry.decode(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"1", b"\xff", b'{"a"', b"null"])
+def test_no_entry(data):
+    with pytest.raises(ValueError):
+        Entry.decode(data)
+
+
+def test_stream_of_a_file_knows_where_it_begins(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        file.write(b"head")
+        file.flush()
+        stream = Stream.of(file.fileno())
+    assert stream.path == str(tmp_path / "file")
+    assert (stream.regular, stream.offset) == (True, 4)
+
+
+def test_entry_is_lost_with_its_parent():
+    assert not entry().lost()
+    own = Identity.own()
+    assert entry(parent=Identity(own.pid, own.start_time + 1, own.boot_id)).lost()
+    assert entry(parent=Identity(own.pid, own.start_time, "another boot")).lost()

@@ -1,0 +1,100 @@
+"""Locks and entries of the journal's folder."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from libxlpy.errors import BackendError
+from libxlpy.journal import Folder, JournalBroken, Locked
+from tests.unit.journal.test_entry import entry
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path / "jobs")
+
+
+def test_lock_is_held_against_all_and_tells_who_holds_it(folder):
+    with folder.lock(7) as lock:
+        lock.tell("a save", "save-7-x")
+        with pytest.raises(Locked) as caught:
+            folder.lock(7)
+        holder = caught.value.holder
+        assert (holder.what, holder.job, holder.pid) == (
+            "a save",
+            "save-7-x",
+            os.getpid(),
+        )
+        folder.lock(8).release()
+    folder.lock(7).release()
+    assert list(folder.path.iterdir()) == []
+
+
+def test_lock_of_one_who_has_not_told_yet(folder):
+    with folder.lock(7), pytest.raises(Locked) as caught:
+        folder.lock(7)
+    assert caught.value.holder is None
+
+
+def test_lock_goes_with_its_process(folder):
+    program = (
+        "import sys; from pathlib import Path; from libxlpy.journal import Folder\n"
+        "lock = Folder(Path(sys.argv[1])).lock(7); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(folder.path)], stdin=-1, stdout=-1
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(Locked):
+            folder.lock(7)
+        other.kill()
+    folder.lock(7).release()
+
+
+def test_entry_is_written_read_and_forgotten(folder):
+    with folder.lock(7) as lock:
+        assert lock.read() is None
+        for phase in ("hello", "start"):
+            lock.write(entry(phase=phase))
+            assert folder.read(7) == entry(phase=phase)
+        assert folder.domids() == [7]
+    assert folder.domids() == [7]
+    with folder.lock(7) as lock:
+        lock.forget()
+    assert folder.domids() == []
+
+
+def test_modes(folder):
+    with folder.lock(7) as lock:
+        lock.write(entry())
+        modes = {path.stat().st_mode & 0o777 for path in folder.path.iterdir()}
+    assert modes == {0o600}
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_folder_that_is_a_link_is_refused(folder, tmp_path):
+    (tmp_path / "other").mkdir(mode=0o700)
+    folder.path.symlink_to(tmp_path / "other")
+    with pytest.raises(BackendError, match="is no folder: remove it"):
+        folder.domids()
+
+
+def test_entry_that_is_a_link_or_pipe_is_refused(folder, tmp_path):
+    folder.make()
+    (tmp_path / "x").write_bytes(entry().encode())
+    (folder.path / "7.json").symlink_to(tmp_path / "x")
+    os.mkfifo(folder.path / "8.json")
+    for domid, said in ((7, "can't be read"), (8, "is no regular file")):
+        with pytest.raises(JournalBroken, match=said):
+            folder.read(domid)
+
+
+def test_clear_leaves_what_is_not_ours(folder):
+    with folder.lock(7) as lock:
+        lock.write(entry())
+        other = folder.path / "notes.txt"
+        other.touch()
+        folder.clear()
+        assert list(folder.path.iterdir()) == [other]
