@@ -18,9 +18,8 @@ from libxlpy import domain_ops, domains, resume
 from libxlpy.backend import Backend, detect
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
 from libxlpy.claims import claim
-from libxlpy.configuration import restored_domain
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
-from libxlpy.errors import NotSupported, UsageError
+from libxlpy.errors import UsageError
 from libxlpy.job import Job
 from libxlpy.jobs import Jobs
 from libxlpy.libxl_helper import OWN, find_helper
@@ -30,7 +29,7 @@ from libxlpy.machine import Machine
 from libxlpy.meter import Suspended
 from libxlpy.ops import Ops
 from libxlpy.pump import Observer
-from libxlpy.restore import NO_XEN_RESTORE, DomainRestore
+from libxlpy.restoring import plan_restore
 from libxlpy.results import RestoreResult, SaveResult
 from libxlpy.save import NOT_LIVE, DomainSave, SuspendFlags, check_can_suspend, xc_flags
 from libxlpy.stall import NO_STALL_POLICY, StallPolicy
@@ -184,6 +183,7 @@ class Context(Machine):
         config: bytes | None = None,
         name: str | None = None,
         paused: bool = False,
+        monitor: bool = False,
         deadlines: Deadlines | None = None,
     ) -> Job[RestoreResult]:
         """Make a domain from a stream that ``domain_suspend`` has written.
@@ -193,24 +193,24 @@ class Context(Machine):
             config: The domain's configuration as ``retrieve_config`` gave it.
             name: For the new domain instead of the one in ``config``.
             paused: Leave it paused.
+            monitor: Have a process look after it, as ``xl`` does: it acts on
+                ``on_reboot``, ``on_crash`` ... An embedded host does so in any case.
             deadlines: For this job instead of the context's.
 
         Raises:
-            NotSupported: On real Xen.
             UsageError: ``fd`` or ``config`` can't be used.
             BackendError: The host refuses to build the domain.
         """
         around = self._around(deadlines)
-        if self.backend.kind == "xen":
-            raise NotSupported(NO_XEN_RESTORE)
         stream = StreamFd(fd, "read")
         try:
-            domid, new_name = await restored_domain(self.backend, config, name)
+            plan, around = await plan_restore(
+                around, config, name, paused=paused, monitor=monitor
+            )
         except BaseException:
             stream.close()
             raise
-        plan = DomainRestore(domid, new_name, around, paused=paused)
-        async with claim(around, domid, "a restore") as claimed:
+        async with claim(around, plan.domid, "a restore") as claimed:
             return await self._jobs.begin(plan, stream, around, claimed)
 
     async def domain_resume(

@@ -205,13 +205,16 @@ class StreamError(JobError):
 
 
 class XenError(JobError):
-    """``xc_domain_save`` or ``xc_domain_restore`` failed; ``hint`` is its last log."""
+    """What a library of Xen's did has failed; ``hint`` is its first log line."""
 
-    def __init__(self, retval: int, errnoval: int, hint: str = "") -> None:
+    def __init__(
+        self, retval: int, errnoval: int, hint: str = "", library: str = "libxenguest"
+    ) -> None:
         self.retval = retval
         self.errno = errnoval
+        self.library = library
         why = f"{errno_text(errnoval)}{': ' + hint if hint else ''}"
-        super().__init__(f"libxenguest returned {retval}: {why}")
+        super().__init__(f"{library} returned {retval}: {why}")
 
 
 class GuestTimedOut(JobError):  # noqa: N818

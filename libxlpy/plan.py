@@ -35,6 +35,8 @@ class Plan(ABC, Generic[Result]):
     domid: int
     #: Calls that :meth:`answer` knows.
     calls: frozenset[type[Message]]
+    #: What the helper hosts, as in messages.
+    library = "libxenguest"
     #: Success leaves the guest suspended, for the caller to resume or destroy.
     leaves_suspended = False
 
@@ -64,6 +66,14 @@ class Plan(ABC, Generic[Result]):
     @abstractmethod
     def limit(self, call: CallMessage) -> float | None:
         """Give the seconds that :meth:`answer` may take; None: it bounds itself."""
+
+    def inherited(self) -> list[int]:
+        """Give what the helper inherits besides the stream; asked once, at spawn."""
+        return []
+
+    def phase_limit(self, phase: str) -> float | None:
+        """Give the seconds that a phase of the helper may take; None: any time."""
+        return None
 
     def observe(self, stat: Stat) -> Stat:
         """Look at a heartbeat; give it with what the helper itself can't know."""

@@ -1,10 +1,8 @@
-"""Restore one domain, in order of execution.
+"""Restore one domain of an embedded host, in order of execution.
 
 The embedded host builds an empty domain -> spawn -> hello -> start -> memory and vcpus
 -> device model's nodes and state -> END -> complete -> exit -> the host launches the
-guest. Any failure destroys the half-built domain.
-
-On real Xen building a domain is libxenlight's work; it is not done here.
+guest. Any failure destroys the half-built domain. For real Xen see ``xen_restore``.
 """
 
 import asyncio
@@ -30,11 +28,15 @@ from libxlpy_protocol.messages import (
     callback_mask,
 )
 
+#: What the journal is told of any restore.
+RESTORE_ENTRY: dict[str, Any] = {
+    "kind": "restore",
+    "type": "",
+    "on_parent_loss": "abort_and_resume",
+    "state_path": "",
+}
 #: Seconds for the embedded host to launch or destroy a guest.
 HOST_TIMEOUT = 30.0
-NO_XEN_RESTORE = (
-    "restoring on real Xen: use `xl restore FILE`, which reads what libxlpy saves"
-)
 
 
 class DomainRestore(Plan[RestoreResult]):
@@ -62,12 +64,7 @@ class DomainRestore(Plan[RestoreResult]):
 
     def journal(self) -> dict[str, Any]:
         """See the base class."""
-        return {
-            "kind": "restore",
-            "type": "",
-            "on_parent_loss": "abort_and_resume",
-            "state_path": "",
-        }
+        return RESTORE_ENTRY
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""

@@ -100,7 +100,7 @@ class JobRun:
         self.enter("spawn")
         self.link = HelperLink(
             self.around,
-            pass_fds=[self._stream.fd],
+            pass_fds=[self._stream.fd, *self.plan.inherited()],
             on_event=self._event,
             climbed=self._climbed,
         )
@@ -151,6 +151,8 @@ class JobRun:
                 self._call(event)
 
     def _phase(self, name: str) -> None:
+        self._watchdog.disarm("build")
+        self._watchdog.arm("build", self.plan.phase_limit(name))
         self.enter(name)
         self._watchdog.disarm("flush")
         if name == "flush":
@@ -183,7 +185,8 @@ class JobRun:
         self.link.send(Release())
         self._stop_watching()
         if self.failure is None and (complete.retval != 0 or complete.aborted):
-            self.fail(failure_of(complete, self.record.first_error), Step.LEAVE)
+            hint = self.record.first_error
+            self.fail(failure_of(complete, hint, self.plan.library), Step.LEAVE)
         self.enter("complete")
         self._demand(Step.LEAVE)
 

@@ -62,15 +62,16 @@ def stall_of(event: StallEvent) -> JobError:
     return TimedOut(event.signal, event.bound)
 
 
-def failure_of(complete: Complete, hint: str) -> JobError:
+def failure_of(complete: Complete, hint: str, library: str = "libxenguest") -> JobError:
     """Give the failure that a helper's verdict stands for.
 
     Args:
         complete: Its verdict, not a success.
         hint: The first error that it logged.
+        library: What it hosts.
     """
     if complete.aborted:
         return Cancelled("the helper was told to stop by a signal")
     if complete.errnoval in STREAM_ERRNOS:
         return StreamError(complete.errnoval, hint)
-    return XenError(complete.retval, complete.errnoval, hint)
+    return XenError(complete.retval, complete.errnoval, hint, library)

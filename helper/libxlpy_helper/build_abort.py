@@ -6,7 +6,7 @@ built, when its save helper fails: which is a program of ours that cleans up on 
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from libxlpy_helper.abort import Abort
@@ -30,10 +30,15 @@ class BuildAbort(Abort):
 
     def kick(self) -> None:
         """Tell a save helper that runs to stop; each of them once."""
-        for pid in _children():
-            if pid not in self._told and _restores(pid):
+        for pid in restoring():
+            if pid not in self._told:
                 self._told.add(pid)
                 os.kill(pid, signal.SIGTERM)
+
+
+def restoring() -> Iterator[int]:
+    """Yield the save helpers of the main thread that restore."""
+    return (pid for pid in _children() if _restores(pid))
 
 
 def _children() -> list[int]:

@@ -13,11 +13,14 @@ import os
 import signal
 import sys
 import threading
+import time
+from functools import cached_property
 from typing import Final, NoReturn
 
 from libxlpy_helper import monitor, xenguest
 from libxlpy_helper.build_abort import BuildAbort
 from libxlpy_helper.build_options import BuildOptions, parse_build_options
+from libxlpy_helper.build_stages import BuildStages
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.control import Control, Waker
 from libxlpy_helper.exit_status import ExitStatus
@@ -55,6 +58,16 @@ class BuildControl(Control):
 
     alone_max = 120.0
     unwind_max = 100.0
+
+    @cached_property
+    def stages(self) -> BuildStages:
+        """What is told of the build on the way."""
+        return BuildStages(self._outbox)
+
+    def _beat(self) -> None:
+        if time.monotonic() >= self._beat_at:
+            self.stages.look()
+        super()._beat()
 
 
 def main() -> NoReturn:
@@ -128,7 +141,9 @@ class Builder:
     def _build(self, operation: Operation) -> None:
         operation.phase("build")
         try:
-            domid = self._toolstack.create(self._config, operation.start.stream_fd)
+            with self._control.stages:
+                stream_fd = operation.start.stream_fd
+                domid = self._toolstack.create(self._config, stream_fd)
             self._log(LEVEL_INFO, -1, CONTEXT, f"domain {domid} is built")
             self._hand_over(operation, domid)
         except XenlightError as exc:

@@ -52,8 +52,9 @@ class Monitor:
     def __init__(self, toolstack: Toolstack, handle: Handle, config: bytes) -> None:
         self._toolstack = toolstack
         self._handle = handle
-        self._config = config
         self._parsed: dict[str, Any] = json.loads(config)
+        # A domid was for the first one: libxenlight gives none twice within a minute.
+        self._parsed.get("c_info", {}).pop("domid", None)
         self._actions: dict[str, Callable[[int], int | None]] = {
             "destroy": self._destroy,
             "restart": self._restart,
@@ -106,17 +107,16 @@ class Monitor:
 
     def _restart(self, domid: int) -> int | None:
         self._toolstack.destroy(domid)
-        return self._boot(self._config)
+        return self._boot(self._parsed)
 
     def _rename_restart(self, domid: int) -> int | None:
         """Keep the old one under another name; the new one gets another uuid."""
         self._toolstack.rename(domid, self.name, f"{self.name}-{int(time.time())}")
-        fresh = json.loads(self._config)
-        fresh["c_info"]["uuid"] = str(uuid.uuid4())
-        return self._boot(json.dumps(fresh).encode())
+        created = {**self._parsed["c_info"], "uuid": str(uuid.uuid4())}
+        return self._boot({**self._parsed, "c_info": created})
 
-    def _boot(self, config: bytes) -> int:
-        domid = self._toolstack.create(config)
+    def _boot(self, config: dict[str, Any]) -> int:
+        domid = self._toolstack.create(json.dumps(config).encode())
         self._toolstack.unpause(domid)
         return domid
 

@@ -37,6 +37,18 @@ def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
     raise click.BadParameter(text, ctx=ctx, param=param)
 
 
+def _config_and_file(
+    ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Take one path or two."""
+    if not value:
+        raise click.MissingParameter(ctx=ctx, param=param)
+    if len(value) > 2:
+        extra = " ".join(map(str, value[2:]))
+        raise click.UsageError(f"Got unexpected extra argument ({extra})", ctx=ctx)
+    return value
+
+
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from importlib.metadata import version
@@ -129,15 +141,29 @@ def save(settings: Settings, /, **options: Any) -> int:
 
 @xlpy.command()
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@click.option("-e", "alone", is_flag=True, help="Have no process look after it.")
 @click.option("--name", metavar="NAME", help="Call the domain NAME.")
 @JSON
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument(
+    "files",
+    nargs=-1,
+    type=click.Path(path_type=Path),
+    metavar="[CONFIG] FILE",
+    callback=_config_and_file,
+)
 @click.pass_obj
-def restore(settings: Settings, /, **options: Any) -> int:
-    """Make a domain from FILE and let it run."""
+def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> int:
+    """Make a domain from FILE and let it run.
+
+    CONFIG, in libxl's JSON, is used in place of the configuration in FILE. On Xen a
+    process looks after the domain, unless -e is given: it acts on on_reboot, on_crash
+    and so on, as with xl.
+    """
     from libxlpy.cli.restore import RestoreOptions, restore_domain
 
-    return restore_domain(settings, RestoreOptions(**options))
+    *config, file = files
+    named = RestoreOptions(file=file, config=config[0] if config else None, **options)
+    return restore_domain(settings, named)
 
 
 @xlpy.command()

@@ -6,12 +6,13 @@ import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from libxlpy import Context, JobError, RestoreResult
-from libxlpy.cli.follow import cause_text, follow, print_report
+from libxlpy import Context, GuestState, JobError, RestoreResult
+from libxlpy.cli.follow import GUESTS, cause_text, follow, print_report
 from libxlpy.cli.interrupt import Interrupt, run
 from libxlpy.cli.outcome import GOOD, CommandFailed
 from libxlpy.cli.output import one_line, size_text
 from libxlpy.cli.progress import view_for
+from libxlpy.cli.save import read_config
 from libxlpy.cli.settings import Settings
 from libxlpy.cli.signals import Interrupted
 from libxlpy.cli.verify import config_name
@@ -26,16 +27,18 @@ class RestoreOptions:
     """Options of `xlpy restore`, see `app.restore`."""
 
     paused: bool
+    alone: bool
     name: str | None
     json: bool
     file: Path
+    config: Path | None
 
 
 def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     """Restore a domain from a file; give the exit status."""
     fd = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        config, name = _header(fd, options.file)
+        config, name = _header(fd, options)
         result = run(
             settings.signals,
             lambda interrupt: Restore(settings, options, interrupt).run(
@@ -76,6 +79,7 @@ class Restore:
                         config=config,
                         name=self._options.name,
                         paused=self._options.paused,
+                        monitor=not self._options.alone,
                     )
                     result = await follow(job, view, self._interrupt)
             except JobError as exc:
@@ -91,6 +95,8 @@ class Restore:
         defect = await self._defect(fd)
         cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
         left = [repair for repair in exc.repairs if "FAILED" in repair]
+        if exc.guest not in (GuestState.GONE, GuestState.UNKNOWN):
+            left.append(f"{GUESTS[exc.guest]}, domid {exc.details.domid}")
         line = "; ".join(
             [
                 f"restore from {self._options.file} {cause}",
@@ -115,15 +121,18 @@ class Restore:
         return None
 
 
-def _header(fd: int, path: Path) -> tuple[bytes, str | None]:
+def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None]:
     """Read the configuration and the name in it; before the event loop, it may wait."""
+    path = options.file
     try:
         header = read_xl_header(fd)
         name = config_name(header)
     except StreamRuleBroken as exc:
         raise CommandFailed(f"{path}: {exc}") from exc
+    if options.config is not None:
+        return read_config(options.config).text, options.name
     if header.config is None:
-        raise CommandFailed(f"{path} holds no configuration: nothing to build from")
+        raise CommandFailed(f"{path} holds no configuration: give one, CONFIG")
     return header.config, name
 
 

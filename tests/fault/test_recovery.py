@@ -154,7 +154,7 @@ def test_domain_with_a_reused_domid_is_not_touched(hvm_victim, path):
 
 def test_guest_that_is_gone(pv_victim, fault_host, path):
     made = request(fault_host, "create", name="short", type="pv", memory_mib=4)
-    victim = type(pv_victim)(fault_host, made["domid"])
+    victim = type(pv_victim)(fault_host, made["domid"], "pv")
     assert die(victim, path, "<Complete")
     request(fault_host, "destroy", domid=victim.domid)
     (found,) = recover(victim)

@@ -8,7 +8,7 @@ import pytest
 
 from .support import PATIENCE, Guest, domains, helpers, left_of_domains, wait_for
 
-MakeGuest = Callable[[str], Guest]
+MakeGuest = Callable[..., Guest]
 
 _numbers = itertools.count(1)
 
@@ -39,10 +39,10 @@ def make_guest(clean_host: None) -> Iterator[MakeGuest]:
     del clean_host  # it must look after we have destroyed
     made: list[Guest] = []
 
-    def make(kind: str) -> Guest:
+    def make(kind: str, *settings: str) -> Guest:
         guest = Guest(kind, f"{kind}-{next(_numbers)}")
         made.append(guest)
-        guest.create()
+        guest.create(*settings)
         return guest
 
     yield make

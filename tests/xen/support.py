@@ -127,9 +127,14 @@ class Guest:
         self.name = name
         self.console = CONSOLES / f"guest-{name}.log"
 
-    def create(self) -> None:
-        """Start the domain and wait until its memory is filled and changing."""
-        ok("xl", "create", CONFIGS / f"{self.kind}.cfg", f'name="{self.name}"')
+    def create(self, *settings: str) -> None:
+        """Start the domain and wait until its memory is filled and changing.
+
+        Args:
+            settings: More lines of configuration.
+        """
+        named = f'name="{self.name}"'
+        ok("xl", "create", CONFIGS / f"{self.kind}.cfg", named, *settings)
         self.next_ticks(2)
 
     def restore(self, file: Path) -> None:

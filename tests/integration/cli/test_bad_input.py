@@ -232,6 +232,7 @@ def test_xen_has_no_sim(shell: Shell) -> None:
         ["save", "a", "b", "c", "d"],
         ["save", "--frob", "a", "b"],
         ["restore"],
+        ["restore", "a", "b", "c"],
         ["frob"],
         ["--backend", "kvm", "list"],
         ["sim", "create"],

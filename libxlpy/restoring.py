@@ -1,0 +1,34 @@
+"""Prepare a restore: on which backend, of which domain."""
+
+from libxlpy.configuration import restored_domain
+from libxlpy.domains import list_domains
+from libxlpy.plan import Plan
+from libxlpy.restore import DomainRestore
+from libxlpy.results import RestoreResult
+from libxlpy.surroundings import Surroundings
+from libxlpy.xen_restore import XenRestore
+from libxlpy.xen_target import Target
+
+
+async def plan_restore(
+    around: Surroundings,
+    config: bytes | None,
+    name: str | None,
+    *,
+    paused: bool,
+    monitor: bool,
+) -> tuple[Plan[RestoreResult], Surroundings]:
+    """Give the plan of a restore, and what its job runs in.
+
+    Arguments are those of :meth:`libxlpy.context.Context.domain_restore`.
+
+    Raises:
+        UsageError: The configuration can't be used, or what it names is taken.
+        BackendError: The hypervisor can't be asked, or the host refuses.
+    """
+    if around.backend.kind == "xen":
+        target = Target.of(config, name, await list_domains(around))
+        build = XenRestore(target, around, paused=paused, monitor=monitor)
+        return build, build.around
+    domid, new_name = await restored_domain(around.backend, config, name)
+    return DomainRestore(domid, new_name, around, paused=paused), around

@@ -1,0 +1,215 @@
+"""`xlpy restore` of our own files and of files of the real `xl save`."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from libxlpy_helper.library import open_library
+from libxlpy_helper.options import Options
+from libxlpy_helper.xenguest import Handle
+
+from .restoring import (
+    Restoring,
+    StuckPipe,
+    devices,
+    domid_of,
+    have_interfaces,
+    monitors,
+)
+from .support import Guest, assert_went_on, ok, run, wait_for
+
+pytestmark = pytest.mark.xen
+
+REBOOT, CRASH = 1, 3
+NOTHING_LEFT = "no domain is left of it"
+
+
+@pytest.fixture
+def equipped(make_guest, tmp_path: Path) -> Guest:
+    """A running PVH guest with a disk in a file and a network interface."""
+    have_interfaces()
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    return make_guest(
+        "pvh",
+        f'disk=["{disk},raw,xvda,rw,backendtype=qdisk"]',
+        'vif=["mac=00:16:3e:01:02:03,script=/bin/true"]',
+    )
+
+
+def no_monitor() -> None:
+    wait_for("the monitor's end", lambda: None if monitors() else True)
+
+
+def test_comes_back_with_disk_and_interface(equipped: Guest, saved: Path) -> None:
+    before, had = equipped.ticks(), devices(domid_of(equipped.name))
+    assert {"qdisk/51712/params", "vif/0/mac"} <= had.keys()
+    ok("xlpy", "save", equipped.name, saved)
+    done = run("xlpy", "restore", saved)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"restored '{equipped.name}' (domid ")
+    assert_went_on(before, equipped.next_ticks(3))
+    assert devices(domid_of(equipped.name)) == had
+    assert len(monitors()) == 1
+    equipped.destroy()
+    no_monitor()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["pv", "hvm"])
+def test_our_file_goes_on(make_guest, saved: Path, kind: str) -> None:
+    guest = make_guest(kind)
+    before = guest.ticks()
+    ok("xlpy", "save", guest.name, saved)
+    ok("xlpy", "restore", saved)
+    assert_went_on(before, guest.next_ticks(3))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
+def test_file_of_xl_goes_on(make_guest, saved: Path, kind: str) -> None:
+    guest = make_guest(kind)
+    before = guest.ticks()
+    ok("xl", "save", guest.name, saved)
+    ok("xlpy", "restore", "-e", saved)
+    assert not monitors()
+    assert_went_on(before, guest.next_ticks(3))
+
+
+@pytest.mark.long
+def test_as_with_xl_restore(equipped: Guest, saved: Path) -> None:
+    ok("xl", "save", equipped.name, saved)
+    ok("xl", "restore", saved)
+    theirs = devices(domid_of(equipped.name))
+    equipped.destroy()
+    ok("xlpy", "restore", saved)
+    assert devices(domid_of(equipped.name)) == theirs
+
+
+@pytest.mark.long
+def test_paused_under_another_name_beside_the_first(make_guest, saved: Path) -> None:
+    guest = make_guest("pvh")
+    ok("xlpy", "save", "-c", guest.name, saved)
+    line = run("xlpy", "restore", saved)
+    assert line.returncode == 1
+    assert f"name '{guest.name}' is taken by domain" in line.stderr
+    assert len(line.stderr.splitlines()) == 1
+
+    copy = Guest("pvh", f"{guest.name}-copy")
+    ok("xlpy", "restore", "-p", "-e", "--name", copy.name, saved)
+    assert not copy.gone()
+    assert not copy.running()
+    ok("xl", "unpause", copy.name)
+    copy.next_ticks(2)
+    listed = json.loads(ok("xlpy", "list", "--json"))
+    uuids = [domain["uuid"] for domain in listed]
+    assert len(set(uuids)) == len(uuids) == 3
+    assert guest.running()
+
+
+@pytest.mark.long
+def test_what_can_not_be_built_is_one_line(
+    make_guest, saved: Path, tmp_path: Path
+) -> None:
+    guest = make_guest("pvh")
+    ok("xlpy", "save", "-D", guest.name, saved)
+    other = tmp_path / "config"
+    other.write_text('name = "text"\n')
+    # Libxenlight gives no domid twice within a minute.
+    for arguments, why in (
+        ([other, saved], "configuration is not JSON"),
+        ([saved], "domain id recently used"),
+    ):
+        done = run("xlpy", "restore", *arguments)
+        assert done.returncode == 1
+        assert why in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert guest.gone()
+
+
+# -- ends of the build helper ----------------------------------------------------------
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("phase", ["hello", "build", "memory", "devices"])
+def test_killed_helper_leaves_nothing(equipped: Guest, saved: Path, phase: str) -> None:
+    ok("xl", "save", equipped.name, saved)
+    with Restoring(saved) as restore:
+        restore.until_phase(phase)
+        os.kill(restore.helper, signal.SIGKILL)
+        line = restore.failure()
+    assert "helper died: signal SIGKILL" in line
+    assert line.endswith(NOTHING_LEFT)
+    assert equipped.gone()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_helper_that_is_stopped_while_it_reads(
+    make_guest, saved: Path, number: int
+) -> None:
+    guest = make_guest("pvh")
+    ok("xl", "save", guest.name, saved)
+    with StuckPipe(saved) as pipe, Restoring(pipe.path) as restore:
+        restore.until_phase("memory")
+        pipe.wait_read()
+        os.kill(restore.helper, number)
+        line = restore.failure()
+    assert line.endswith(NOTHING_LEFT)
+    assert guest.gone()
+
+
+@pytest.mark.long
+def test_interrupted_restore_leaves_nothing(make_guest, saved: Path) -> None:
+    guest = make_guest("pvh")
+    ok("xl", "save", guest.name, saved)
+    with StuckPipe(saved) as pipe, Restoring(pipe.path) as restore:
+        restore.until_phase("memory")
+        pipe.wait_read()
+        restore.process.send_signal(signal.SIGINT)
+        line = restore.failure(130)
+    assert line.endswith(NOTHING_LEFT)
+    assert guest.gone()
+
+
+@pytest.mark.long
+def test_cut_file_is_named_and_leaves_nothing(make_guest, saved: Path) -> None:
+    guest = make_guest("pvh")
+    ok("xl", "save", guest.name, saved)
+    os.truncate(saved, saved.stat().st_size // 2)
+    with Restoring(saved) as restore:
+        line = restore.failure()
+    assert "the stream ends" in line
+    assert line.endswith(NOTHING_LEFT)
+    assert guest.gone()
+
+
+# -- the monitor -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def handle() -> Handle:
+    """The hypervisor."""
+    return open_library(Options(os.getpid(), "xen", host="", library="")).open()
+
+
+@pytest.mark.long
+def test_monitor_restarts_and_destroys(make_guest, saved: Path, handle: Handle) -> None:
+    guest = make_guest("pvh", 'on_reboot="restart"')
+    ok("xlpy", "save", guest.name, saved)
+    ok("xlpy", "restore", saved)
+    first, ident = domid_of(guest.name), guest.next_ticks()[0].ident
+    handle.shutdown(first, REBOOT)
+    wait_for("another domain", lambda: other_than(guest, first))
+    assert guest.next_ticks(2)[-1].ident != ident
+    handle.shutdown(domid_of(guest.name), CRASH)
+    wait_for("the domain to be gone", lambda: guest.gone() or None)
+    no_monitor()
+
+
+def other_than(guest: Guest, domid: int) -> bool | None:
+    done = run("xl", "domid", guest.name)
+    return (done.returncode == 0 and int(done.stdout) != domid) or None
