@@ -39,7 +39,20 @@ async def stored_config(backend: Backend, domid: int, uuid: str) -> bytes:
         raise BackendError(text) from exc
     if len(config) > CONFIG_MAX:
         raise BackendError(f"configuration {path} is longer than {CONFIG_MAX} bytes")
-    return config
+    return without_domid(config)
+
+
+def without_domid(config: bytes) -> bytes:
+    """Forget the domid that a domain was made with; as ``xl save`` does, without -D.
+
+    Libxenlight gives none twice within a minute: with it a restore might have to wait.
+    """
+    try:
+        parsed = json.loads(config.rstrip(b"\0"))
+        del parsed["c_info"]["domid"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return config  # there is none, or it is for others to judge
+    return json.dumps(parsed, indent=4).encode() + b"\n"
 
 
 def _read_start(path: Path) -> bytes:

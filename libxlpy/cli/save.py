@@ -201,8 +201,7 @@ def _title(domain: DomainInfo) -> str:
 
 async def stored(ctx: Context, domid: int) -> Configuration:
     """Give the configuration that the toolstack keeps of a domain."""
-    text = (await ctx.retrieve_config(domid)).rstrip(b"\0")
-    return without_domid(Configuration(text, json=True))
+    return Configuration((await ctx.retrieve_config(domid)).rstrip(b"\0"), json=True)
 
 
 def read_config(path: Path) -> Configuration:
@@ -241,16 +240,6 @@ def with_domid(config: Configuration, domid: int) -> Configuration:
     if not isinstance(created, dict):
         raise CommandFailed("-D needs a JSON configuration to store the domid in")
     created["domid"] = domid
-    return Configuration(json_text.dumps(parsed, indent=4).encode() + b"\n", json=True)
-
-
-def without_domid(config: Configuration) -> Configuration:
-    """Forget the domid that a domain was made with: as `xl save` does without -D."""
-    parsed = _parsed(config.text)
-    created = parsed.get("c_info") if parsed is not None else None
-    if not isinstance(created, dict) or "domid" not in created:
-        return config
-    del created["domid"]
     return Configuration(json_text.dumps(parsed, indent=4).encode() + b"\n", json=True)
 
 

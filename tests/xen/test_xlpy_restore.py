@@ -50,7 +50,7 @@ def test_comes_back_with_disk_and_interface(equipped: Guest, saved: Path) -> Non
     ok("xlpy", "save", equipped.name, saved)
     done = run("xlpy", "restore", saved)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith(f"restored '{equipped.name}' (domid ")
+    assert f"\nrestored '{equipped.name}' (domid " in done.stderr
     assert_went_on(before, equipped.next_ticks(3))
     assert devices(domid_of(equipped.name)) == had
     assert len(monitors()) == 1

@@ -6,12 +6,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy.cli.outcome import CommandFailed
-from libxlpy.cli.save import (
-    Configuration,
-    read_config,
-    with_domid,
-    without_domid,
-)
+from libxlpy.cli.save import Configuration, read_config, with_domid
 
 
 @pytest.mark.parametrize(
@@ -53,10 +48,3 @@ def test_the_domid_can_not_be_stored_in_text() -> None:
     ):
         with pytest.raises(CommandFailed, match="-D needs a JSON configuration"):
             with_domid(config, 7)
-
-
-def test_a_domid_is_forgotten_unless_it_is_to_be_stored() -> None:
-    made_with = Configuration(b'{"c_info": {"name": "x", "domid": 7}}', json=True)
-    left = without_domid(made_with)
-    assert json.loads(left.text) == {"c_info": {"name": "x"}}
-    assert without_domid(left) is left
