@@ -14,10 +14,11 @@ else:
     # this one, and `xlpy` has to take signals before it loads all this.
 
     def __getattr__(name):
-        """Give a public name."""
-        api = import_module("libxlpy.api")
-        if name == "__all__" or name in api.__all__:
-            return getattr(api, name)
+        """Give a public name; all are capitalised, what is not may be a submodule."""
+        if name == "__all__" or name[:1].isupper():
+            api = import_module("libxlpy.api")
+            if name == "__all__" or name in api.__all__:
+                return getattr(api, name)
         raise AttributeError(f"module 'libxlpy' has no attribute {name!r}")
 
     def __dir__():

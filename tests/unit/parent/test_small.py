@@ -5,6 +5,8 @@ import errno
 import json
 import os
 import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,18 @@ def test_version_in_the_hello_is_that_of_the_package():
 
 def test_import_leaves_nothing_behind():
     assert {*libxlpy.__all__} <= {*dir(libxlpy)}
+
+
+def test_public_names_are_capitalised():
+    """So that ``from libxlpy import a_module`` need not load them all to find out."""
+    assert [name for name in libxlpy.__all__ if not name[0].isupper()] == []
+
+
+@pytest.mark.parametrize("first", ["libxl", "context", "errors", "files", "streams.xl"])
+def test_any_module_may_be_the_first_that_is_imported(first: str):
+    argv = [sys.executable, "-c", f"import libxlpy.{first}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # ----- errors -------------------------------------------------------------------------
