@@ -125,6 +125,8 @@ class JobRun:
         deadlines = self.around.deadlines
         self.enter("start")
         self.started = link.send(self.plan.start(self._stream.fd))
+        if not self.started and link.ended.done():
+            return  # it has gone, and how it ends says what it was
         if not self.started:
             self.fail(
                 HelperCrashed(how="the helper could not be told its job"), Step.KILL
