@@ -37,7 +37,9 @@ def die(victim: Victim, path: Path, at: int | str, **plan: Any) -> str:
 def helpers_gone() -> None:
     """Wait for what is left of the toolstack's helpers; they are our children now."""
     helpers = [
-        each for each in living_descendants() if "-m libxlpy_helper" in line(each)
+        each
+        for each in living_descendants()
+        if "-m libxlpy_helper" in line(each) or not line(each)  # on its way out
     ]
     _, alive = psutil.wait_procs(helpers, timeout=SOON)
     assert not alive, [line(each) for each in alive]
