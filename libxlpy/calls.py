@@ -54,7 +54,12 @@ class Calls:
         name = type(event.message).__name__
         task = asyncio.create_task(self._answer(event, link), name=f"libxlpy {name}")
         self._tasks[task] = name
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._run.defect(error)  # the helper has no answer
 
     async def _answer(self, event: Event, link: "Link") -> None:
         call = cast(CallMessage, event.message)

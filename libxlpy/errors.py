@@ -11,7 +11,7 @@
      +- XenstoreError          xenstored refused or is gone   .code
      +- QmpError               the device model refused or is gone
      +- DomainOpError          a hypercall failed             .retval .errno
-     +- JobError               a job's outcome                .guest .image .repairs ...
+     +- JobError               a job's outcome, or a defect   .guest .image .repairs ...
          +- Cancelled          on request
          +- TimedOut           a deadline passed              .phase
          +- HelperCrashed      ended before Complete          .signal .status
@@ -30,6 +30,7 @@ what happened. ``str(e)`` is one line; :meth:`JobError.report` is everything.
 import errno as errno_names
 import os
 import signal as signals
+import traceback
 
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
@@ -96,7 +97,10 @@ class DomainOpError(LibxlpyError):
 
 
 class JobError(LibxlpyError):
-    """A job did not reach its aim; ``details`` is complete once the job has ended."""
+    """A job did not reach its aim; ``details`` is complete once the job has ended.
+
+    Itself, not one of its kinds: libxlpy has a defect; the report has the traceback.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -131,7 +135,11 @@ class JobError(LibxlpyError):
 
     def report(self) -> str:
         """Give everything that is known, one fact a line."""
-        return "\n".join([f"error: {self}", *self.details.lines()])
+        lines = [f"error: {self}", *self.details.lines()]
+        if self.__cause__ is not None:
+            text = "".join(traceback.format_exception(self.__cause__))
+            lines += [f"cause: {line}" for line in text.splitlines()]
+        return "\n".join(lines)
 
 
 class Cancelled(JobError):  # noqa: N818

@@ -76,11 +76,35 @@ class Job(Generic[Result]):
 
     async def _live(self) -> None:
         """Run to the end and keep the outcome; raises nothing that is an outcome."""
+        run = self._run
         try:
-            await self._run.run()
+            await run.run()
+            self._conclude(run.settled)
+        except Exception as exc:  # no result: nobody would know what the job has done
+            run.defect(exc)
+            await self._undo()
         finally:
-            self._conclude(self._run.settled)
+            if self._outcome is None:
+                self._conclude(run.settled)
+            self._free()
+
+    def _free(self) -> None:
+        try:
             self._ended(self._run.failure is None)
+        except Exception as exc:  # the outcome stands; the loop tells of it
+            what = {"message": f"{self.what} can't be cleared away", "exception": exc}
+            asyncio.get_running_loop().call_exception_handler(what)
+
+    async def _undo(self) -> None:
+        """Undo a job that went well, if its plan does."""
+        try:
+            settled = await self._plan.abandon(self._run)
+        except Exception as exc:  # the boundary to the plans
+            self._run.defect(exc)
+            return
+        if settled is not None:
+            self._run.fail(Cancelled("nobody took its result"))
+            self._conclude(settled)
 
     def _conclude(self, settled: Settled) -> None:
         run = self._run
@@ -211,7 +235,4 @@ class Job(Generic[Result]):
         await asyncio.wait([self._task])
         if self._run.failure is None and not self._taken:
             self._taken = True
-            settled = await self._plan.abandon(self._run)
-            if settled is not None:
-                self._run.fail(Cancelled("nobody took its result"))
-                self._conclude(settled)
+            await self._undo()

@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from libxlpy.calls import Calls
-from libxlpy.errors import Cancelled, JobError, ProtocolViolation, TimedOut
+from libxlpy.errors import Cancelled, JobError, TimedOut
 from libxlpy.helper_process import ExitStatus
 from libxlpy.ladder import Step
 from libxlpy.libxl_meter import Meter
 from libxlpy.link import Link
 from libxlpy.surroundings import Surroundings
-from libxlpy.verdict import crash_of, failure_of, overrun_of
+from libxlpy.verdict import broken_by, crash_of, failure_of, overrun_of
 from libxlpy.watchdog import Watchdog
-from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.libxl_session import LibxlParentSession
 from libxlpy_protocol.messages import (
     Answer,
@@ -132,13 +131,17 @@ class LibxlSave:
         self._heard = False
         self._half = 0
         self._calls = Calls(run, lambda error: self._fail(error, Step.FAILING))
-        self._watchdog = Watchdog(self._deadline_passed)
+        self._watchdog = Watchdog(run.guarded(self._deadline_passed))
         self._link = LibxlLink(
-            run.around, argv, stream_fd, on_event=self._event, climbed=self._climbed
+            run.around,
+            argv,
+            stream_fd,
+            on_event=self._event,
+            climbed=run.guarded(self._climbed),
         )
         run.notes.helper(self._link.process.pid)
         self._link.pump.on_read = self._watch_messages
-        self._link.ended.add_done_callback(self._ended)
+        self._link.ended.add_done_callback(run.guarded(self._ended))
         self._meter = Meter(self._link, stream_fd)
         self._watchdog.arm("hello", self._deadlines.hello)
         self._end = asyncio.create_task(self._until_gone(), name=NAME)
@@ -255,10 +258,10 @@ class LibxlSave:
         if step >= Step.ABORT:
             self._calls.stop()
 
-    def _ended(self, ended: "asyncio.Future[RemoteProtocolError | None]") -> None:
+    def _ended(self, ended: "asyncio.Future[Exception | None]") -> None:
         error = ended.result()
         if error is not None:
-            self._fail(ProtocolViolation(str(error), error.frame), Step.KILL)
+            self._fail(broken_by(error), Step.KILL)
         self._calls.stop()
         self._demand(Step.LEAVE)
 

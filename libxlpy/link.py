@@ -16,7 +16,7 @@ from libxlpy.helper_process import HelperProcess
 from libxlpy.ladder import Ladder, Step
 from libxlpy.pump import Conversation, Pump
 from libxlpy.surroundings import Surroundings
-from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
+from libxlpy_protocol.errors import LocalProtocolError
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.ledger import MAX_OPS
 from libxlpy_protocol.messages import (
@@ -62,8 +62,9 @@ class Link(ABC):
             BackendError: It could not be spawned.
         """
         self._around = around
-        #: Set once, when nothing more will be read: None at a clean EOF.
-        self.ended: asyncio.Future[RemoteProtocolError | None] = (
+        #: Set once, when nothing more will be read: None at a clean EOF, else the
+        #: helper's error, or ours.
+        self.ended: asyncio.Future[Exception | None] = (
             asyncio.get_running_loop().create_future()
         )
         self.process = HelperProcess(argv, pass_fds)
@@ -97,7 +98,7 @@ class Link(ABC):
     def _abort(self) -> None:
         """Have it stop its work and clean up."""
 
-    def _end(self, error: RemoteProtocolError | None) -> None:
+    def _end(self, error: Exception | None) -> None:
         self.ended.set_result(error)
 
     async def drain(self) -> None:
@@ -165,7 +166,7 @@ class HelperLink(Link):
             case _ if self._on_event is not None:
                 self._on_event(event)
 
-    def _end(self, error: RemoteProtocolError | None) -> None:
+    def _end(self, error: Exception | None) -> None:
         super()._end(error)
         for waiting in self._ops.values():
             waiting.cancel()

@@ -43,7 +43,8 @@ class Pump:
     """Move bytes between one helper's pipes and its session.
 
     ``on_event`` gets what the helper said; ``on_end`` is called exactly once, with None
-    at a clean EOF or the error that ended the conversation.
+    at a clean EOF or the error that ended the conversation: the helper's, or a defect
+    of whatever took what it said.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Pump:
         session: Conversation,
         *,
         on_event: Callable[[Event], None],
-        on_end: Callable[[RemoteProtocolError | None], None],
+        on_end: Callable[[Exception | None], None],
         observer: Observer | None = None,
     ) -> None:
         self.frames: deque[str] = deque(maxlen=FRAMES_KEPT)
@@ -123,6 +124,12 @@ class Pump:
 
     def _readable(self) -> None:
         try:
+            self._read()
+        except Exception as exc:  # the boundary to the loop, which would only log it
+            self._end(exc)
+
+    def _read(self) -> None:
+        try:
             data = os.read(self._process.read_fd, TAKEN)
         except BlockingIOError:
             return
@@ -139,7 +146,7 @@ class Pump:
         if error is not None or not data:
             self._end(error)
 
-    def _end(self, error: RemoteProtocolError | None) -> None:
+    def _end(self, error: Exception | None) -> None:
         if not self.ended:
             self.close()
             self._on_end(error)

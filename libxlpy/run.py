@@ -7,6 +7,7 @@ outcome is told, once.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from libxlpy.calls import Calls
@@ -15,7 +16,6 @@ from libxlpy.errors import (
     Cancelled,
     HelperCrashed,
     JobError,
-    ProtocolViolation,
     TimedOut,
 )
 from libxlpy.events import PhaseEvent, StallEvent, StatEvent
@@ -26,12 +26,19 @@ from libxlpy.ladder import Step
 from libxlpy.link import HelperLink
 from libxlpy.plan import Plan, Settled
 from libxlpy.record import Record
+from libxlpy.repair import TRIES, ask_guest
 from libxlpy.stall import StallAction, StallWatch
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
-from libxlpy.verdict import crash_of, failure_of, overrun_of, stall_of
+from libxlpy.verdict import (
+    broken_by,
+    crash_of,
+    defect_of,
+    failure_of,
+    overrun_of,
+    stall_of,
+)
 from libxlpy.watchdog import Watchdog
-from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import (
     Complete,
     Log,
@@ -67,7 +74,7 @@ class JobRun:
         self.link: HelperLink | None = None
         self.settled = Settled()
         #: Answers ``precopy_policy``, too.
-        self.stall = StallWatch(around.stall, self._stalled)
+        self.stall = StallWatch(around.stall, self.guarded(self._stalled))
         #: The helper was given its job: the guest may be touched.
         self.started = False
         #: What is written down of it.
@@ -75,7 +82,7 @@ class JobRun:
         # ----- private -----
         self._stream = stream
         self._calls = Calls(self, lambda error: self.fail(error, Step.FAILING))
-        self._watchdog = Watchdog(self._deadline_passed)
+        self._watchdog = Watchdog(self.guarded(self._deadline_passed))
         self._io: HelperIo | None = None
 
     async def run(self) -> None:
@@ -88,6 +95,9 @@ class JobRun:
             await self._helper_gone()
         except BackendError as exc:
             self.fail(HelperCrashed(how=str(exc)))
+        except Exception as exc:  # the boundary to the caller, who is told
+            self.defect(exc)
+            await self._helper_gone()
         finally:
             await self._settle()
 
@@ -102,9 +112,9 @@ class JobRun:
             self.around,
             pass_fds=[self._stream.fd, *self.plan.inherited()],
             on_event=self._event,
-            climbed=self._climbed,
+            climbed=self.guarded(self._climbed),
         )
-        self.link.ended.add_done_callback(self._ended)
+        self.link.ended.add_done_callback(self.guarded(self._ended))
         self._io = HelperIo(self.link.process)
         self.notes.helper(self.link.process.pid)
         self.enter("hello")
@@ -192,10 +202,10 @@ class JobRun:
         self.enter("complete")
         self._demand(Step.LEAVE)
 
-    def _ended(self, ended: "asyncio.Future[RemoteProtocolError | None]") -> None:
+    def _ended(self, ended: "asyncio.Future[Exception | None]") -> None:
         error = ended.result()
         if error is not None:
-            self.fail(ProtocolViolation(str(error), error.frame), Step.KILL)
+            self.fail(broken_by(error), Step.KILL)
         self._calls.stop()
         self._demand(Step.LEAVE)
 
@@ -247,6 +257,21 @@ class JobRun:
             self.record.later.append(str(error))
         self._demand(step)
 
+    def defect(self, error: Exception) -> None:
+        """Fail of what nothing should have raised; what the helper does is moot."""
+        self.fail(defect_of(error), Step.KILL)
+
+    def guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Give a function for the event loop to call: what it raises is a failure."""
+
+        def call(*arguments: Any) -> None:
+            try:
+                function(*arguments)
+            except Exception as exc:  # the boundary to the loop, which only logs it
+                self.defect(exc)
+
+        return call
+
     def _demand(self, step: Step) -> None:
         if self.link is None:
             return
@@ -295,6 +320,18 @@ class JobRun:
         self.record.feed.publish(PhaseEvent(phase, at))
         self.notes.write()
 
+    async def _looked_after(self) -> Settled:
+        """Have the plan repair; if it can't for a defect, ask at least for the guest.
+
+        The second time it repairs what a job that went well until then has left.
+        """
+        for _ in range(TRIES):
+            try:
+                return await self.plan.settle(self)
+            except Exception as exc:  # the boundary to the plans
+                self.defect(exc)
+        return await ask_guest(self.around, self.plan.domid)
+
     async def _settle(self) -> None:
         """Stop the callbacks, repair, ask where the guest is, close everything."""
         self._stop_watching()
@@ -302,7 +339,10 @@ class JobRun:
             self.record.later += await self._calls.gone(self.around.deadlines.repair)
             self.enter("settle")
             self.record.stream_moved = self.started and self._stream.moved()
-            self.settled = await self.plan.settle(self)
+            self.settled = await self._looked_after()
+        except asyncio.CancelledError:
+            self.fail(Cancelled("the event loop is shutting down"))
+            raise
         finally:
             self._stream.close()
             if self._io is not None:

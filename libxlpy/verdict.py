@@ -1,6 +1,7 @@
 """Which failure a helper's verdict, or its end without one, stands for."""
 
 import errno
+import traceback
 
 from libxlpy.errors import (
     Cancelled,
@@ -14,6 +15,7 @@ from libxlpy.errors import (
 from libxlpy.events import StallEvent
 from libxlpy.helper_process import ExitStatus
 from libxlpy.link import last_line
+from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Complete
 
 #: What a read or write of the stream can fail with; no hypercall fails with these.
@@ -60,6 +62,31 @@ def stall_of(event: StallEvent) -> JobError:
     if event.signal == "iterations":
         return Cancelled(f"precopy does not converge: {event.text}")
     return TimedOut(event.signal, event.bound)
+
+
+def broken_by(error: Exception) -> JobError:
+    """Give the failure that the end of a conversation with a helper stands for.
+
+    Args:
+        error: What ended it.
+    """
+    if isinstance(error, RemoteProtocolError):
+        return ProtocolViolation(str(error), error.frame)
+    return defect_of(error)
+
+
+def defect_of(error: Exception) -> JobError:
+    """Give the failure that a defect of ours stands for; its report has the traceback.
+
+    Args:
+        error: What nothing should have raised.
+    """
+    *_, where = traceback.extract_tb(error.__traceback__) or [None]
+    place = f" ({where.filename}:{where.lineno})" if where is not None else ""
+    text = f"{type(error).__name__}: {error}{place}"
+    failure = JobError(f"a defect of libxlpy, please report it: {text}")
+    failure.__cause__ = error
+    return failure
 
 
 def failure_of(complete: Complete, hint: str, library: str = "libxenguest") -> JobError:
