@@ -35,10 +35,10 @@ from libxlpy_protocol.session import Event
 
 HEARTBEAT: Final = 0.4  # seconds; the protocol promises one every half second
 # Seconds from the loss of the parent to our end, repair included. A repair takes some
-# milliseconds; the bounds are for peers that hang, and wide enough that a busy machine
-# is not taken for one: leaving early would leave a guest suspended.
-ALONE_MAX: Final = 6.0
-UNWIND_MAX: Final = 2.0  # seconds of those that libxc gets to clean up by itself
+# milliseconds; the bounds are for peers that hang. No hypercall of it depends on them:
+# a busy machine may make us late, but not leave a guest suspended.
+ALONE_MAX: Final = 2.0
+UNWIND_MAX: Final = 0.6  # seconds of those that libxc gets to clean up by itself
 SIGNALFD_INFO_SIZE: Final = 128  # bytes; struct signalfd_siginfo
 
 

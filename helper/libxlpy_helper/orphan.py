@@ -1,16 +1,19 @@
 """Put a guest right after the parent is lost in the middle of a save.
 
-What the parent would have done, in a bounded time: no log-dirty mode in Xen or qemu, no
-suspend request left behind, no state file of qemu's, and the guest running if we had it
-suspended. Each step is tried whatever became of the one before; what was done goes to
-stderr.
+What the parent would have done: no log-dirty mode in Xen or qemu, no suspend request
+left behind, no state file of qemu's, and the guest running if we had it suspended. Each
+step is tried whatever became of the one before; what was done goes to stderr.
+
+Hypercalls wait for nobody, so they are done however late it is, and a guest that is
+suspended runs again before xenstored is talked to. Only the talk with xenstored and
+qemu is bounded in seconds; one that said nothing is not asked again.
 """
 
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +23,10 @@ from libxlpy_helper.xenguest import Handle, Result
 from libxlpy_helper.xenstore_client import COMMIT, ROLL_BACK, XenstoreClient
 from libxlpy_protocol.messages import Start
 
-STEP_MAX: Final = 1.5  # seconds for one peer that doesn't answer
-SUSPEND_WAIT: Final = 1.0  # seconds for a guest that took the request
+SILENCE_MAX: Final = 0.4  # seconds for one answer of xenstored or qemu
+# At least, at a guest that took the request. Looks are counted besides the seconds: on
+# a busy machine we get our turn as late as the guest does.
+SUSPEND_LOOKS: Final = 25
 POLL_INTERVAL: Final = 0.02  # seconds between two looks at the guest
 FAST: Final = 1  # the guest's suspend call returns "cancelled"
 
@@ -34,9 +39,11 @@ def repair(handle: Handle, start: Start, *, suspend_asked: bool, end_by: float) 
         start: Has the domid and where xenstored and qemu listen.
         suspend_asked: The guest may have been asked by us to suspend; a guest that
             others suspended is theirs to resume.
-        end_by: When to have ended, in monotonic seconds.
+        end_by: When to have ended the talk with peers, in monotonic seconds.
     """
-    _Repair(handle, start, suspend_asked, end_by).run()
+    # However late it is, peers that are well get the time to answer.
+    talk_until = max(end_by, time.monotonic() + 2 * SILENCE_MAX)
+    _Repair(handle, start, suspend_asked, talk_until).run()
 
 
 @dataclass(slots=True)
@@ -45,18 +52,21 @@ class _Repair:
     start: Start
     suspend_asked: bool
     end_by: float
+    resumed: bool = False
+    silent: set[str] = field(default_factory=set)  # who did not answer
 
     def run(self) -> None:
         self._step("log-dirty off", self._logdirty_off)
+        if self.suspend_asked:
+            self._resume()
+            self._take_request_back()
+            self._resume()
         if self.start.qmp_path:
             self._step("qemu log-dirty off", self._qemu_logdirty_off)
         if self.suspend_asked:
-            took_request = True  # unless xenstore says that it hasn't
-            with _reported("suspend request cleared"):
-                took_request = not self._clear_request()
-            if took_request:
-                self._step("wait for suspend", self._wait_suspended)
-            self._step("guest resumed", self._resume)
+            self._resume()  # it may have taken the request from a slow xenstored
+        if self.resumed:
+            self._step("xenstored told", self._tell_resumed)
         if self.start.emulator_path:
             self._step("qemu's state removed", self._remove_state)
 
@@ -70,6 +80,13 @@ class _Repair:
     def _qemu_logdirty_off(self) -> None:
         with self._qmp() as qmp:
             qmp.execute("xen-set-global-dirty-log", enable=False)
+
+    def _take_request_back(self) -> None:
+        took_request = True  # unless xenstore says that it hasn't
+        with _reported("suspend request cleared"):
+            took_request = not self._clear_request()
+        if took_request and not self.resumed:
+            self._step("wait for suspend", self._wait_suspended)
 
     def _clear_request(self) -> bool:
         """Take the request back; False: the guest has taken it already."""
@@ -88,17 +105,33 @@ class _Repair:
                 return True
 
     def _wait_suspended(self) -> None:
-        until = min(self.end_by - STEP_MAX, time.monotonic() + SUSPEND_WAIT)
-        while time.monotonic() < until and not self._is_suspended():
+        until = self.end_by - 2 * SILENCE_MAX  # those are for the talk to come
+        looks = 0
+        while looks < SUSPEND_LOOKS or time.monotonic() < until:
+            if self._is_suspended():
+                return
+            looks += 1
             time.sleep(POLL_INTERVAL)
 
     def _resume(self) -> None:
-        if not self._is_suspended():
+        """Resume the guest if it is seen suspended, once.
+
+        After qemu, as of a stopped one Xen takes no notice: the guest would find its
+        devices gone.
+        """
+        if self.resumed or not self._is_suspended():
             return
         if self.start.qmp_path:
-            with _reported("qemu continued"), self._qmp() as qmp:
-                qmp.execute("cont")
-        _check(self.handle.resume(self.start.domid, FAST))
+            self._step("qemu continued", self._continue_qemu)
+        with _reported("guest resumed"):
+            _check(self.handle.resume(self.start.domid, FAST))
+            self.resumed = True
+
+    def _continue_qemu(self) -> None:
+        with self._qmp() as qmp:
+            qmp.execute("cont")
+
+    def _tell_resumed(self) -> None:
         with self._xenstore() as xenstore:
             xenstore.resume(self.start.domid)
 
@@ -106,22 +139,36 @@ class _Repair:
         Path(self.start.emulator_path).unlink(missing_ok=True)
 
     def _is_suspended(self) -> bool:
-        info = find(self.handle, self.start.domid)
+        try:
+            info = find(self.handle, self.start.domid)
+        except OSError as exc:
+            _say(f"look at the guest: {exc}")
+            return False
         return info is not None and is_suspended(info)
 
     @contextlib.contextmanager
     def _qmp(self) -> Iterator[QmpClient]:
-        with contextlib.closing(QmpClient(self.start.qmp_path, self._limit())) as qmp:
-            yield qmp
+        with self._asked("qemu"):
+            client = QmpClient(self.start.qmp_path, self.end_by, SILENCE_MAX)
+            with contextlib.closing(client) as qmp:
+                yield qmp
 
     @contextlib.contextmanager
     def _xenstore(self) -> Iterator[XenstoreClient]:
-        path = self.start.xenstore_path
-        with contextlib.closing(XenstoreClient(path, self._limit())) as xenstore:
-            yield xenstore
+        with self._asked("xenstored"):
+            client = XenstoreClient(self.start.xenstore_path, self.end_by, SILENCE_MAX)
+            with contextlib.closing(client) as xenstore:
+                yield xenstore
 
-    def _limit(self) -> float:
-        return min(self.end_by, time.monotonic() + STEP_MAX)
+    @contextlib.contextmanager
+    def _asked(self, peer: str) -> Iterator[None]:
+        if peer in self.silent:
+            raise OSError(f"{peer} did not answer before")
+        try:
+            yield
+        except TimeoutError:
+            self.silent.add(peer)
+            raise
 
 
 def _check(result: Result) -> None:

@@ -11,9 +11,16 @@ LINE_MAX: Final = 1024 * 1024  # bytes of one reply
 class QmpClient:
     """One connection; every method raises OSError, TimeoutError included."""
 
-    def __init__(self, path: str, end_by: float) -> None:
-        """Connect and take the greeting; nothing lasts beyond ``end_by``."""
+    def __init__(self, path: str, end_by: float, silence_max: float) -> None:
+        """Connect and take the greeting.
+
+        Args:
+            path: Of the socket.
+            end_by: Nothing lasts beyond it; monotonic seconds.
+            silence_max: Seconds to wait for anything to come.
+        """
         self._end_by = end_by
+        self._silence_max = silence_max
         self._data = bytearray()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -50,7 +57,10 @@ class QmpClient:
     def _line(self) -> dict[str, object]:
         while b"\n" not in self._data:
             self._limit()
-            part = self._socket.recv(4096)
+            try:
+                part = self._socket.recv(4096)
+            except TimeoutError as exc:
+                raise TimeoutError("qemu does not answer") from exc
             if not part or len(self._data) > LINE_MAX:
                 raise OSError("qemu closed the connection, or sends no lines")
             self._data += part
@@ -65,7 +75,7 @@ class QmpClient:
         return reply
 
     def _limit(self) -> None:
-        left = self._end_by - time.monotonic()
+        left = min(self._end_by - time.monotonic(), self._silence_max)
         if left <= 0:
             raise TimeoutError("qemu does not answer")
         self._socket.settimeout(left)

@@ -27,9 +27,16 @@ ROLL_BACK: Final = b"F"
 class XenstoreClient:
     """One connection; every method raises OSError, TimeoutError included."""
 
-    def __init__(self, path: str, end_by: float) -> None:
-        """Connect to ``path``; nothing lasts beyond ``end_by`` (monotonic seconds)."""
+    def __init__(self, path: str, end_by: float, silence_max: float) -> None:
+        """Connect to ``path``.
+
+        Args:
+            path: Of the socket.
+            end_by: Nothing lasts beyond it; monotonic seconds.
+            silence_max: Seconds to wait for anything to come.
+        """
         self._end_by = end_by
+        self._silence_max = silence_max
         self._fd = _open(path)
         self._buffer = PacketBuffer()
         self._req_id = 0
@@ -96,7 +103,7 @@ class XenstoreClient:
     def _wait(self, events: int) -> None:
         poll = select.poll()
         poll.register(self._fd, events)
-        left = self._end_by - time.monotonic()
+        left = min(self._end_by - time.monotonic(), self._silence_max)
         if left <= 0 or not poll.poll(left * 1000):
             raise TimeoutError("xenstored does not answer")
 

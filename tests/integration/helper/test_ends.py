@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy_helper.control import ALONE_MAX, UNWIND_MAX
+from libxlpy_helper.orphan import POLL_INTERVAL, SILENCE_MAX, SUSPEND_LOOKS
 from libxlpy_protocol.messages import (
     CALLS,
     Answer,
@@ -156,8 +158,18 @@ def test_silent_xenstored_and_qemu_do_not_take_the_time(
         parent.expect(Suspend)
         host.domains({7: SUSPENDED})
         lost(parent)
-        assert "xenstored does not answer" in parent.read_stderr()
+        said = parent.read_stderr()
     assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
+    assert "xenstored does not answer" in said
+    assert said.index("guest resumed") < said.index("xenstored does not answer")
+    assert "xenstored told: xenstored did not answer before" in said
+    assert said.index("qemu continued: qemu does not") < said.index("guest resumed")
+    assert "qemu log-dirty off: qemu did not answer before" in said
+
+
+def test_peers_that_are_silent_keep_no_more_than_two_seconds() -> None:
+    looks = SUSPEND_LOOKS * POLL_INTERVAL
+    assert UNWIND_MAX + looks + 2 * SILENCE_MAX < ALONE_MAX <= 2
 
 
 HEADER = struct.Struct("<IIII")
