@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from libxlpy.errors import UsageError
-from libxlpy_protocol.messages import MESSAGES
+from libxlpy_protocol.messages import (
+    MESSAGES,
+    Message,
+    SaveLibxc,
+    Suspend,
+    SwitchQemuLogdirty,
+)
+
+#: Seconds on top of the sum of the single deadlines of a callback's steps.
+SLACK = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +84,22 @@ class Deadlines:
                 known = ", ".join(sorted(CALLBACKS))
                 raise UsageError(f"no callback {name!r} to bound; there are {known}")
             check_seconds(f"of callback {name}", seconds)
+
+    def of_call(self, call: type[Message]) -> float | None:
+        """Give what bounds a call that we answer ourselves: the sum of its steps.
+
+        Returns:
+            Seconds; None for the call that takes as long as the save it does, whose
+            single steps are bounded.
+        """
+        if call is SaveLibxc:
+            return None
+        if call is Suspend:
+            guest = self.suspend_ack + self.suspend
+            return guest + 4 * self.qemu + 2 * self.xenstore + SLACK
+        if call is SwitchQemuLogdirty:
+            return 2 * self.qemu + SLACK
+        return self.callback
 
 
 #: Deadlines that may be None.

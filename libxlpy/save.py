@@ -43,8 +43,6 @@ from libxlpy_protocol.messages import (
 
 #: Suspend's answers to libxenguest; 0 would be "failed".
 SUSPENDED = 1
-#: Seconds on top of the sum of all single deadlines of a callback.
-SLACK = 5.0
 
 
 class SuspendFlags(enum.IntFlag):
@@ -238,16 +236,8 @@ class DomainSave(Plan[SaveResult]):
         return stat if self._libxl is None else self._libxl.observe(stat)
 
     def limit(self, call: CallMessage) -> float | None:
-        """Give the sum of what bounds the single steps of a callback."""
-        deadlines = self._around.deadlines
-        if isinstance(call, SaveLibxc):
-            return None  # it has deadlines of its own, and the job's
-        if isinstance(call, Suspend):
-            guest = deadlines.suspend_ack + deadlines.suspend
-            return guest + 4 * deadlines.qemu + 2 * deadlines.xenstore + SLACK
-        if isinstance(call, SwitchQemuLogdirty):
-            return 2 * deadlines.qemu + SLACK
-        return deadlines.callback
+        """Give the deadline of a callback."""
+        return self._around.deadlines.of_call(type(call))
 
     # ----- the end ----------------------------------------------------------------
 

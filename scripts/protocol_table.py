@@ -11,8 +11,9 @@ from pathlib import Path
 from types import NoneType
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "protocol"))
+sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 
+from libxlpy.deadlines import DEFAULT_DEADLINES  # noqa: E402
 from libxlpy_protocol.enums import (  # noqa: E402
     Flow,
     Image,
@@ -149,6 +150,12 @@ def answer_word(rule: Rule) -> str:
     return "i32" if rule.answer_range == I32_RANGE else f"{low}..{high}"
 
 
+def deadline_word(call: type) -> str:
+    """Return the seconds that libxlpy's parent gives a callback by default."""
+    seconds = DEFAULT_DEADLINES.of_call(call)
+    return "none" if seconds is None else f"{seconds:g} s"
+
+
 def message_row(kind: type) -> list[str]:
     """Return the row of one message."""
     rule = MESSAGES[kind]
@@ -166,7 +173,7 @@ def message_row(kind: type) -> list[str]:
         "<br>".join(f"`{name}` {field.word}" for name, field in FIELDS[kind]),
         answer_word(rule),
         failure if call else "",
-        f"{rule.deadline:g} s" if rule.deadline is not None else "",
+        deadline_word(kind) if call else "",
         code(rule.mirrors),
     ]
 
@@ -182,8 +189,9 @@ def messages() -> str:
     head += ["answer", "failure value", "deadline", "Xen's callback"]
     meanings = [f"- {code(kind.__name__)}: {meaning(kind)}" for kind in MESSAGES]
     text = """\
-Numbers 1 to 10 are those of Xen's own helper protocol. A deadline is the parent's
-default for its callback."""
+Numbers 1 to 10 are those of Xen's own helper protocol. A deadline is
+the default of libxlpy's parent, `Deadlines.of_call`; `SaveLibxc` takes as long as the
+save that it does, whose steps have deadlines of their own."""
     rows = table(head, [message_row(kind) for kind in MESSAGES])
     return "\n\n".join(["## Messages", text, rows, "\n".join(meanings)])
 

@@ -50,7 +50,6 @@ class Rule:
         answer_types: Types of the answer to a call; empty for all else.
         answer_range: Lowest and highest int answer.
         failure: The answer that makes Xen take its own error path.
-        deadline: Default seconds until a call must be answered.
         mirrors: The member of Xen's callback structs that it carries, or "".
     """
 
@@ -63,7 +62,6 @@ class Rule:
     answer_types: tuple[type, ...] = ()
     answer_range: tuple[int, int] = I32_RANGE
     failure: int | bytes | None = None
-    deadline: float | None = None
     mirrors: str = ""
 
 
@@ -77,7 +75,6 @@ def _call(
     number: int,
     modes: frozenset[Mode],
     failure: int,
-    deadline: float,
     mirrors: str,
     answer_range: tuple[int, int] = I32_RANGE,
 ) -> Rule:
@@ -89,7 +86,6 @@ def _call(
         answer_types=(int,),
         answer_range=answer_range,
         failure=failure,
-        deadline=deadline,
         mirrors=mirrors,
     )
 
@@ -98,12 +94,12 @@ def _call(
 MESSAGES: Final[dict[type[m.Message], Rule]] = {
     m.Log: _notice(1, ANY),
     m.Progress: _notice(2, JOB),
-    m.Suspend: _call(3, SAVES, 0, 130.0, "suspend", (0, 1)),
-    m.Postcopy: _call(4, REMUS, 0, 60.0, "postcopy"),
-    m.Checkpoint: _call(5, CHECKPOINTED, 0, 60.0, "checkpoint"),
-    m.WaitCheckpoint: _call(6, CHECKPOINTED, 0, 60.0, "wait_checkpoint"),
-    m.SwitchQemuLogdirty: _call(7, SAVES, -1, 15.0, "switch_qemu_logdirty"),
-    m.StaticDataDone: _call(8, RESTORE, -1, 15.0, "static_data_done"),
+    m.Suspend: _call(3, SAVES, 0, "suspend", (0, 1)),
+    m.Postcopy: _call(4, REMUS, 0, "postcopy"),
+    m.Checkpoint: _call(5, CHECKPOINTED, 0, "checkpoint"),
+    m.WaitCheckpoint: _call(6, CHECKPOINTED, 0, "wait_checkpoint"),
+    m.SwitchQemuLogdirty: _call(7, SAVES, -1, "switch_qemu_logdirty"),
+    m.StaticDataDone: _call(8, RESTORE, -1, "static_data_done"),
     m.RestoreResults: _notice(9, RESTORE, once=True, mirrors="restore_results"),
     m.Complete: _notice(10, JOB, once=True),
     m.Hello: Rule(32, Side.BOTH, Flow.HELLO, once=True),
@@ -117,9 +113,8 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
         SAVES,
         answer_types=(bytes, NoneType),
         failure=None,
-        deadline=15.0,
     ),
-    m.PrecopyPolicy: _call(37, SAVES, -1, 5.0, "precopy_policy", (-1, 1)),
+    m.PrecopyPolicy: _call(37, SAVES, -1, "precopy_policy", (-1, 1)),
     m.Stat: _notice(38, ANY),
     m.Phase: _notice(39, JOB),
     m.DomainOp: Rule(40, Side.PARENT, Flow.OP),
@@ -132,10 +127,9 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
         max_body=LARGE_BODY_MAX,
         answer_types=(int,),
         failure=-1,
-        deadline=15.0,
     ),
     m.Release: Rule(43, Side.PARENT, Flow.NOTICE, JOB, once=True),
-    m.SaveLibxc: Rule(  # the whole save's length, so it has no deadline of its own
+    m.SaveLibxc: Rule(
         44, Side.HELPER, Flow.CALL, SAVE, once=True, answer_types=(int,), failure=-1
     ),
 }

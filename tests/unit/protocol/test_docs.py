@@ -7,7 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from libxlpy_protocol.messages import MESSAGES
+from libxlpy.deadlines import DEFAULT_DEADLINES
+from libxlpy_protocol.messages import CALLS, MESSAGES, SaveLibxc
 from libxlpy_protocol.states import TRANSITIONS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,6 +39,15 @@ def test_page_has_every_message_and_state(script: ModuleType) -> None:
         assert f"| {rule.number} | `{kind.__name__}` |" in page
     for state in TRANSITIONS:
         assert state.name in page
+
+
+def test_page_has_the_deadlines_that_a_job_keeps(script: ModuleType) -> None:
+    rows = [line.split(" | ") for line in script.page().splitlines()]
+    said = {row[1].strip("`"): row[-2] for row in rows if len(row) == 12}
+    for call in CALLS:
+        seconds = DEFAULT_DEADLINES.of_call(call)
+        none = call is SaveLibxc
+        assert said[call.__name__] == ("none" if none else f"{seconds:g} s")
 
 
 def test_check_fails_on_drift_and_names_the_cure(

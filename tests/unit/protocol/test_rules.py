@@ -24,31 +24,31 @@ from libxlpy_protocol.rules import FIELDS
 from tests.unit.protocol.conversation import SAMPLES
 
 # number, name, sender, flow, modes (Save Restore reMus Ops), once, cap in KiB,
-# failure value, deadline, Xen's callback
+# failure value, Xen's callback
 TABLE = """
- 1 Log                helper notice    SRMO -    64    -  -   -
- 2 Progress           helper notice    SRM  -    64    -  -   -
- 3 Suspend            helper call      SM   -    64    0  130 suspend
- 4 Postcopy           helper call      M    -    64    0  60  postcopy
- 5 Checkpoint         helper call      RM   -    64    0  60  checkpoint
- 6 WaitCheckpoint     helper call      RM   -    64    0  60  wait_checkpoint
- 7 SwitchQemuLogdirty helper call      SM   -    64   -1  15  switch_qemu_logdirty
- 8 StaticDataDone     helper call      R    -    64   -1  15  static_data_done
- 9 RestoreResults     helper notice    R    once 64    -  -   restore_results
-10 Complete           helper notice    SRM  once 64    -  -   -
-32 Hello              both   hello     SRMO once 64    -  -   -
-33 Start              parent start     SRMO once 64    -  -   -
-34 Answer             parent answer    SRM  -    1024  -  -   -
-35 Abort              parent notice    SRM  -    64    -  -   -
-36 ToolstackSave      helper call      SM   -    64  nil  15  -
-37 PrecopyPolicy      helper call      SM   -    64   -1  5   precopy_policy
-38 Stat               helper notice    SRMO -    64    -  -   -
-39 Phase              helper notice    SRM  -    64    -  -   -
-40 DomainOp           parent op        SRMO -    64    -  -   -
-41 OpResult           helper op_result SRMO -    64    -  -   -
-42 ToolstackRestore   helper call      R    -    1024 -1  15  -
-43 Release            parent notice    SRM  once 64    -  -   -
-44 SaveLibxc          helper call      S    once 64   -1  -   -
+ 1 Log                helper notice    SRMO -    64    -  -
+ 2 Progress           helper notice    SRM  -    64    -  -
+ 3 Suspend            helper call      SM   -    64    0  suspend
+ 4 Postcopy           helper call      M    -    64    0  postcopy
+ 5 Checkpoint         helper call      RM   -    64    0  checkpoint
+ 6 WaitCheckpoint     helper call      RM   -    64    0  wait_checkpoint
+ 7 SwitchQemuLogdirty helper call      SM   -    64   -1  switch_qemu_logdirty
+ 8 StaticDataDone     helper call      R    -    64   -1  static_data_done
+ 9 RestoreResults     helper notice    R    once 64    -  restore_results
+10 Complete           helper notice    SRM  once 64    -  -
+32 Hello              both   hello     SRMO once 64    -  -
+33 Start              parent start     SRMO once 64    -  -
+34 Answer             parent answer    SRM  -    1024  -  -
+35 Abort              parent notice    SRM  -    64    -  -
+36 ToolstackSave      helper call      SM   -    64  nil  -
+37 PrecopyPolicy      helper call      SM   -    64   -1  precopy_policy
+38 Stat               helper notice    SRMO -    64    -  -
+39 Phase              helper notice    SRM  -    64    -  -
+40 DomainOp           parent op        SRMO -    64    -  -
+41 OpResult           helper op_result SRMO -    64    -  -
+42 ToolstackRestore   helper call      R    -    1024 -1  -
+43 Release            parent notice    SRM  once 64    -  -
+44 SaveLibxc          helper call      S    once 64   -1  -
 """
 LETTERS = {
     "S": Mode.SAVE,
@@ -61,7 +61,7 @@ ROWS = [line.split() for line in TABLE.strip().splitlines()]
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[1] for row in ROWS])
 def test_row(row: list[str]) -> None:
-    number, name, sender, flow, modes, once, cap, failure, deadline, mirrors = row
+    number, name, sender, flow, modes, once, cap, failure, mirrors = row
     kind = getattr(messages, name)
     rule = MESSAGES[kind]
     assert rule.number == int(number)
@@ -72,7 +72,6 @@ def test_row(row: list[str]) -> None:
     assert rule.once is (once == "once")
     extra = 64 if cap == "1024" else 0  # room for number, id and length
     assert rule.max_body == int(cap) * 1024 + extra
-    assert rule.deadline == (None if deadline == "-" else float(deadline))
     assert rule.mirrors == ("" if mirrors == "-" else mirrors)
     if rule.flow is Flow.CALL:
         value = None if failure == "nil" else int(failure)
