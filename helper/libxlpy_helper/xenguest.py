@@ -4,6 +4,7 @@ Every call returns as libxc's does, a return value and errno; nothing is judged 
 With ``from_c``, which is called by the library, the only user of the compiled binding.
 """
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -226,8 +227,15 @@ class Handle:
         return _result(lib.shim_domain_destroy, self._library, self._xch, domid)
 
     def logdirty_off(self, domid: int) -> Result:
-        """SHADOW_OP_OFF; an error if it was off already."""
-        return _result(lib.shim_logdirty_off, self._library, self._xch, domid)
+        """SHADOW_OP_OFF; done, too, for a domain that has no log-dirty mode.
+
+        One that merely does not log is no error to Xen. EINVAL says that it can't: a PV
+        domain where Xen has no shadow paging, one without vcpus, or one that is dying.
+
+        Xen: xen/arch/x86/mm/paging.c, paging_domctl(); include/asm/shadow.h.
+        """
+        result = _result(lib.shim_logdirty_off, self._library, self._xch, domid)
+        return Result(0, 0) if result.errnoval == errno.EINVAL else result
 
 
 def can_load(name: str) -> bool:

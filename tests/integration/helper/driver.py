@@ -213,6 +213,9 @@ class FakeHost:
         lines = [step if " " in step else f"{step} 0" for step in steps]
         (self.directory / "script").write_text("".join(f"{line}\n" for line in lines))
 
+    def refuse_logdirty_off(self, errnoval: int) -> None:
+        (self.directory / "refused").write_text(f"{errnoval}\n")
+
     def calls(self) -> list[str]:
         path = self.directory / "calls"
         return path.read_text().splitlines() if path.exists() else []

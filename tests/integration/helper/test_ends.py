@@ -1,5 +1,6 @@
 """The parent ends, or goes mad, at any point: the guest is put right, in time."""
 
+import errno
 import os
 import signal
 import struct
@@ -83,6 +84,24 @@ def test_parent_lost_in_the_suspend_callback_resumes_the_guest(
         parent.expect(Suspend)
         host.domains({7: SUSPENDED})
         lost(parent)
+    assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
+
+
+@pytest.mark.parametrize(
+    ("errnoval", "said"),
+    [(errno.EINVAL, "log-dirty off\n"), (errno.EPERM, "log-dirty off: [Errno 1]")],
+)
+def test_only_a_log_dirty_mode_that_may_be_on_is_complained_of(
+    host: FakeHost, stream_fd: int, errnoval: int, said: str
+) -> None:
+    host.refuse_logdirty_off(errnoval)
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd)
+        parent.expect(Suspend)
+        host.domains({7: SUSPENDED})
+        lost(parent)
+        assert f"repair: {said}" in parent.read_stderr()
     assert host.calls() == ["shadow_op 7 0", "resume 7 1"]
 
 

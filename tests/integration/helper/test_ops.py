@@ -86,6 +86,26 @@ def test_failure_carries_errno(host: FakeHost) -> None:
         assert parent.op(Op.SHUTDOWN, 7, 256) == OpResult(-1, errno.EINVAL)
 
 
+@pytest.mark.parametrize(
+    ("errnoval", "result"),
+    [
+        (errno.EINVAL, OpResult(0)),  # a domain that can't log: it doesn't
+        (errno.EBUSY, OpResult(-1, errno.EBUSY)),
+        (errno.EPERM, OpResult(-1, errno.EPERM)),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["-DFAKE_4_14"]])
+def test_log_dirty_mode_that_a_domain_has_not_is_off(
+    host: FakeHost, tmp_path: Path, options: list[str], errnoval: int, result: OpResult
+) -> None:
+    host.library = compile_fake(tmp_path / "libxenguest.so", *options)
+    host.refuse_logdirty_off(errnoval)
+    with ops_helper(host) as parent:
+        ready(parent)
+        assert parent.op(Op.LOGDIRTY_OFF, 7) == result
+    assert host.calls() == ["shadow_op 7 0"]
+
+
 def test_log_dirty_goes_through_the_function_of_before_4_16(
     host: FakeHost, tmp_path: Path
 ) -> None:
