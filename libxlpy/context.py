@@ -14,9 +14,8 @@ import os
 from types import TracebackType
 from typing import Self
 
-from libxlpy import domain_ops, domains, resume
+from libxlpy import domains, resume
 from libxlpy.backend import Backend, detect
-from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
 from libxlpy.claims import claim
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.errors import UsageError
@@ -24,8 +23,6 @@ from libxlpy.job import Job
 from libxlpy.jobs import Jobs
 from libxlpy.libxl_helper import OWN, find_helper
 from libxlpy.link import finish
-from libxlpy.low_level import NO_RINGS, RawRestore, RawSave, Rings
-from libxlpy.machine import Machine
 from libxlpy.meter import Suspended
 from libxlpy.ops import Ops
 from libxlpy.pump import Observer
@@ -35,10 +32,11 @@ from libxlpy.save import NOT_LIVE, DomainSave, SuspendFlags, check_can_suspend, 
 from libxlpy.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
-from libxlpy_protocol.messages import Image, OnParentLoss, StreamType
+from libxlpy.xc_calls import XcCalls
+from libxlpy_protocol.messages import OnParentLoss
 
 
-class Context(Machine):
+class Context(XcCalls):
     """A backend in use, and the jobs started on it; enter it with ``async with``."""
 
     def __init__(
@@ -235,65 +233,3 @@ class Context(Machine):
             return await resume.domain_resume(
                 around, domid, suspend_cancel=suspend_cancel
             )
-
-    # ----- low level --------------------------------------------------------------
-
-    async def xc_domain_save(
-        self,
-        domid: int,
-        fd: int,
-        callbacks: SaveCallbacks,
-        flags: SuspendFlags = NOT_LIVE,
-        *,
-        image: Image = Image.RAW,
-        stream_type: StreamType = StreamType.PLAIN,
-        deadlines: Deadlines | None = None,
-    ) -> Job[SaveResult]:
-        """Run ``xc_domain_save`` with the caller's own callbacks.
-
-        After a failure log-dirty mode is switched off; resuming the guest is for the
-        caller, who suspended it. Arguments and errors as of ``domain_suspend``.
-
-        Args:
-            domid: Of the domain.
-            fd: Open for writing. Stays yours.
-            callbacks: What libxenguest asks for.
-            flags: LIVE, DEBUG.
-            image: RAW writes the libxc stream only, LIBXL libxl's records around it.
-            stream_type: PLAIN, or REMUS for checkpoints.
-            deadlines: For this job instead of the context's.
-        """
-        around = self._around(deadlines)
-        plan = RawSave(
-            domain_ops.check_domid(domid),
-            callbacks,
-            around,
-            flags=flags,
-            image=image,
-            stream_type=stream_type,
-        )
-        async with claim(around, domid, "a save") as claimed:
-            return await self._jobs.begin(plan, StreamFd(fd, "write"), around, claimed)
-
-    async def xc_domain_restore(
-        self,
-        domid: int,
-        fd: int,
-        callbacks: RestoreCallbacks,
-        *,
-        rings: Rings = NO_RINGS,
-        deadlines: Deadlines | None = None,
-    ) -> Job[RestoreResult]:
-        """Run ``xc_domain_restore`` into a domain that the caller has built.
-
-        Args:
-            domid: Of the empty domain.
-            fd: Open for reading, at the first byte of the libxc stream. Stays yours.
-            callbacks: What libxenguest asks for.
-            rings: Event channels of the domain's xenstore and console rings.
-            deadlines: For this job instead of the context's.
-        """
-        around = self._around(deadlines)
-        plan = RawRestore(domain_ops.check_domid(domid), callbacks, around, rings)
-        async with claim(around, domid, "a restore") as claimed:
-            return await self._jobs.begin(plan, StreamFd(fd, "read"), around, claimed)

@@ -23,7 +23,9 @@ from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
     CallMessage,
+    Checkpoint,
     Image,
+    Message,
     Mode,
     Op,
     Start,
@@ -76,7 +78,7 @@ class RawSave(Plan[SaveResult]):
         self._around = around
         self._flags = xc_flags(flags)
         self._image = image
-        self._stream_type = stream_type
+        self._stream_type = checked_type(stream_type, self.calls)
 
     def journal(self) -> dict[str, Any]:
         """See the base class."""
@@ -134,6 +136,7 @@ class RawRestore(Plan[RestoreResult]):
         callbacks: RestoreCallbacks,
         around: Surroundings,
         rings: Rings,
+        stream_type: StreamType = StreamType.PLAIN,
     ) -> None:
         self.what = f"xc_domain_restore of domain {domid}"
         self.domid = domid
@@ -141,6 +144,7 @@ class RawRestore(Plan[RestoreResult]):
         self._callbacks = callbacks
         self._around = around
         self._rings = rings
+        self._stream_type = checked_type(stream_type, self.calls)
 
     def journal(self) -> dict[str, Any]:
         """See the base class."""
@@ -152,6 +156,7 @@ class RawRestore(Plan[RestoreResult]):
             Mode.RESTORE,
             domid=self.domid,
             callback_mask=callback_mask(self.calls),
+            stream_type=self._stream_type,
             image=Image.RAW,
             stream_fd=stream_fd,
             store_evtchn=self._rings.store_evtchn,
@@ -175,6 +180,21 @@ class RawRestore(Plan[RestoreResult]):
     def result(self, run: JobRun, report: JobReport) -> RestoreResult:
         """Give what a restore that succeeded has done."""
         return restore_result(run, report, name="")
+
+
+def checked_type(stream_type: object, calls: frozenset[type[Message]]) -> StreamType:
+    """Give a stream's type, if it is one and what it needs is offered.
+
+    Raises:
+        UsageError: It is one of these.
+    """
+    if not isinstance(stream_type, StreamType):
+        known = ", ".join(each.name for each in StreamType)
+        raise UsageError(f"stream_type {stream_type!r:.40}: must be one of {known}")
+    if stream_type is not StreamType.PLAIN and Checkpoint not in calls:
+        text = f"stream_type {stream_type.name} needs the callback checkpoint"
+        raise UsageError(text)
+    return stream_type
 
 
 def raw_journal(kind: str) -> dict[str, Any]:
