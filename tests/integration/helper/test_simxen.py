@@ -63,13 +63,13 @@ class Simxen:
 
     def xenstore(self) -> XenstoreClient:
         path = str(self.directory / "xenstored.sock")
-        return XenstoreClient(path, time.monotonic() + LIMIT)
+        return XenstoreClient(path, time.monotonic() + LIMIT, LIMIT)
 
     def qmp_path(self, domid: int) -> str:
         return str(self.directory / f"qmp-libxl-{domid}")
 
     def qmp(self, domid: int) -> QmpClient:
-        return QmpClient(self.qmp_path(domid), time.monotonic() + LIMIT)
+        return QmpClient(self.qmp_path(domid), time.monotonic() + LIMIT, LIMIT)
 
     def ask_to_suspend(self, domid: int) -> None:
         with contextlib.closing(self.xenstore()) as xenstore:
