@@ -118,15 +118,20 @@ class Context(XcCalls):
 
     # ----- domains ----------------------------------------------------------------
 
-    async def domain_destroy(self, domid: int) -> None:
+    async def domain_destroy(self, domid: int, *, uuid: str = "") -> None:
         """End a domain at once; errors as of :func:`libxlpy.domains.do`.
+
+        Args:
+            domid: Of the domain.
+            uuid: Of the domain that is meant: should another have the domid by now, it
+                is left alone. "" for whichever has it.
 
         Raises:
             DomainBusy: Somebody works on it.
         """
         around = self._around()
         async with claim(around, domid, "a destroy"):
-            await domains.destroy(around, domid)
+            await domains.destroy(around, domid, uuid)
 
     # ----- save, restore, resume --------------------------------------------------
 
@@ -171,7 +176,7 @@ class Context(XcCalls):
             check_can_suspend(info)
             if SuspendFlags.LIVE in flags:
                 await domains.check_can_log(around, info)
-            plan = DomainSave(domid, info.type, flags, around, program, on_parent_loss)
+            plan = DomainSave(info, flags, around, program, on_parent_loss)
             return await self._jobs.begin(plan, StreamFd(fd, "write"), around, claimed)
 
     async def domain_restore(
@@ -212,7 +217,7 @@ class Context(XcCalls):
             return await self._jobs.begin(plan, stream, around, claimed)
 
     async def domain_resume(
-        self, domid: int, suspend_cancel: bool = True
+        self, domid: int, suspend_cancel: bool = True, *, uuid: str = ""
     ) -> float | None:
         """Let a suspended domain run again, as ``libxl_domain_resume``.
 
@@ -220,6 +225,7 @@ class Context(XcCalls):
             domid: Of the domain, in shutdown(suspend).
             suspend_cancel: The guest's suspend call returns "cancelled"; else it comes
                 back as after a restore.
+            uuid: As for :meth:`domain_destroy`.
 
         Returns:
             Milliseconds it was down; None if no save of this context suspended it.
@@ -231,5 +237,5 @@ class Context(XcCalls):
         around = self._around()
         async with claim(around, domid, "a resume"):
             return await resume.domain_resume(
-                around, domid, suspend_cancel=suspend_cancel
+                around, domid, uuid, suspend_cancel=suspend_cancel
             )

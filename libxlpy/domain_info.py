@@ -84,6 +84,11 @@ class DomainFacts:
         return REASONS[number] if number < len(REASONS) else f"reason {number}"
 
 
+def uuid_bytes(uuid: str) -> bytes:
+    """Give a uuid as it goes into messages; none for ""."""
+    return uuids.UUID(uuid).bytes if uuid else b""
+
+
 def guest_state(facts: DomainFacts | None) -> GuestState:
     """Give where a guest is; ``facts`` is None for a domain that does not exist."""
     if facts is None or facts.dying:

@@ -26,14 +26,20 @@ def check_domid(domid: object) -> int:
     return domid
 
 
-async def find(ops: HelperLink, domid: int) -> DomainFacts | None:
+async def find(ops: HelperLink, domid: int, uuid: str = "") -> DomainFacts | None:
     """Give what the hypervisor knows of a domain; None if it does not exist.
 
+    Args:
+        ops: Asks the hypervisor.
+        domid: Of the domain.
+        uuid: Of the domain that is meant; "" for whichever has the domid.
+
     Raises:
+        DomainReused: Another domain has the domid.
         DomainOpError: It could not be asked, e.g. for want of permission.
         BackendError: The helper is gone or does not answer.
     """
-    result = await ops.op(Op.INFO, domid)
+    result = await ops.op(Op.INFO, domid, uuid=uuid)
     if result.retval >= 0:
         return DomainFacts.from_result(result)
     if result.errnoval in NOT_THERE:
@@ -41,13 +47,13 @@ async def find(ops: HelperLink, domid: int) -> DomainFacts | None:
     raise DomainOpError("INFO", domid, result.retval, result.errnoval)
 
 
-async def get(ops: HelperLink, domid: int) -> DomainFacts:
+async def get(ops: HelperLink, domid: int, uuid: str = "") -> DomainFacts:
     """As :func:`find`, for a domain that must exist.
 
     Raises:
         DomainNotFound: It does not.
     """
-    facts = await find(ops, domid)
+    facts = await find(ops, domid, uuid)
     if facts is None or facts.dying:
         raise DomainNotFound(domid)
     return facts

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from libxlpy import domain_ops, xen_toolstack
 from libxlpy.configuration import stored_config
 from libxlpy.domain_info import DomainInfo
-from libxlpy.errors import DomainNotFound, NotSupported
+from libxlpy.errors import DomainNotFound, DomainReused, NotSupported
 from libxlpy.ops import ops_helper
 from libxlpy.surroundings import Surroundings
 from libxlpy.xenstore import Xenstore, connect
@@ -85,39 +85,51 @@ async def retrieve_config(around: Surroundings, domid: int) -> bytes:
     return await stored_config(around.backend, domid, facts.uuid)
 
 
-async def do(around: Surroundings, op: Op, domid: int) -> None:
+async def do(around: Surroundings, op: Op, domid: int, uuid: str = "") -> None:
     """Make one hypercall.
 
+    Args:
+        around: Has the helper that makes it.
+        op: What to do.
+        domid: Of the domain.
+        uuid: Of the domain that is meant; "" for whichever has the domid.
+
     Raises:
-        DomainNotFound: There is no such domain.
+        DomainNotFound: There is no such domain, or another has its domid.
         DomainOpError: The hypervisor refused.
         BackendError: It can't be asked.
     """
     domain_ops.check_domid(domid)
     async with ops_helper(around) as ops:
-        await domain_ops.get(ops, domid)
-        await ops.checked_op(op, domid)
+        facts = await domain_ops.get(ops, domid, uuid)
+        await ops.checked_op(op, domid, uuid=facts.uuid)
 
 
-async def destroy(around: Surroundings, domid: int) -> None:
+async def destroy(around: Surroundings, domid: int, uuid: str = "") -> None:
     """End a domain; a real one is listed as dying until its memory is given back.
 
+    Args:
+        around: Backend, deadlines, the helper for hypercalls.
+        domid: Of the domain.
+        uuid: Of the domain that is meant; "" for whichever has the domid.
+
     Raises:
-        DomainNotFound: There is no such domain.
+        DomainNotFound: There is no such domain, or another has its domid.
         DomainOpError: The hypervisor refused.
         BackendError: It can't be asked, or something of the domain is left.
     """
-    if around.backend.kind == "xen":
-        async with ops_helper(around) as ops:
-            await domain_ops.get(ops, domain_ops.check_domid(domid))
-        await xen_toolstack.destroy(around, domid)
-    else:
-        await do(around, Op.DESTROY, domid)
-    around.suspended.forget(domid)
+    domain_ops.check_domid(domid)
     async with ops_helper(around) as ops:
-        with contextlib.suppress(TimeoutError):  # it is dying all the same
+        uuid = (await domain_ops.get(ops, domid, uuid)).uuid
+        if around.backend.kind == "xen":
+            await xen_toolstack.destroy(around, domid, uuid)
+        else:
+            await ops.checked_op(Op.DESTROY, domid, uuid=uuid)
+        around.suspended.forget(domid)
+        # It is dying all the same; and once it is gone its domid is free.
+        with contextlib.suppress(TimeoutError, DomainReused):
             async with asyncio.timeout(around.deadlines.domain_op):
-                while await domain_ops.find(ops, domid) is not None:  # noqa: ASYNC110
+                while await domain_ops.find(ops, domid, uuid):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN)
 
 

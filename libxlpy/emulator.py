@@ -1,7 +1,12 @@
 """The device model's part in a save: dirty logging, stopping, its state.
 
 Only HVM domains have one. The state goes to a file that the helper copies into the
-stream; the file is gone when the job ends.
+stream; the file is gone when the job ends. One connection serves all of a job: it is
+made at the first command, and again if that one broke.
+
+Its socket is found by the domid, which another domain may have by then. So the
+hypervisor is asked for the domain's uuid once the connection stands: whose the domid
+is then, his was the socket.
 
 Xen: tools/libs/light/libxl_qmp.c, libxl__domain_suspend_device_model().
 """
@@ -9,12 +14,14 @@ Xen: tools/libs/light/libxl_qmp.c, libxl__domain_suspend_device_model().
 import os
 import re
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 
-from libxlpy import qmp
+from libxlpy import domain_ops, qmp
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import QmpError, XenstoreError
+from libxlpy.link import HelperLink
+from libxlpy.qmp import Qmp
 from libxlpy.xenstore import Xenstore, connect
 
 #: ``emulator_id`` of qemu in the stream; Xen: libxl_sr_stream_format.h.
@@ -26,13 +33,19 @@ KEY = re.compile(rb"[A-Za-z0-9_@:.-]+(/[A-Za-z0-9_@:.-]+){0,15}")
 KEY_MAX = 256
 VALUE_MAX = 2048
 
+#: Device and inode of a file.
+Identity = tuple[int, int]
+
 
 class Emulator:
     """The device model of one HVM domain."""
 
-    def __init__(self, domid: int, backend: Backend, deadlines: Deadlines) -> None:
+    def __init__(
+        self, domid: int, uuid: str, backend: Backend, deadlines: Deadlines
+    ) -> None:
         # ----- set by the caller -----
         self.domid = domid
+        self.uuid = uuid
         # ----- results: facts -----
         #: Dirty logging may be on.
         self.logging = False
@@ -44,36 +57,48 @@ class Emulator:
         self._backend = backend
         self._deadlines = deadlines
         self._root = f"/local/domain/0/device-model/{domid}"
+        self._qmp: Qmp | None = None
+        self._made: Identity | None = None
 
     # ----- save, in order of execution --------------------------------------------
 
-    async def log_dirty(self, *, enable: bool) -> None:
+    async def log_dirty(self, ops: HelperLink | None, *, enable: bool) -> None:
         """Switch the logging of the device model's own writes to guest memory.
 
+        Args:
+            ops: Asks the hypervisor; None if that can't be asked: then only a device
+                model that we are connected to is told.
+            enable: On.
+
         Raises:
+            DomainNotFound: There is no such domain any more.
             QmpError: It could not be switched.
         """
         self.logging = self.logging or enable
         self.changed()
-        await self._execute("xen-set-global-dirty-log", {"enable": enable})
+        await self._execute(ops, "xen-set-global-dirty-log", {"enable": enable})
         self.logging = enable
 
-    async def stop_and_save(self) -> None:
+    async def stop_and_save(self, ops: HelperLink) -> None:
         """Stop it and have it write its state to the backend's save file.
 
         Raises:
+            DomainNotFound: There is no such domain any more.
             QmpError: It could not be stopped or did not save.
         """
         path = self._backend.save_path(self.domid)
+        await self._connect(ops)
         try:
             self.remove_state()
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            self._made = _identity(os.fstat(fd))
+            os.close(fd)
         except OSError as exc:
             raise QmpError(f"can't make the device model's state file: {exc}") from exc
         self.stopped = True
         self.changed()
-        await self._execute("stop")
-        await self._execute("xen-save-devices-state", {"filename": str(path)})
+        await self._execute(ops, "stop")
+        await self._execute(ops, "xen-save-devices-state", {"filename": str(path)})
 
     async def collect(self) -> bytes:
         """Give its xenstore nodes as they go into the stream, b"" if there are none.
@@ -91,14 +116,30 @@ class Emulator:
                     parts += [key.encode(), value]
         return b"".join(part + b"\0" for part in parts)
 
-    async def go_on(self) -> None:
-        """Let it run again."""
-        await self._execute("cont")
+    async def go_on(self, ops: HelperLink) -> None:
+        """Let it run again.
+
+        Raises:
+            DomainNotFound: There is no such domain any more.
+            QmpError: It does not.
+        """
+        await self._execute(ops, "cont")
         self.stopped = False
 
     def remove_state(self) -> None:
         """Remove the state file, if there is one."""
         self._backend.save_path(self.domid).unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Close the connection and remove the state file that we have made."""
+        self._remove_made()
+        await self._disconnect()
+
+    def _remove_made(self) -> None:
+        with suppress(OSError):  # it, or the folder, is gone
+            status = self._backend.save_path(self.domid).lstat()
+            if _identity(status) == self._made:
+                self.remove_state()
 
     # ----- restore ----------------------------------------------------------------
 
@@ -119,11 +160,43 @@ class Emulator:
         return connect(self._backend.xenstore_socket, timeout=self._deadlines.xenstore)
 
     async def _execute(
-        self, command: str, arguments: dict[str, object] | None = None
+        self,
+        ops: HelperLink | None,
+        command: str,
+        arguments: dict[str, object] | None = None,
     ) -> None:
+        connected = await self._connect(ops)
+        try:
+            await connected.execute(command, arguments)
+        except BaseException:
+            await self._disconnect()
+            raise
+
+    async def _connect(self, ops: HelperLink | None) -> Qmp:
+        """Give the connection; a new one if there is none."""
+        if self._qmp is not None:
+            return self._qmp
+        if ops is None:
+            text = "the hypervisor can't be asked whose device model it is"
+            raise QmpError(f"not connected to the device model, and {text}")
         path = self._backend.qmp_path(self.domid)
-        async with qmp.connect(path, timeout=self._deadlines.qemu) as client:
-            await client.execute(command, arguments)
+        made = await qmp.connect(path, timeout=self._deadlines.qemu)
+        try:
+            await domain_ops.get(ops, self.domid, self.uuid)
+        except BaseException:
+            await made.close()
+            raise
+        self._qmp = made
+        return made
+
+    async def _disconnect(self) -> None:
+        connected, self._qmp = self._qmp, None
+        if connected is not None:
+            await connected.close()
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
 
 
 def checked_pairs(data: bytes) -> list[tuple[bytes, bytes]]:

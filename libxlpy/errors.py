@@ -5,6 +5,7 @@
     LibxlpyError
      +- UsageError             the call can't work as made; nothing was done
      |   +- DomainNotFound     no such domid or name          .domain
+     |   |   +- DomainReused   another domain has the domid   .domain
      |   +- DomainBusy         somebody works on it           .job .pid
      |   +- NotSupported       this backend can't do it
      +- BackendError           no Xen, no host, no permission, wrong library
@@ -46,6 +47,14 @@ class DomainNotFound(UsageError):  # noqa: N818
     def __init__(self, domain: int | str) -> None:
         self.domain = domain
         super().__init__(f"no such domain: {domain}")
+
+
+class DomainReused(DomainNotFound):
+    """The domain has ended and its domid went to another one, which is not touched."""
+
+    def __init__(self, domid: int) -> None:
+        self.domain = domid
+        UsageError.__init__(self, f"domain {domid} is another domain now: left alone")
 
 
 class DomainBusy(UsageError):  # noqa: N818
@@ -230,11 +239,11 @@ class GuestTimedOut(JobError):  # noqa: N818
 
 
 class GuestFailed(JobError):  # noqa: N818
-    """The guest ended (poweroff, reboot, crash, gone) when asked to suspend."""
+    """The guest ended (poweroff, reboot, crash, gone) before it was saved."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, how: str = "") -> None:
         self.reason = reason
-        super().__init__(f"guest did not suspend: {reason}")
+        super().__init__(how or f"guest did not suspend: {reason}")
 
 
 class ParentLost(JobError):  # noqa: N818

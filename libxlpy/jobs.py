@@ -35,9 +35,9 @@ class Jobs:
         """
         domid = claim.domid
         try:
-            uuid = await uuid_of(around, domid)
+            plan.uuid = plan.uuid or await uuid_of(around, domid)
             identity = self._check(stream)
-            name = claim.begin(plan, Stream.of(stream.fd), uuid)
+            name = claim.begin(plan, Stream.of(stream.fd), plan.uuid)
         except BaseException:
             stream.close()
             raise

@@ -6,12 +6,12 @@ helper in ``ops`` mode, see ``ops``.
 """
 
 import asyncio
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from libxlpy.deadlines import Deadlines
-from libxlpy.errors import BackendError, DomainOpError
+from libxlpy.domain_info import uuid_bytes
+from libxlpy.errors import BackendError, DomainOpError, DomainReused
 from libxlpy.helper_process import HelperProcess
 from libxlpy.ladder import Ladder, Step
 from libxlpy.pump import Conversation, Pump
@@ -25,10 +25,8 @@ from libxlpy_protocol.messages import (
     DomainOp,
     Hello,
     Message,
-    Mode,
     Op,
     OpResult,
-    Start,
     clip,
 )
 from libxlpy_protocol.session import Event, ParentSession
@@ -174,12 +172,23 @@ class HelperLink(Link):
 
     # ----- domain ops -------------------------------------------------------------
 
-    async def op(self, op: Op, domid: int, argument: int = 0) -> OpResult:
+    async def op(
+        self, op: Op, domid: int, argument: int = 0, *, uuid: str = ""
+    ) -> OpResult:
         """Have a hypercall made, within the deadline ``domain_op``.
 
+        Args:
+            op: What to do.
+            domid: To which domain.
+            argument: See ``Op``.
+            uuid: Of the domain that is meant; "" for whichever has the domid. The
+                helper compares right before it acts.
+
         Raises:
+            DomainReused: Another domain has the domid; nothing was done to it.
             BackendError: The helper is gone or did not answer in time.
         """
+        meant = uuid_bytes(uuid)
         async with self._op_slots:
             waiting: asyncio.Future[OpResult] = (
                 asyncio.get_running_loop().create_future()
@@ -187,7 +196,7 @@ class HelperLink(Link):
             call_id = 0
             try:
                 async with asyncio.timeout(self._around.deadlines.domain_op):
-                    call_id = self.pump.send(DomainOp(op, domid, argument))
+                    call_id = self.pump.send(DomainOp(op, domid, argument, meant))
                     self._ops[call_id] = waiting
                     await asyncio.wait([waiting])
             except LocalProtocolError as exc:
@@ -196,16 +205,22 @@ class HelperLink(Link):
                 raise BackendError(f"{op.name} of domain {domid}: no answer") from exc
         if waiting.cancelled():
             raise BackendError(f"{op.name} of domain {domid}: the helper is gone")
-        return waiting.result()
+        result = waiting.result()
+        if result.retval < 0 and result.errnoval == errno.ESTALE and uuid:
+            raise DomainReused(domid)
+        return result
 
-    async def checked_op(self, op: Op, domid: int, argument: int = 0) -> OpResult:
+    async def checked_op(
+        self, op: Op, domid: int, argument: int = 0, *, uuid: str = ""
+    ) -> OpResult:
         """As :meth:`op`, for ops that must succeed.
 
         Raises:
+            DomainReused: Another domain has the domid; nothing was done to it.
             DomainOpError: The hypercall failed.
             BackendError: The helper is gone or did not answer in time.
         """
-        result = await self.op(op, domid, argument)
+        result = await self.op(op, domid, argument, uuid=uuid)
         if result.retval < 0:
             raise DomainOpError(op.name, domid, result.retval, result.errnoval)
         return result
@@ -221,55 +236,6 @@ class HelperLink(Link):
         """See the base class."""
         super().close()
         self.greeted.cancel()
-
-
-# ----- a helper for ops only ------------------------------------------------------
-
-
-async def start_ops_helper(around: Surroundings) -> HelperLink:
-    """Start a helper that only makes hypercalls for us; end it with :func:`dismiss`.
-
-    Raises:
-        BackendError: It did not start; its own words are in the message.
-    """
-    link = HelperLink(around)
-    try:
-        await greet(link, around.deadlines)
-    except BaseException:
-        await finish(asyncio.create_task(dismiss(link)))
-        raise
-    link.send(Start(Mode.OPS))
-    return link
-
-
-async def greet(link: HelperLink, deadlines: Deadlines) -> Hello:
-    """Wait for a helper's hello.
-
-    Raises:
-        BackendError: It ended instead, said something else, or said nothing in time.
-    """
-    both: set[asyncio.Future[Any]] = {link.greeted, link.ended}
-    await asyncio.wait(
-        both, timeout=deadlines.hello, return_when=asyncio.FIRST_COMPLETED
-    )
-    if link.greeted.done():
-        return link.greeted.result()
-    if not link.ended.done():
-        raise BackendError(f"helper said nothing for {deadlines.hello:g} s")
-    if (error := link.ended.result()) is not None:
-        raise BackendError(f"helper does not fit: {error}") from error
-    link.ladder.demand(Step.LEAVE)
-    status = await link.ladder.run()
-    words = last_line(link.process.stderr.text())
-    raise BackendError(words or f"helper did not start: {status}")
-
-
-async def dismiss(link: HelperLink) -> None:
-    """Make an ops helper leave, by EOF first."""
-    link.pump.hang_up()
-    link.ladder.demand(Step.LEAVE)
-    await link.ladder.run()
-    link.close()
 
 
 # ----- small things ---------------------------------------------------------------

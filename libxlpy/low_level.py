@@ -10,13 +10,13 @@ from typing import Any
 
 from libxlpy import domain_ops
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
-from libxlpy.domain_info import guest_state
-from libxlpy.errors import UsageError
+from libxlpy.domain_info import guest_state, uuid_bytes
+from libxlpy.errors import DomainReused, UsageError
 from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import ask_guest
 from libxlpy.restore import restore_result
-from libxlpy.results import JobReport, RestoreResult, SaveResult
+from libxlpy.results import GuestState, JobReport, RestoreResult, SaveResult
 from libxlpy.run import JobRun
 from libxlpy.save import NOT_LIVE, SuspendFlags, save_result, xc_flags
 from libxlpy.surroundings import Surroundings
@@ -95,6 +95,7 @@ class RawSave(Plan[SaveResult]):
             stream_type=self._stream_type,
             image=self._image,
             stream_fd=stream_fd,
+            uuid=uuid_bytes(self.uuid),
         )
 
     async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
@@ -111,14 +112,16 @@ class RawSave(Plan[SaveResult]):
     async def settle(self, run: JobRun) -> Settled:
         """After a failure switch log-dirty mode off; ask where the guest is."""
         if run.failure is None or not run.started:
-            return await ask_guest(self._around, self.domid)
+            return await ask_guest(self._around, self.domid, self.uuid)
         try:
             async with ops_helper(self._around) as ops:
-                result = await ops.op(Op.LOGDIRTY_OFF, self.domid)
+                result = await ops.op(Op.LOGDIRTY_OFF, self.domid, uuid=self.uuid)
                 off = "log-dirty mode off"
-                facts = await domain_ops.find(ops, self.domid)
+                facts = await domain_ops.find(ops, self.domid, self.uuid)
                 fact = off if result.retval >= 0 else f"{off}: FAILED"
                 return Settled(guest_state(facts), (fact,))
+        except DomainReused as exc:
+            return Settled(GuestState.GONE, (str(exc),))
         except LibxlpyError as exc:
             return Settled(repairs=(f"hypervisor could not be asked: {exc}",))
 

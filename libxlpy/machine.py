@@ -79,13 +79,13 @@ class Machine(ABC):
         """
         return await domains.retrieve_config(self._around(), domid)
 
-    async def domain_pause(self, domid: int) -> None:
+    async def domain_pause(self, domid: int, *, uuid: str = "") -> None:
         """Stop a domain's vcpus; errors as of :func:`libxlpy.domains.do`."""
-        await domains.do(self._around(), Op.PAUSE, domid)
+        await domains.do(self._around(), Op.PAUSE, domid, uuid)
 
-    async def domain_unpause(self, domid: int) -> None:
+    async def domain_unpause(self, domid: int, *, uuid: str = "") -> None:
         """Let a paused domain run; errors as of :func:`libxlpy.domains.do`."""
-        await domains.do(self._around(), Op.UNPAUSE, domid)
+        await domains.do(self._around(), Op.UNPAUSE, domid, uuid)
 
     # ----- jobs -------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Machine(ABC):
         if not entry.handed_over:
             _stop(entry)
         answer = await _stopped(folder, entry, around.deadlines)
-        return answer, (await ask_guest(around, entry.domid)).guest
+        return answer, (await ask_guest(around, entry.domid, entry.uuid)).guest
 
 
 # ----- one job --------------------------------------------------------------------

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from libxlpy.errors import UsageError
-from libxlpy.link import HelperLink, dismiss, start_ops_helper
+from libxlpy.link import HelperLink
+from libxlpy.ops_link import dismiss, start_ops_helper
 from libxlpy.surroundings import Surroundings
 
 #: Seconds an idle helper is kept.

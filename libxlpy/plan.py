@@ -33,6 +33,8 @@ class Plan(ABC, Generic[Result]):
     #: As in messages, e.g. ``"save of domain 7"``.
     what: str
     domid: int
+    #: Of the domain; "" while it is not known, or there is none yet.
+    uuid = ""
     #: Calls that :meth:`answer` knows.
     calls: frozenset[type[Message]]
     #: What the helper hosts, as in messages.

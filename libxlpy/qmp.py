@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import qemu.qmp
@@ -15,10 +15,16 @@ LINE_MAX = 256 * 1024
 
 
 class Qmp:
-    """A connection to a device model; made by :func:`connect`."""
+    """A connection to a device model; made by :func:`connect`, ended by ``close``."""
 
-    def __init__(self, client: qemu.qmp.QMPClient, timeout: float) -> None:
+    def __init__(
+        self,
+        client: qemu.qmp.QMPClient,
+        sock: socket.socket,
+        timeout: float,
+    ) -> None:
         self._client = client
+        self._sock = sock
         self._timeout = timeout
 
     async def execute(
@@ -27,7 +33,8 @@ class Qmp:
         """Run a command and give what it returns.
 
         Raises:
-            QmpError: Refused, no answer in time, or the connection is lost.
+            QmpError: Refused, no answer in time, or the connection is lost; it can't be
+                used any more then, but to be closed.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -38,9 +45,17 @@ class Qmp:
         except (qemu.qmp.QMPError, OSError, EOFError) as exc:
             raise QmpError(f"device model: {command} failed: {exc}") from exc
 
+    async def close(self) -> None:
+        """Close it at once, even to a peer that neither reads nor answers."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # whatever waits for the peer ends
+        if self._client.runstate is not qemu.qmp.Runstate.IDLE:
+            with suppress(qemu.qmp.QMPError, OSError, EOFError):
+                await self._client.disconnect()
+        self._sock.close()
 
-@asynccontextmanager
-async def connect(path: Path, *, timeout: float) -> AsyncIterator[Qmp]:  # noqa: ASYNC109
+
+async def connect(path: Path, *, timeout: float) -> Qmp:  # noqa: ASYNC109
     """Connect to a device model.
 
     Args:
@@ -53,26 +68,19 @@ async def connect(path: Path, *, timeout: float) -> AsyncIterator[Qmp]:  # noqa:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.setblocking(False)
     client = qemu.qmp.QMPClient(readbuflen=LINE_MAX)
+    client.events.event_filter = lambda _: False  # else kept until somebody asks
+    made = Qmp(client, sock, timeout)
     try:
-        try:
-            async with asyncio.timeout(timeout):
-                await asyncio.get_running_loop().sock_connect(sock, str(path))
-                await client.connect(sock)
-        except TimeoutError as exc:
+        async with asyncio.timeout(timeout):
+            await asyncio.get_running_loop().sock_connect(sock, str(path))
+            await client.connect(sock)
+    except BaseException as exc:
+        await made.close()
+        if isinstance(exc, TimeoutError):
             text = f"device model at {path} did not greet in {timeout:g} s"
             raise QmpError(text) from exc
-        except (qemu.qmp.QMPError, OSError, EOFError) as exc:
-            raise QmpError(f"can't talk to the device model at {path}: {exc}") from exc
-        yield Qmp(client, timeout)
-    finally:
-        await _disconnect(client, sock)
-
-
-async def _disconnect(client: qemu.qmp.QMPClient, sock: socket.socket) -> None:
-    """Close a connection at once, even to a peer that neither reads nor answers."""
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)  # whatever waits for the peer ends now
-    if client.runstate is not qemu.qmp.Runstate.IDLE:
-        with suppress(qemu.qmp.QMPError, OSError, EOFError):
-            await client.disconnect()
-    sock.close()
+        if isinstance(exc, qemu.qmp.QMPError | OSError | EOFError):
+            text = f"can't talk to the device model at {path}: {exc}"
+            raise QmpError(text) from exc
+        raise
+    return made

@@ -227,39 +227,50 @@ class Recovery:
         return [Step("device model's state file removed", self._remove_state)]
 
     async def _remove_state(self) -> None:
-        backend, deadlines = self._around.backend, self._around.deadlines
-        Emulator(self._entry.domid, backend, deadlines).remove_state()
+        self._emulator().remove_state()
 
     async def _log_dirty_off(self) -> None:
         async with ops_helper(self._around) as ops:
-            await ops.checked_op(Op.LOGDIRTY_OFF, self._entry.domid)
+            entry = self._entry
+            await ops.checked_op(Op.LOGDIRTY_OFF, entry.domid, uuid=entry.uuid)
 
     async def _repair(self) -> None:
         """Do what the job itself would have done, with what it knew."""
         entry, around = self._entry, self._around
         kind = entry.type or "pv"
-        suspend = GuestSuspend(entry.domid, kind, around.backend, around.deadlines)
+        suspend = GuestSuspend(
+            *(entry.domid, entry.uuid, kind), around.backend, around.deadlines
+        )
         suspend.asked, suspend.acked = entry.asked, entry.acked
         suspend.suspended = entry.suspended
         suspend.was_suspended = entry.was_suspended
         emulator = None
         if kind == "hvm":
-            emulator = Emulator(entry.domid, around.backend, around.deadlines)
+            emulator = self._emulator()
             emulator.logging, emulator.stopped = entry.logging, entry.stopped
-        settled = await Repair(around, suspend, emulator).run()
+        try:
+            settled = await Repair(around, suspend, emulator).run()
+        finally:
+            if emulator is not None:
+                await emulator.close()
         self._facts += settled.repairs
         if settled.guest is GuestState.UNKNOWN:
             raise BackendError("nobody knows where the guest is")
 
+    def _emulator(self) -> Emulator:
+        entry, around = self._entry, self._around
+        return Emulator(entry.domid, entry.uuid, around.backend, around.deadlines)
+
     async def _launch(self) -> None:
         async with self._host() as client:
-            info = await client.info(self._entry.domid)
+            entry = self._entry
+            info = await client.info(entry.domid)
             if info["guest_pid"] is None:
-                await client.launch(self._entry.domid, paused=True)
+                await client.launch(entry.domid, uuid=entry.uuid, paused=True)
 
     async def _destroy(self) -> None:
         async with self._host() as client:
-            await client.destroy(self._entry.domid)
+            await client.destroy(self._entry.domid, uuid=self._entry.uuid)
 
     def _host(self) -> SimClient:
         assert self._around.backend.host is not None  # _decide has looked
@@ -284,7 +295,7 @@ class Recovery:
         entry = self._entry
         guest = GuestState.GONE
         if not self._is_gone:
-            guest = (await ask_guest(self._around, entry.domid)).guest
+            guest = (await ask_guest(self._around, entry.domid, entry.uuid)).guest
         plans = [step.fact or "guest put right" for step in decision.steps]
         error = ParentLost(f"process {entry.parent.pid} died")
         error.details = JobReport(

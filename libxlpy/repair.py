@@ -12,14 +12,15 @@ from collections.abc import Awaitable
 from dataclasses import replace
 
 from libxlpy import domain_ops
-from libxlpy.domain_info import guest_state
+from libxlpy.domain_info import DomainFacts, guest_state
 from libxlpy.emulator import Emulator
+from libxlpy.errors import DomainReused
 from libxlpy.link import HelperLink
 from libxlpy.ops import ops_helper
 from libxlpy.plan import Settled
 from libxlpy.results import GuestState
 from libxlpy.surroundings import Surroundings
-from libxlpy.suspend import GuestSuspend, withdraw
+from libxlpy.suspend import GuestSuspend
 from libxlpy.xenstore import connect
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Op
@@ -55,47 +56,65 @@ class Repair:
         """Do all steps, in order of execution."""
         if self.suspend.asked:
             await self._step("request to suspend looked after", self._withdraw())
+        try:
+            await self._ask_hypervisor()
+        except DomainReused as exc:
+            self.guest = GuestState.GONE
+            self.facts.append(str(exc))
+        if self.emulator is not None and self.guest is GuestState.UNKNOWN:
+            await self.quiet_emulator(self.emulator, None)
+        return Settled(self.guest, tuple(self.facts))
+
+    async def _ask_hypervisor(self) -> None:
+        """Do what needs hypercalls.
+
+        Raises:
+            DomainReused: There is nothing of the guest left to put right.
+        """
         for _ in range(TRIES):
             try:
                 async with ops_helper(self.around) as ops:
                     await self._with_hypervisor(ops)
                 break
+            except DomainReused:
+                raise
             except LibxlpyError as exc:
                 self.facts.append(f"hypervisor could not be asked: {exc}")
-        if self.emulator is not None and self.guest is GuestState.UNKNOWN:
-            await self.quiet_emulator(self.emulator)
-        return Settled(self.guest, tuple(self.facts))
 
     async def _withdraw(self) -> None:
         """Clear ``control/shutdown``, lest the guest suspends with nobody to resume."""
         seconds = self.around.deadlines.xenstore
         path = self.around.backend.xenstore_socket
         async with connect(path, timeout=seconds) as store:
-            if await withdraw(store, self.suspend.path):
+            if await self.suspend.withdraw(store):
                 self.suspend.asked = self.suspend.acked
                 self.facts.append("request to suspend withdrawn")
             else:
                 self.suspend.acked = True
 
     async def _with_hypervisor(self, ops: HelperLink) -> None:
-        facts = await domain_ops.find(ops, self._domid)
+        facts = await self._look(ops)
         if guest_state(facts) is GuestState.GONE:
             self.guest = GuestState.GONE
             return
         if self.suspend.asked and not self.suspend.suspended:
             await self._step("late guest waited for", self._wait_late(ops))
-        logdirty = ops.checked_op(Op.LOGDIRTY_OFF, self._domid)
+        uuid = self.suspend.uuid
+        logdirty = ops.checked_op(Op.LOGDIRTY_OFF, self._domid, uuid=uuid)
         await self._step("log-dirty mode off", logdirty)
         if self.emulator is not None:
-            await self._run_emulator(self.emulator)
-        facts = await domain_ops.find(ops, self._domid)
+            await self._run_emulator(self.emulator, ops)
+        facts = await self._look(ops)
         mine = self.suspend.asked and not self.suspend.was_suspended
         if facts is not None and facts.suspended and mine:
             resumed = await self._step(
-                "guest resumed", resume_guest(self.around, ops, self._domid)
+                "guest resumed", resume_guest(self.around, ops, self._domid, uuid)
             )
             self.suspend.resumed_at = time.monotonic() if resumed else 0.0
-        self.guest = guest_state(await domain_ops.find(ops, self._domid))
+        self.guest = guest_state(await self._look(ops))
+
+    async def _look(self, ops: HelperLink) -> DomainFacts | None:
+        return await domain_ops.find(ops, self._domid, self.suspend.uuid)
 
     async def _wait_late(self, ops: HelperLink) -> None:
         """Give a guest that had taken the request a moment to act on it.
@@ -106,7 +125,7 @@ class Repair:
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    facts = await domain_ops.find(ops, self._domid)
+                    facts = await self._look(ops)
                     if facts is None or facts.shut_down:
                         return
                     await asyncio.sleep(LATE_LOOK)
@@ -115,27 +134,33 @@ class Repair:
 
     # ----- device model -----------------------------------------------------------
 
-    async def quiet_emulator(self, emulator: Emulator) -> None:
+    async def quiet_emulator(self, emulator: Emulator, ops: HelperLink | None) -> None:
         """Switch its dirty logging off, if it may be on."""
         if emulator.logging:
-            off = emulator.log_dirty(enable=False)
+            off = emulator.log_dirty(ops, enable=False)
             await self._step("device model's log-dirty mode off", off)
 
-    async def _run_emulator(self, emulator: Emulator) -> None:
-        await self.quiet_emulator(emulator)
+    async def _run_emulator(self, emulator: Emulator, ops: HelperLink) -> None:
+        await self.quiet_emulator(emulator, ops)
         if emulator.stopped:
-            await self._step("device model runs again", emulator.go_on())
+            await self._step("device model runs again", emulator.go_on(ops))
 
     # ----- private ----------------------------------------------------------------
 
     async def _step(self, fact: str, work: Awaitable[object]) -> bool:
-        """Do one step within its deadline, note how it went; tell whether it did."""
+        """Do one step within its deadline, note how it went; tell whether it did.
+
+        Raises:
+            DomainReused: The domid is another domain's: nothing more is to be done.
+        """
         try:
             async with asyncio.timeout(self.around.deadlines.repair):
                 await work
         except TimeoutError:
             seconds = self.around.deadlines.repair
             self.facts.append(f"{fact}: FAILED: not done in {seconds:g} s")
+        except DomainReused:
+            raise
         except (LibxlpyError, OSError) as exc:
             self.facts.append(f"{fact}: FAILED: {exc}")
         else:
@@ -145,7 +170,12 @@ class Repair:
 
 
 async def resume_guest(
-    around: Surroundings, ops: HelperLink, domid: int, *, cancelled: bool = True
+    around: Surroundings,
+    ops: HelperLink,
+    domid: int,
+    uuid: str,
+    *,
+    cancelled: bool = True,
 ) -> None:
     """Let a suspended guest run again and tell xenstored.
 
@@ -153,28 +183,33 @@ async def resume_guest(
         around: Backend and deadlines.
         ops: Makes the hypercall.
         domid: Of the guest, in shutdown(suspend).
+        uuid: The guest's own.
         cancelled: Its suspend call returns "cancelled": it goes on as if nothing was.
 
     Raises:
+        DomainReused: Another domain has its domid.
         DomainOpError: The hypervisor refused.
         XenstoreError: It runs, but xenstored could not be told.
 
     Xen: tools/libs/light/libxl_dom_suspend.c, domain_resume_done().
     """
-    await ops.checked_op(Op.RESUME, domid, RESUME_CANCELLED if cancelled else 0)
+    how = RESUME_CANCELLED if cancelled else 0
+    await ops.checked_op(Op.RESUME, domid, how, uuid=uuid)
     path = around.backend.xenstore_socket
     async with connect(path, timeout=around.deadlines.xenstore) as store:
         await store.resume(domid)
 
 
-async def ask_guest(around: Surroundings, domid: int) -> Settled:
+async def ask_guest(around: Surroundings, domid: int, uuid: str = "") -> Settled:
     """Only ask where a guest is; the answer UNKNOWN has the reason with it."""
     settled = Settled()
     for _ in range(TRIES):
         try:
             async with ops_helper(around) as ops:
-                facts = await domain_ops.find(ops, domid)
+                facts = await domain_ops.find(ops, domid, uuid)
                 return replace(settled, guest=guest_state(facts))
+        except DomainReused as exc:
+            return replace(settled, guest=GuestState.GONE).also(str(exc))
         except LibxlpyError as exc:
             settled = settled.also(f"hypervisor could not be asked: {exc}")
     return settled

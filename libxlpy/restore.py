@@ -60,7 +60,7 @@ class DomainRestore(Plan[RestoreResult]):
         self._name = name
         self._paused = paused
         self._around = around
-        self._emulator = Emulator(domid, around.backend, around.deadlines)
+        self._emulator = Emulator(domid, "", around.backend, around.deadlines)
 
     def journal(self) -> dict[str, Any]:
         """See the base class."""
@@ -113,7 +113,7 @@ class DomainRestore(Plan[RestoreResult]):
                 facts.append("half-built domain destroyed")
             except LibxlpyError as exc:
                 facts.append(f"half-built domain destroyed: FAILED: {exc}")
-        settled = await ask_guest(self._around, self.domid)
+        settled = await ask_guest(self._around, self.domid, self.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
     async def _ask_host(self, do: str, **fields: Any) -> None:
@@ -121,7 +121,7 @@ class DomainRestore(Plan[RestoreResult]):
         assert host is not None  # Context restores on the embedded host only
         try:
             async with asyncio.timeout(HOST_TIMEOUT), SimClient(host) as client:
-                await client.ask(do, domid=self.domid, **fields)
+                await client.ask(do, domid=self.domid, uuid=self.uuid, **fields)
         except TimeoutError as exc:
             raise BackendError(f"no answer in {HOST_TIMEOUT:g} s") from exc
 

@@ -4,9 +4,11 @@ Xen: tools/libs/light/libxl_dom_suspend.c, libxl__domain_resume().
 """
 
 from libxlpy import domain_ops
+from libxlpy.domain_info import DomainFacts
 from libxlpy.domain_ops import domain_type
 from libxlpy.emulator import Emulator
 from libxlpy.errors import UsageError
+from libxlpy.link import HelperLink
 from libxlpy.ops import ops_helper
 from libxlpy.repair import resume_guest
 from libxlpy.surroundings import Surroundings
@@ -14,13 +16,14 @@ from libxlpy.xenstore import connect
 
 
 async def domain_resume(
-    around: Surroundings, domid: int, *, suspend_cancel: bool
+    around: Surroundings, domid: int, uuid: str = "", *, suspend_cancel: bool
 ) -> float | None:
     """Resume a domain that is in shutdown(suspend).
 
     Args:
         around: Backend and deadlines.
         domid: Of the domain.
+        uuid: Of the domain that is meant; "" for whichever has the domid.
         suspend_cancel: The guest's suspend call returns "cancelled".
 
     Returns:
@@ -28,7 +31,7 @@ async def domain_resume(
         this context had suspended it.
 
     Raises:
-        DomainNotFound: There is no such domain.
+        DomainNotFound: There is no such domain, or another has its domid.
         UsageError: It is not suspended.
         QmpError: Its device model does not go on; the guest stays suspended.
         DomainOpError: The hypervisor refused; the guest stays suspended.
@@ -37,7 +40,7 @@ async def domain_resume(
     """
     backend, deadlines = around.backend, around.deadlines
     async with ops_helper(around) as ops:
-        facts = await domain_ops.get(ops, domid)
+        facts = await domain_ops.get(ops, domid, uuid)
         if not facts.suspended:
             raise UsageError(f"domain {domid} is not suspended: nothing to resume")
         async with connect(
@@ -45,6 +48,16 @@ async def domain_resume(
         ) as store:
             kind = await domain_type(store, facts)
         if kind == "hvm":
-            await Emulator(domid, backend, deadlines).go_on()
-        await resume_guest(around, ops, domid, cancelled=suspend_cancel)
+            await _device_model_runs(around, ops, facts)
+        await resume_guest(around, ops, domid, facts.uuid, cancelled=suspend_cancel)
     return around.suspended.resumed(domid, facts.uuid)
+
+
+async def _device_model_runs(
+    around: Surroundings, ops: HelperLink, facts: DomainFacts
+) -> None:
+    emulator = Emulator(facts.domid, facts.uuid, around.backend, around.deadlines)
+    try:
+        await emulator.go_on(ops)
+    finally:
+        await emulator.close()

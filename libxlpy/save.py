@@ -10,20 +10,21 @@ Xen: tools/libs/light/libxl_dom_save.c.
 
 import enum
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from libxlpy.domain_info import DomainInfo, DomainType
+from libxlpy.domain_info import DomainInfo, uuid_bytes
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
 from libxlpy.errors import BackendError, HelperCrashed, NotSupported, UsageError
 from libxlpy.libxl_save import LibxlSave, save_argv
+from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import Repair, ask_guest
 from libxlpy.results import JobReport, SaveResult
 from libxlpy.run import JobRun
 from libxlpy.surroundings import Surroundings
 from libxlpy.suspend import GuestSuspend
+from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
     CallMessage,
     Image,
@@ -99,8 +100,7 @@ class DomainSave(Plan[SaveResult]):
 
     def __init__(
         self,
-        domid: int,
-        kind: DomainType,
+        info: DomainInfo,
         flags: SuspendFlags,
         around: Surroundings,
         helper: Path | None = None,
@@ -109,19 +109,20 @@ class DomainSave(Plan[SaveResult]):
         """Save a domain.
 
         Args:
-            domid: Of the domain.
-            kind: Its type.
+            info: The domain, as it was found.
             flags: LIVE, DEBUG.
             around: Backend, deadlines, hooks.
             helper: Xen's libxl-save-helper, to have the libxc stream written by it.
             on_parent_loss: What the helper does should we die.
         """
+        domid, kind = info.domid, info.type
         self.what = f"save of domain {domid}"
         self.domid = domid
+        self.uuid = info.uuid
         self._flags = xc_flags(flags)
         self._around = around
         backend, deadlines = around.backend, around.deadlines
-        self._suspend = GuestSuspend(domid, kind, backend, deadlines)
+        self._suspend = GuestSuspend(domid, self.uuid, kind, backend, deadlines)
         self._emulator: Emulator | None = None
         self._helper = helper
         self._on_parent_loss = on_parent_loss
@@ -135,7 +136,7 @@ class DomainSave(Plan[SaveResult]):
         if helper is not None:
             calls = {SaveLibxc}
         if kind == "hvm":
-            self._emulator = Emulator(domid, backend, deadlines)
+            self._emulator = Emulator(domid, self.uuid, backend, deadlines)
             calls.add(ToolstackSave)
         self.calls = frozenset(calls)
 
@@ -156,6 +157,7 @@ class DomainSave(Plan[SaveResult]):
             on_parent_loss=self._on_parent_loss,
             xenstore_path=str(backend.xenstore_socket),
             qmp_path=str(backend.qmp_path(self.domid)) if qemu else "",
+            uuid=uuid_bytes(self.uuid),
         )
 
     # ----- journal ----------------------------------------------------------------
@@ -194,7 +196,7 @@ class DomainSave(Plan[SaveResult]):
         """Do what libxenguest asks for."""
         match call:
             case SwitchQemuLogdirty(enable=enable):
-                return await self._switch_qemu_logdirty(enable=enable)
+                return await self._switch_qemu_logdirty(run, enable=enable)
             case Suspend():
                 return await self._suspend_guest(run)
             case PrecopyPolicy():
@@ -206,9 +208,9 @@ class DomainSave(Plan[SaveResult]):
             case _:
                 raise UsageError(f"{type(call).__name__} has no place in a save")
 
-    async def _switch_qemu_logdirty(self, *, enable: bool) -> int:
+    async def _switch_qemu_logdirty(self, run: JobRun, *, enable: bool) -> int:
         if self._emulator is not None:
-            await self._emulator.log_dirty(enable=enable)
+            await self._emulator.log_dirty(run.link, enable=enable)
         return 0  # no device model (PV, PVH): nothing to switch
 
     async def _suspend_guest(self, run: JobRun) -> int:
@@ -218,7 +220,7 @@ class DomainSave(Plan[SaveResult]):
         run.record.meter.suspended(self._suspend.suspended_at)
         if self._emulator is not None:
             run.enter("device model")
-            await self._emulator.stop_and_save()
+            await self._emulator.stop_and_save(run.link)
         run.enter("suspended")
         return SUSPENDED
 
@@ -248,12 +250,11 @@ class DomainSave(Plan[SaveResult]):
         try:
             if run.failure is not None and run.started:
                 return await self._repair(run)
-            settled = await ask_guest(self._around, self.domid)
+            settled = await ask_guest(self._around, self.domid, self.uuid)
             return settled.also(*await self._stop_logging())
         finally:
             if self._emulator is not None:
-                with suppress(OSError):  # the folder is gone with its host
-                    self._emulator.remove_state()
+                await self._emulator.close()
 
     async def _repair(self, run: JobRun) -> Settled:
         settled = await Repair(self._around, self._suspend, self._emulator).run()
@@ -269,13 +270,16 @@ class DomainSave(Plan[SaveResult]):
         if self._emulator is None or not self._emulator.logging:
             return []
         repair = Repair(self._around, self._suspend, self._emulator)
-        await repair.quiet_emulator(self._emulator)
+        try:
+            async with ops_helper(self._around) as ops:
+                await repair.quiet_emulator(self._emulator, ops)
+        except LibxlpyError as exc:
+            return [f"device model's log-dirty mode off: FAILED: {exc}"]
         return repair.facts
 
     def result(self, run: JobRun, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""
-        uuid, meter = self._suspend.uuid, run.record.meter
-        self._around.suspended.add(self.domid, uuid, meter)
+        self._around.suspended.add(self.domid, self.uuid, run.record.meter)
         return save_result(run, report)
 
 

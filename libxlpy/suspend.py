@@ -18,8 +18,8 @@ from collections.abc import Callable
 from libxlpy import domain_ops
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
-from libxlpy.domain_info import REASON_SUSPEND, DomainFacts, DomainType
-from libxlpy.errors import GuestFailed, GuestTimedOut
+from libxlpy.domain_info import REASON_SUSPEND, DomainType
+from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
 from libxlpy.link import HelperLink
 from libxlpy.xenstore import Watch, Xenstore, connect
 from libxlpy_protocol.messages import Op
@@ -35,10 +35,17 @@ class GuestSuspend:
     """One request to one guest, and what is known of it."""
 
     def __init__(
-        self, domid: int, kind: DomainType, backend: Backend, deadlines: Deadlines
+        self,
+        domid: int,
+        uuid: str,
+        kind: DomainType,
+        backend: Backend,
+        deadlines: Deadlines,
     ) -> None:
         # ----- set by the caller -----
         self.domid = domid
+        #: Another domain that comes to have the domid is not touched.
+        self.uuid = uuid
         self.kind: DomainType = kind
         # ----- results: facts -----
         #: The request may have reached the guest.
@@ -52,8 +59,6 @@ class GuestSuspend:
         #: When it was seen suspended, and was resumed, monotonic seconds; 0 before.
         self.suspended_at = 0.0
         self.resumed_at = 0.0
-        #: As the hypervisor said; "" before.
-        self.uuid = ""
         #: Called when one of the facts changes, before it is acted on.
         self.changed: Callable[[], None] = lambda: None
         # ----- private -----
@@ -79,7 +84,7 @@ class GuestSuspend:
             XenstoreError: Xenstored can't be used.
             BackendError: The hypervisor can't be asked.
         """
-        if self._suspended_now(await domain_ops.find(ops, self.domid)):
+        if await self._is_suspended(ops):
             self.was_suspended = True
             self.changed()
             return
@@ -94,7 +99,9 @@ class GuestSuspend:
             else:
                 self.asked = self.acked = True
                 self.changed()
-                await ops.checked_op(Op.SHUTDOWN, self.domid, REASON_SUSPEND)
+                await ops.checked_op(
+                    Op.SHUTDOWN, self.domid, REASON_SUSPEND, uuid=self.uuid
+                )
             await self._wait_suspended(ops, release)
 
     async def _has_drivers(self, store: Xenstore) -> bool:
@@ -110,18 +117,17 @@ class GuestSuspend:
         async with store.watch(self.path) as control:
             self.asked = True  # before the commit: its answer may be lost
             self.changed()
-            await store.transact(
-                lambda number: store.write(self.path, ASK, transaction=number)
-            )
+            if not await self._write_request(store):
+                raise GuestFailed("gone", f"domain {self.domid} is another domain now")
             try:
                 async with asyncio.timeout(seconds):
                     while not self.acked:
                         await first_change(control, release)
                         self.acked = await store.read(self.path) != ASK
-                        if self._suspended_now(await domain_ops.find(ops, self.domid)):
+                        if await self._is_suspended(ops):
                             self.acked = True
             except TimeoutError as exc:
-                self.acked = not await withdraw(store, self.path)
+                self.acked = not await self.withdraw(store)
                 if not self.acked:
                     self.asked = False  # it can't see the request any more
                     text = (
@@ -134,27 +140,66 @@ class GuestSuspend:
         seconds = self._deadlines.suspend
         try:
             async with asyncio.timeout(seconds):
-                while not self._suspended_now(await domain_ops.find(ops, self.domid)):
+                while not await self._is_suspended(ops):
                     await first_change(release, seconds=LOOK_AGAIN)
         except TimeoutError as exc:
             text = f"guest agreed to suspend but did not in {seconds:g} s"
             raise GuestTimedOut(text) from exc
 
-    def _suspended_now(self, facts: DomainFacts | None) -> bool:
+    async def _is_suspended(self, ops: HelperLink) -> bool:
         """Tell whether the guest is suspended.
 
         Raises:
             GuestFailed: It can't be any more.
         """
+        try:
+            facts = await domain_ops.find(ops, self.domid, self.uuid)
+        except DomainReused as exc:
+            text = f"domain {self.domid} is another domain now"
+            raise GuestFailed("gone", text) from exc
         if facts is None or facts.dying:
             raise GuestFailed("gone")
         if facts.suspended:
             self.suspended = True
             self.suspended_at = self.suspended_at or time.monotonic()
-            self.uuid = facts.uuid
         elif facts.shut_down:
             raise GuestFailed(facts.reason)
         return self.suspended
+
+    # ----- the node of the request ------------------------------------------------
+
+    async def _write_request(self, store: Xenstore) -> bool:
+        """Write it; False if the node is another domain's by now."""
+
+        async def work(number: int) -> bool:
+            if not await self._is_ours(store, number):
+                return False
+            await store.write(self.path, ASK, transaction=number)
+            return True
+
+        return await store.transact(work)
+
+    async def withdraw(self, store: Xenstore) -> bool:
+        """Take the request back if it is still there; tell whether it was."""
+
+        async def work(number: int) -> bool:
+            if await store.read(self.path, transaction=number) != ASK:
+                return False
+            if not await self._is_ours(store, number):
+                return False
+            await store.write(self.path, b"", transaction=number)
+            return True
+
+        return await store.transact(work)
+
+    async def _is_ours(self, store: Xenstore, number: int) -> bool:
+        """Tell whether xenstored's nodes of the domid are still our guest's.
+
+        Read in the transaction that writes: should they change hands meanwhile, it is
+        disturbed and all is done again.
+        """
+        vm = await store.read_text(f"/local/domain/{self.domid}/vm", transaction=number)
+        return not (self.uuid and vm) or vm == f"/vm/{self.uuid}"
 
 
 # ----- small things ---------------------------------------------------------------
@@ -177,15 +222,3 @@ async def first_change(*watches: Watch, seconds: float = LOOK_AGAIN) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def withdraw(store: Xenstore, path: str) -> bool:
-    """Take a request back if it is still there; tell whether it was."""
-
-    async def work(number: int) -> bool:
-        if await store.read(path, transaction=number) != ASK:
-            return False
-        await store.write(path, b"", transaction=number)
-        return True
-
-    return await store.transact(work)

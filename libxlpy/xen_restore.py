@@ -111,7 +111,7 @@ class XenRestore(Plan[RestoreResult]):
         facts: tuple[str, ...] = ()
         if run.failure is not None and run.started:
             facts = await self._clean(run)
-        settled = await ask_guest(self._around, self.domid)
+        settled = await ask_guest(self._around, self.domid, self._target.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
     async def _clean(self, run: JobRun) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class XenRestore(Plan[RestoreResult]):
         if found is None or not self._is_half_built(found, told_all=told_all):
             return ()
         try:
-            await xen_toolstack.destroy(self._around, self.domid)
+            await xen_toolstack.destroy(self._around, self.domid, found.uuid)
         except LibxlpyError as exc:
             return (f"{REMOVED}: FAILED: {exc}",)
         return (REMOVED,)

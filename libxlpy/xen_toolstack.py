@@ -10,23 +10,31 @@ import asyncio
 import os
 import sys
 
-from libxlpy.errors import BackendError
+from libxlpy.errors import BackendError, DomainReused
 from libxlpy.helper_process import HelperProcess
 from libxlpy.ladder import Ladder, Step
 from libxlpy.link import finish, last_line
 from libxlpy.surroundings import Surroundings
 
 MODULE = "libxlpy_helper.build_domain"
+#: Its exit status if it found another domain; ``libxlpy_helper.exit_status``.
+ANOTHER_DOMAIN = 8
 
 
-async def destroy(around: Surroundings, domid: int) -> None:
+async def destroy(around: Surroundings, domid: int, uuid: str) -> None:
     """Remove a domain with its devices, device model and xenstore nodes.
 
+    Args:
+        around: Deadlines.
+        domid: Of the domain.
+        uuid: Its own; compared once more right before.
+
     Raises:
+        DomainReused: Another domain has the domid.
         BackendError: It is not removed, or not wholly; libxenlight's words are in it.
     """
     argv = [sys.executable, "-I", "-m", MODULE]
-    options = ["--parent", str(os.getpid()), "--destroy", str(domid)]
+    options = ["--parent", str(os.getpid()), "--destroy", str(domid), "--uuid", uuid]
     process = HelperProcess([*argv, *options])
     try:
         async with asyncio.timeout(around.deadlines.destroy):
@@ -37,6 +45,8 @@ async def destroy(around: Surroundings, domid: int) -> None:
         raise BackendError(text) from exc
     finally:
         await finish(asyncio.create_task(_end(process, around)))
+    if status.status == ANOTHER_DOMAIN:
+        raise DomainReused(domid)
     if status.status != 0:
         why = last_line(process.stderr.text()) or str(status)
         raise BackendError(f"domain {domid} was not destroyed: {why}")

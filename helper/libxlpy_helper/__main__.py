@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from libxlpy_helper import xenguest
 from libxlpy_helper.abort import KICK, Abort
 from libxlpy_helper.channel import Channel
-from libxlpy_helper.control import Control, Waker
+from libxlpy_helper.control import Control
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.harden import (
     ControlPipes,
@@ -26,6 +26,7 @@ from libxlpy_helper.library import open_library
 from libxlpy_helper.options import Options, OptionsError, parse_options
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.stats import Stats
+from libxlpy_helper.waker import Waker
 from libxlpy_helper.wire import Wire
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.messages import NAME_MAX, Hello, Log, Mode, Progress, Start, clip

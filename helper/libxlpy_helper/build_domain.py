@@ -5,7 +5,8 @@
 (with ``stream_fd`` where libxl's own records begin), log, stat, domain ops, abort,
 complete. libxenlight makes the domain and its devices, and has libxlpy-save-helper
 read the memory. Which domid it got shows in the list of domains, by its uuid; should
-this process die half-way, ``--destroy DOMID`` has another one remove what is left.
+this process die half-way, ``--destroy DOMID --uuid UUID`` has another one remove
+what is left.
 """
 
 import errno
@@ -22,7 +23,7 @@ from libxlpy_helper.build_abort import BuildAbort
 from libxlpy_helper.build_options import BuildOptions, parse_build_options
 from libxlpy_helper.build_stages import BuildStages
 from libxlpy_helper.channel import Channel
-from libxlpy_helper.control import Control, Waker
+from libxlpy_helper.control import Control
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.harden import (
     HardenError,
@@ -33,9 +34,11 @@ from libxlpy_helper.harden import (
 from libxlpy_helper.launcher import save_helper_path
 from libxlpy_helper.library import open_library
 from libxlpy_helper.operation import Operation, StepError, run
+from libxlpy_helper.ops import find, is_another
 from libxlpy_helper.options import Options, OptionsError
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.stats import Stats
+from libxlpy_helper.waker import Waker
 from libxlpy_helper.wire import Wire
 from libxlpy_helper.xenlight import Toolstack, XenlightError, parse_log
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
@@ -75,7 +78,7 @@ def main() -> NoReturn:
     try:
         options = parse_build_options(sys.argv[1:])
         if options.destroy >= 0:
-            _destroy(options.destroy)
+            _destroy(options.destroy, options.uuid)
         Builder(options).run()
     except (OptionsError, HardenError) as exc:
         _end(ExitStatus.USAGE, str(exc))
@@ -211,8 +214,10 @@ def _read_config(fd: int) -> bytes:
     return config.rstrip(b"\0")
 
 
-def _destroy(domid: int) -> NoReturn:
+def _destroy(domid: int, uuid: bytes) -> NoReturn:
     library = open_library(Options(os.getppid(), "xen", host="", library=""))
+    if is_another(find(library.open(), domid), uuid):
+        _end(ExitStatus.ANOTHER_DOMAIN, f"domain {domid} is another domain now")
     read_fd, write_fd = os.pipe()
     try:
         Toolstack(library.version, write_fd).destroy(domid)

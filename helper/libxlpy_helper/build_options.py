@@ -1,20 +1,42 @@
 """Parse and check the argv of the build helper."""
 
-from collections.abc import Sequence
+import uuid as uuids
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from libxlpy_helper.options import OptionsError
 
 NONE: Final = -1
 
-#: Option -> whether it takes a number.
-_OPTIONS: Final = {
-    "--parent": True,
-    "--config-fd": True,
-    "--destroy": True,
-    "--paused": False,
-    "--monitor": False,
+
+def _number(name: str, rest: list[str]) -> int:
+    text = rest.pop(0) if rest else ""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise OptionsError(f"{name} {text!r} is no number")
+    return int(text)
+
+
+def _uuid(name: str, rest: list[str]) -> bytes:
+    text = rest.pop(0) if rest else ""
+    try:
+        return uuids.UUID(text).bytes
+    except ValueError:
+        raise OptionsError(f"{name} {text!r:.80} is no uuid") from None
+
+
+def _switch(_name: str, _rest: list[str]) -> bool:
+    return True
+
+
+#: Option -> what reads its value.
+_OPTIONS: Final[dict[str, Callable[[str, list[str]], int | bytes]]] = {
+    "--parent": _number,
+    "--config-fd": _number,
+    "--destroy": _number,
+    "--uuid": _uuid,
+    "--paused": _switch,
+    "--monitor": _switch,
 }
 
 
@@ -23,7 +45,7 @@ class BuildOptions:
     """What argv said.
 
     ``config_fd`` has the domain's configuration as JSON. ``destroy`` is a domid to
-    remove, in place of everything else; -1 = none.
+    remove, in place of everything else; -1 = none; ``uuid`` is its own.
     """
 
     parent: int
@@ -31,6 +53,7 @@ class BuildOptions:
     destroy: int = NONE
     paused: bool = False
     monitor: bool = False
+    uuid: bytes = b""
 
 
 def parse_build_options(argv: Sequence[str]) -> BuildOptions:
@@ -39,30 +62,30 @@ def parse_build_options(argv: Sequence[str]) -> BuildOptions:
     Raises:
         OptionsError: Unknown, repeated, missing or malformed.
     """
-    values: dict[str, int] = {}
-    rest = list(argv)
+    values = _read(list(argv))
+    if "--parent" not in values:
+        raise OptionsError("--parent is missing")
+    if ("--config-fd" in values) == ("--destroy" in values):
+        raise OptionsError("one of --config-fd and --destroy is needed")
+    if ("--uuid" in values) != ("--destroy" in values):
+        raise OptionsError("--destroy and --uuid go together")
+    return BuildOptions(
+        parent=values["--parent"],
+        config_fd=values.get("--config-fd", NONE),
+        destroy=values.get("--destroy", NONE),
+        paused=values.get("--paused", False),
+        monitor=values.get("--monitor", False),
+        uuid=values.get("--uuid", b""),
+    )
+
+
+def _read(rest: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     while rest:
         name = rest.pop(0)
         if name not in _OPTIONS:
             raise OptionsError(f"unknown option {name!r}")
         if name in values:
             raise OptionsError(f"{name} given twice")
-        values[name] = _number(name, rest) if _OPTIONS[name] else 1
-    if "--parent" not in values:
-        raise OptionsError("--parent is missing")
-    if ("--config-fd" in values) == ("--destroy" in values):
-        raise OptionsError("one of --config-fd and --destroy is needed")
-    return BuildOptions(
-        parent=values["--parent"],
-        config_fd=values.get("--config-fd", NONE),
-        destroy=values.get("--destroy", NONE),
-        paused="--paused" in values,
-        monitor="--monitor" in values,
-    )
-
-
-def _number(name: str, rest: list[str]) -> int:
-    text = rest.pop(0) if rest else ""
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise OptionsError(f"{name} {text!r} is no number")
-    return int(text)
+        values[name] = _OPTIONS[name](name, rest)
+    return values

@@ -13,10 +13,12 @@ from typing import Final
 
 from libxlpy_helper.abort import KICK_INTERVAL, Abort
 from libxlpy_helper.compat_wire import LibxlChannel, LibxlWire, ParentGoneError
-from libxlpy_helper.control import ALONE_MAX, SIGNALFD_INFO_SIZE, UNWIND_MAX, Waker
+from libxlpy_helper.control import ALONE_MAX, SIGNALFD_INFO_SIZE, UNWIND_MAX
 from libxlpy_helper.exit_status import ExitStatus
+from libxlpy_helper.guest import Guest
 from libxlpy_helper.orphan import repair
 from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.waker import Waker
 from libxlpy_helper.xenguest import Handle
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Answer, Complete, Mode, Start
@@ -44,6 +46,7 @@ class LibxlControl:
         self._wire = wire
         self._waker = waker
         self._start = start
+        self._guest = Guest(handle, start.domid)
         self._signal_fd = signal_fd
         self._parent_fd = parent_fd
         self._handle = handle
@@ -184,6 +187,7 @@ class LibxlControl:
         if self._start.mode is Mode.SAVE:
             repair(
                 self._handle,
+                self._guest,
                 self._start,
                 suspend_asked=self._channel.suspend_asked,
                 end_by=min(self._end_by, time.monotonic() + ALONE_MAX),

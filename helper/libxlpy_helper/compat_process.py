@@ -15,7 +15,6 @@ from libxlpy_helper.abort import KICK, Abort
 from libxlpy_helper.compat_control import LibxlControl
 from libxlpy_helper.compat_options import parse_argv
 from libxlpy_helper.compat_wire import LibxlChannel, LibxlWire
-from libxlpy_helper.control import Waker
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.harden import HardenError, claim_control_pipes, inherited_fds
 from libxlpy_helper.library import open_library
@@ -25,6 +24,7 @@ from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.restore import check_restore, restore_libxc
 from libxlpy_helper.save import check_save, save_libxc
 from libxlpy_helper.stats import Stats
+from libxlpy_helper.waker import Waker
 from libxlpy_protocol.messages import (
     NAME_MAX,
     Complete,

@@ -5,6 +5,7 @@ that ends the process: see :meth:`Control.run`.
 """
 
 import contextlib
+import errno
 import os
 import select
 import sys
@@ -15,9 +16,11 @@ from typing import Final
 from libxlpy_helper.abort import KICK_INTERVAL, Abort
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.exit_status import ExitStatus
-from libxlpy_helper.ops import find, is_suspended, perform
+from libxlpy_helper.guest import Guest
+from libxlpy_helper.ops import perform
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.stats import Stats
+from libxlpy_helper.waker import Waker
 from libxlpy_helper.wire import ParentGoneError, Wire
 from libxlpy_helper.xenguest import Handle
 from libxlpy_protocol.errors import RemoteProtocolError
@@ -40,23 +43,6 @@ HEARTBEAT: Final = 0.4  # seconds; the protocol promises one every half second
 ALONE_MAX: Final = 2.0
 UNWIND_MAX: Final = 0.6  # seconds of those that libxc gets to clean up by itself
 SIGNALFD_INFO_SIZE: Final = 128  # bytes; struct signalfd_siginfo
-
-
-class Waker:
-    """Makes the control thread's poll return; any thread may use it."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-
-    def wake(self) -> None:
-        """Make ``fd`` readable."""
-        with contextlib.suppress(BlockingIOError):  # full: it is readable already
-            os.eventfd_write(self.fd, 1)
-
-    def clear(self) -> None:
-        """Make it unreadable again."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.fd)
 
 
 class Control:
@@ -93,9 +79,10 @@ class Control:
             self._poll.register(fd, select.POLLIN)
         self._beat_at = time.monotonic()
         self._start: Start | None = None  # of a save or restore
-        self._was_suspended = False  # at Start: then it is not ours to resume
+        self._guest: Guest | None = None  # of a save
         self._has_start = threading.Event()
         self._outcome: Complete | None = None
+        self._ends = threading.Lock()  # one outcome, whichever thread has it
         self._released = False  # the parent has the outcome
         self._lost: ExitStatus | None = None  # why there is no parent to talk to
         self._unwind_until = float("inf")
@@ -112,10 +99,13 @@ class Control:
 
     def complete(self, outcome: Complete) -> None:
         """Tell how the operation ended; the last thing the main thread does."""
-        # The last figures: a job may be over before its first heartbeat.
-        self._outbox.put(self._stats.stat(self._outbox.dropped))
-        self._outbox.put(outcome)
-        self._outcome = outcome
+        with self._ends:
+            if self._outcome is not None:
+                return
+            # The last figures: a job may be over before its first heartbeat.
+            self._outbox.put(self._stats.stat(self._outbox.dropped))
+            self._outbox.put(outcome)
+            self._outcome = outcome
         self._waker.wake()
 
     # ----- the thread -------------------------------------------------------------
@@ -170,9 +160,7 @@ class Control:
             events = self._wire.read()
         except RemoteProtocolError as exc:
             self._lose(ExitStatus.PROTOCOL_ERROR)
-            with contextlib.suppress(OSError):  # nobody may read it any more
-                text = f"libxlpy-helper: the parent broke the protocol: {exc}\n"
-                sys.stderr.write(text)
+            _say(f"the parent broke the protocol: {exc}")
             return
         for event in events:
             self._handle_event(event)
@@ -181,11 +169,12 @@ class Control:
         match event.message:
             case Start() as start:
                 if start.mode is not Mode.OPS:
-                    self._was_suspended = self._finds_suspended(start.domid)
+                    if start.mode is not Mode.RESTORE:
+                        self._guest = Guest(self._handle, start.domid, start.uuid)
                     self._start = start
                     self._has_start.set()
             case Answer(value=value):
-                self._channel.answer(value)
+                self._answer(value)
             case AbortMessage():
                 self._request_abort()
             case Release():
@@ -195,11 +184,10 @@ class Control:
             case _:
                 pass  # hello: the session has looked at it
 
-    def _finds_suspended(self, domid: int) -> bool:
-        with contextlib.suppress(OSError):  # the operation itself will meet it
-            info = find(self._handle, domid)
-            return info is not None and is_suspended(info)
-        return False
+    def _answer(self, value: int | bytes | None) -> None:
+        self._look_at_guest()  # a failure makes libxc clean up
+        if self._is_busy:
+            self._channel.answer(value)
 
     # ----- to the parent ----------------------------------------------------------
 
@@ -208,6 +196,20 @@ class Control:
             self._beat_at = time.monotonic() + HEARTBEAT
             if self._lost is None:
                 self._outbox.put(self._stats.stat(self._outbox.dropped))
+            self._look_at_guest()
+
+    def _look_at_guest(self) -> None:
+        """End at once if its domid is another's: libxc would go on with that one.
+
+        There is nothing to unwind then, and libxc's own clean-up would end the other
+        domain's log-dirty mode.
+        """
+        if self._is_replaced():
+            self.complete(Complete(-1, errno.ESTALE, aborted=False))
+            self._released = True
+
+    def _is_replaced(self) -> bool:
+        return self._is_busy and self._guest is not None and self._guest.is_replaced()
 
     def _write(self) -> None:
         if self._lost is not None:
@@ -234,6 +236,9 @@ class Control:
             self._request_abort()
 
     def _request_abort(self) -> None:
+        self._look_at_guest()
+        if not self._is_busy:
+            return
         self._channel.close()
         self._abort.request()
 
@@ -249,6 +254,10 @@ class Control:
             is_ops = self._wire.session.mode is Mode.OPS
             gone = why is ExitStatus.PARENT_LOST
             self._status = ExitStatus.OK if is_ops and gone else why
+            return
+        if self._is_replaced():
+            _say(f"domain {self._start.domid} is another domain now: left alone")
+            self._status = why
             return
         self._channel.close()
         if self._start.on_parent_loss is OnParentLoss.ABORT_AND_RESUME:
@@ -271,14 +280,21 @@ class Control:
         """Do what the parent would do after a failed save."""
         from libxlpy_helper.orphan import repair  # loaded while waiting for Start
 
-        start, outcome = self._start, self._outcome
+        start, guest, outcome = self._start, self._guest, self._outcome
         assert start is not None
-        saving = start.mode in (Mode.SAVE, Mode.REMUS)
-        finish = start.on_parent_loss is OnParentLoss.FINISH
-        if saving and not (finish and outcome is not None and not outcome.retval):
+        if guest is None:
+            return
+        saved = outcome is not None and not outcome.retval
+        if not (saved and start.on_parent_loss is OnParentLoss.FINISH):
             repair(
                 self._handle,
+                guest,
                 start,
-                suspend_asked=self._channel.suspend_asked and not self._was_suspended,
+                suspend_asked=self._channel.suspend_asked,
                 end_by=min(self._end_by, time.monotonic() + ALONE_MAX),
             )
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may read it any more
+        sys.stderr.write(f"libxlpy-helper: {text}\n")

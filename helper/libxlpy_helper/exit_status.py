@@ -22,3 +22,5 @@ class ExitStatus(enum.IntEnum):
     PARENT_LOST = 6
     #: Told to stop by a signal before there was anything to do.
     STOPPED = 7
+    #: The domain to destroy has gone, its domid is another domain's.
+    ANOTHER_DOMAIN = 8

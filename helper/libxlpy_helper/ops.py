@@ -18,6 +18,8 @@ REASON_SUSPEND: Final = 2
 def perform(handle: Handle, op: DomainOp) -> OpResult:
     """Do one op; every failure is in the result."""
     try:
+        if op.uuid and is_another(find(handle, op.domid), op.uuid):
+            return OpResult(-1, errno.ESTALE)
         return _OPS[op.op](handle, op)
     except OSError as exc:
         return OpResult(-1, exc.errno or errno.EIO)
@@ -31,6 +33,11 @@ def find(handle: Handle, domid: int) -> DomainInfo | None:
     """
     info = handle.info(domid)
     return info if info is not None and info.domid == domid else None
+
+
+def is_another(info: DomainInfo | None, uuid: bytes) -> bool:
+    """Tell whether a domid has gone from the domain of ``uuid`` to another one."""
+    return info is not None and info.uuid != uuid
 
 
 def is_hvm(info: DomainInfo) -> bool:

@@ -6,7 +6,8 @@ step is tried whatever became of the one before; what was done goes to stderr.
 
 Hypercalls wait for nobody, so they are done however late it is, and a guest that is
 suspended runs again before xenstored is talked to. Only the talk with xenstored and
-qemu is bounded in seconds; one that said nothing is not asked again.
+qemu is bounded in seconds; one that said nothing is not asked again. A guest that has
+ended may have left its domid to another one: that is looked at before each act.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from libxlpy_helper.ops import find, is_suspended
+from libxlpy_helper.guest import Guest, ReplacedError
+from libxlpy_helper.ops import is_suspended
 from libxlpy_helper.qmp_client import QmpClient
 from libxlpy_helper.xenguest import Handle, Result
 from libxlpy_helper.xenstore_client import COMMIT, ROLL_BACK, XenstoreClient
@@ -31,11 +33,14 @@ POLL_INTERVAL: Final = 0.02  # seconds between two looks at the guest
 FAST: Final = 1  # the guest's suspend call returns "cancelled"
 
 
-def repair(handle: Handle, start: Start, *, suspend_asked: bool, end_by: float) -> None:
+def repair(
+    handle: Handle, guest: Guest, start: Start, *, suspend_asked: bool, end_by: float
+) -> None:
     """Put the guest of ``start`` right.
 
     Args:
         handle: Of the calling thread.
+        guest: The guest, as it was found at the start.
         start: Has the domid and where xenstored and qemu listen.
         suspend_asked: The guest may have been asked by us to suspend; a guest that
             others suspended is theirs to resume.
@@ -43,12 +48,17 @@ def repair(handle: Handle, start: Start, *, suspend_asked: bool, end_by: float) 
     """
     # However late it is, peers that are well get the time to answer.
     talk_until = max(end_by, time.monotonic() + 2 * SILENCE_MAX)
-    _Repair(handle, start, suspend_asked, talk_until).run()
+    asked = suspend_asked and not guest.was_suspended
+    try:
+        _Repair(handle, guest, start, asked, talk_until).run()
+    except ReplacedError as exc:
+        _say(str(exc))
 
 
 @dataclass(slots=True)
 class _Repair:
     handle: Handle
+    guest: Guest
     start: Start
     suspend_asked: bool
     end_by: float
@@ -71,6 +81,7 @@ class _Repair:
             self._step("qemu's state removed", self._remove_state)
 
     def _step(self, name: str, step: Callable[[], None]) -> None:
+        self.guest.check()
         with _reported(name):
             step()
 
@@ -97,6 +108,8 @@ class _Repair:
                 if xenstore.read(path, tx_id) != b"suspend":
                     xenstore.end(tx_id, ROLL_BACK)
                     return False
+                # Should the node change hands from here on, the commit fails.
+                self.guest.check()
                 xenstore.write(path, b"", tx_id)
                 try:
                     xenstore.end(tx_id, COMMIT)
@@ -123,6 +136,7 @@ class _Repair:
             return
         if self.start.qmp_path:
             self._step("qemu continued", self._continue_qemu)
+        self.guest.check()
         with _reported("guest resumed"):
             _check(self.handle.resume(self.start.domid, FAST))
             self.resumed = True
@@ -140,7 +154,7 @@ class _Repair:
 
     def _is_suspended(self) -> bool:
         try:
-            info = find(self.handle, self.start.domid)
+            info = self.guest.info()
         except OSError as exc:
             _say(f"look at the guest: {exc}")
             return False
@@ -151,6 +165,8 @@ class _Repair:
         with self._asked("qemu"):
             client = QmpClient(self.start.qmp_path, self.end_by, SILENCE_MAX)
             with contextlib.closing(client) as qmp:
+                # Found by the domid: whose that is now, his qemu answers here.
+                self.guest.check()
                 yield qmp
 
     @contextlib.contextmanager

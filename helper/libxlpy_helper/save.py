@@ -6,7 +6,7 @@ import stat
 
 from libxlpy_helper import libxl_stream
 from libxlpy_helper.operation import Operation, RefusedError, check_result
-from libxlpy_helper.ops import find, is_hvm
+from libxlpy_helper.ops import find, is_another, is_hvm
 from libxlpy_protocol.messages import SaveLibxc, StreamType, ToolstackSave
 
 
@@ -48,6 +48,8 @@ def check_save(operation: Operation) -> None:
     info = find(operation.handle, start.domid)
     if info is None:
         raise RefusedError(errno.ESRCH, f"there is no domain {start.domid}")
+    if start.uuid and is_another(info, start.uuid):
+        raise RefusedError(errno.ESTALE, f"domain {start.domid} is another domain now")
     missing = _needed(start.stream_type, hvm=is_hvm(info)) - operation.offered
     if missing and not operation.offers(SaveLibxc):
         names = ", ".join(sorted(missing))

@@ -5,7 +5,15 @@ from typing import Final
 
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.outbox import Entry, Outbox
-from libxlpy_protocol.messages import MESSAGES, Flow, Hello
+from libxlpy_protocol.messages import (
+    MESSAGES,
+    Complete,
+    Flow,
+    Hello,
+    Log,
+    OpResult,
+    Stat,
+)
 from libxlpy_protocol.session import Event, HelperSession
 
 READ_SIZE: Final = 64 * 1024
@@ -25,6 +33,7 @@ class Wire:
         self.session = HelperSession()
         self.is_blocked = False  # the pipe is full: look again when it is writable
         self._outbox = outbox
+        self._is_complete = False  # the verdict is out
         # Hello goes first, before what was logged while the library was opened.
         self._frame = memoryview(self.session.send(hello))
 
@@ -74,11 +83,18 @@ class Wire:
 
     def _next_frame(self, *, calls: bool) -> bool:
         while (entry := self._outbox.take()) is not None:
-            if calls or not _is_call(entry):
+            if self._is_sent(entry, calls=calls):
+                self._is_complete |= isinstance(entry.message, Complete)
                 frame = self.session.send(entry.message, entry.call_id)
                 self._frame = memoryview(frame)
                 return True
         return False
+
+    def _is_sent(self, entry: Entry, *, calls: bool) -> bool:
+        """Tell what still may be said: the main thread may go on after the verdict."""
+        if self._is_complete:
+            return isinstance(entry.message, Log | Stat | OpResult)
+        return calls or not _is_call(entry)
 
 
 def _is_call(entry: Entry) -> bool:

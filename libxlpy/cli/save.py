@@ -9,7 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from libxlpy import Context, DomainInfo, JobError, SaveResult, SuspendFlags
+from libxlpy import (
+    Context,
+    DomainInfo,
+    DomainReused,
+    JobError,
+    SaveResult,
+    SuspendFlags,
+)
 from libxlpy.cli.follow import GUESTS, cause_text, follow, print_report
 from libxlpy.cli.interrupt import Interrupt, run
 from libxlpy.cli.outcome import GOOD, CommandFailed, os_error_text
@@ -120,7 +127,9 @@ class Save:
             failed = f"save of {_title(domain)} failed: "
             failed += str(exc) if exc.in_place else exc.reason
             try:
-                await ctx.domain_resume(domain.domid)
+                await ctx.domain_resume(domain.domid, uuid=domain.uuid)
+            except DomainReused as gone:
+                raise CommandFailed(f"{failed}; guest is gone: {gone}") from exc
             except LibxlpyError as failure:
                 text = f"{failed}; guest is suspended: {failure}"
                 raise CommandFailed(text) from exc
@@ -133,17 +142,23 @@ class Save:
         try:
             if self._options.paused:
                 what = "pause"
-                await ctx.domain_pause(domain.domid)
+                await ctx.domain_pause(domain.domid, uuid=domain.uuid)
             if self._options.paused or self._options.checkpoint:
                 what = "resume"
-                self._downtime = await ctx.domain_resume(domain.domid)
+                self._downtime = await ctx.domain_resume(domain.domid, uuid=domain.uuid)
             else:
-                await ctx.domain_destroy(domain.domid)
+                await self._destroy(ctx, domain)
         except LibxlpyError as exc:
             raise CommandFailed(
                 f"{_title(domain)} is saved in {self._options.file}, but to {what} it "
                 f"failed: {exc}"
             ) from exc
+
+    async def _destroy(self, ctx: Context, domain: DomainInfo) -> None:
+        try:
+            await ctx.domain_destroy(domain.domid, uuid=domain.uuid)
+        except DomainReused as gone:
+            self._out.note(f"xlpy: {_title(domain)} had ended by itself: {gone}")
 
     def _tell(self, domain: DomainInfo, result: SaveResult) -> None:
         guest = "gone"

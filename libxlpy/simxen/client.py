@@ -268,14 +268,19 @@ class SimClient:
         return int((await self.ask("create", name=name, **fields))["domid"])
 
     async def launch(
-        self, domid: int, *, name: str | None = None, paused: bool = False
+        self,
+        domid: int,
+        *,
+        uuid: str = "",
+        name: str | None = None,
+        paused: bool = False,
     ) -> None:
-        """Let a restored domain begin."""
-        await self.ask("launch", domid=domid, name=name, paused=paused)
+        """Let a restored domain begin; not another one than that of ``uuid``."""
+        await self.ask("launch", domid=domid, uuid=uuid, name=name, paused=paused)
 
-    async def destroy(self, domid: int) -> None:
-        """End a domain."""
-        await self.ask("destroy", domid=domid)
+    async def destroy(self, domid: int, *, uuid: str = "") -> None:
+        """End a domain; not another one than that of ``uuid``."""
+        await self.ask("destroy", domid=domid, uuid=uuid)
 
     async def list(self) -> list[dict[str, Any]]:
         """Give the facts of all domains."""

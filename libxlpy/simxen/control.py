@@ -75,13 +75,13 @@ async def _launch(machine: Machine, fields: Fields) -> Fields:
     if name is not None:
         name = read_name("name", name)
     paused = read_bool("paused", fields.get("paused", False))
-    domain = await machine.launch(_domid(fields), name=name, paused=paused)
+    meant = _domain(machine, fields).domid
+    domain = await machine.launch(meant, name=name, paused=paused)
     return {"domid": domain.domid}
 
 
 async def _destroy(machine: Machine, fields: Fields) -> Fields:
-    domain = machine.domain(_domid(fields))
-    await machine.destroy(domain.domid)
+    await machine.destroy(_domain(machine, fields).domid)
     return {}
 
 
@@ -122,8 +122,8 @@ REQUESTS: Mapping[
 ] = {
     "ping": (_ping, frozenset()),
     "create": (_create, None),
-    "launch": (_launch, frozenset({"domid", "name", "paused"})),
-    "destroy": (_destroy, frozenset({"domid"})),
+    "launch": (_launch, frozenset({"domid", "uuid", "name", "paused"})),
+    "destroy": (_destroy, frozenset({"domid", "uuid"})),
     "list": (_list, frozenset()),
     "info": (_info, frozenset({"domid"})),
     "verify": (_verify, frozenset({"domid"})),
@@ -139,6 +139,15 @@ def _domid(fields: Fields) -> int:
     if "domid" not in fields:
         raise SimxenError("domid is missing: say which domain")
     return read_int("domid", fields["domid"], 0, 0xFFFF)
+
+
+def _domain(machine: Machine, fields: Fields) -> Domain:
+    """Give the domain that is meant: by its uuid too, if the request has one."""
+    domain = machine.domain(_domid(fields))
+    uuid = _text(fields, "uuid")
+    if uuid and uuid != str(domain.uuid):
+        raise SimxenError(f"domain {domain.domid} is another domain now: left alone")
+    return domain
 
 
 def _text(fields: Fields, key: str) -> str:

@@ -39,7 +39,7 @@ class Domain:
     """One domain from creation to destruction.
 
     Args:
-        domid: Its number; never given to another domain of this host.
+        domid: Its number; another domain may get it once this one is gone.
         spec: What was asked for.
         on_shutdown: Called after each shutdown, also one by a crash.
 

@@ -97,10 +97,10 @@ class Host:
         self._check_name(spec.name)
         self._check_uuid(spec.uuid)
         check_memory(spec, self._promised())
-        if self._next_domid >= FIRST_RESERVED_DOMID:
+        domid = self._next_domid if spec.domid is None else self._free(spec.domid)
+        if domid >= FIRST_RESERVED_DOMID:
             raise SimxenError("all domids were used: stop this host and start another")
-        domid = self._next_domid
-        self._next_domid += 1
+        self._next_domid = max(self._next_domid, domid + 1)
         domain = Domain(domid, spec, self._shut_down)
         self.domains[domid] = domain
         try:
@@ -230,6 +230,11 @@ class Host:
         domain.name = name
         for path in (f"/local/domain/{domain.domid}/name", f"/vm/{domain.uuid}/name"):
             self.store.put(path, name)
+
+    def _free(self, domid: int) -> int:
+        if domid in self.domains:
+            raise SimxenError(f"domid {domid} is in use: destroy that domain first")
+        return domid
 
     def _check_name(self, name: str) -> None:
         for other in self.domains.values():

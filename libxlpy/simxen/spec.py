@@ -15,6 +15,8 @@ MIN_MEMORY_MIB = 4
 MAX_MEMORY_MIB = 1 << 20
 PAGES_PER_MIB = 256
 MAX_VCPUS = 128
+#: Source: Xen, below DOMID_FIRST_RESERVED.
+LAST_DOMID = 0x7FEF
 
 TYPES = ("pv", "hvm", "pvh")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}", re.ASCII)
@@ -38,6 +40,8 @@ class DomainSpec:
         paused: Created paused.
         restore: Created empty, to be restored into.
         uuid: Unique in its host; made up if None.
+        domid: A free one; one that none had before if None. As in Xen, the domid of
+            a domain that is gone can be used again.
         config: Any JSON object, kept for whoever asks.
     """
 
@@ -54,6 +58,7 @@ class DomainSpec:
     paused: bool = False
     restore: bool = False
     uuid: UUID | None = None
+    domid: int | None = None
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -184,6 +189,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "pv_drivers": read_bool,
     "paused": read_bool,
     "restore": read_bool,
+    "domid": _integer(1, LAST_DOMID),
     "uuid": _read_uuid,
     "config": _read_config,
 }

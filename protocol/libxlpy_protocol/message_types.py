@@ -62,7 +62,8 @@ class Start(Message):
     ``callback_mask`` has bit N for each call number N that the parent answers.
     ``emulator_path`` is the file that qemu saved to, or that a restore writes.
     ``emulator_id`` 0 is no emulator, 2 qemu. ``xenstore_path`` and ``qmp_path`` are
-    sockets, only for the repair after the parent is lost.
+    sockets, only for the repair after the parent is lost. ``uuid`` is the guest's own
+    handle: a domid is used again once its domain is gone; empty if not known.
     """
 
     mode: Mode
@@ -82,6 +83,7 @@ class Start(Message):
     on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME
     xenstore_path: Path = ""
     qmp_path: Path = ""
+    uuid: UuidBytes = b""
 
 
 # -- Notices -----------------------------------------------------------------------
@@ -253,11 +255,16 @@ class Answer(Message):
 
 @dataclass(frozen=True, slots=True)
 class DomainOp(Message):
-    """A hypercall that the parent needs, done by the helper's control thread."""
+    """A hypercall that the parent needs, done by the helper's control thread.
+
+    ``uuid`` is the domain that is meant: if another has the domid by now, nothing is
+    done and the result is ESTALE. Empty for whichever has it.
+    """
 
     op: Op
     domid: U32
     argument: I64 = 0
+    uuid: UuidBytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from reference import Drain, Feed, Reference, big_pipe
 from libxlpy import Context, SaveCallbacks, SuspendFlags
 from libxlpy.callbacks import PrecopyStats
 from libxlpy.events import PhaseEvent
-from libxlpy.link import dismiss, start_ops_helper
+from libxlpy.ops_link import dismiss, start_ops_helper
 from libxlpy.simxen.client import request, start_host, stop_host
 
 CALLBACKS = 300

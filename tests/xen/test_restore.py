@@ -123,7 +123,9 @@ def test_killed_half_way_is_removed_by_another(make_guest, saved: Path) -> None:
             [domid] = build.domids()
             os.kill(build.process.pid, signal.SIGKILL)
             build.process.wait()
-        ok(*MODULE, "--parent", str(os.getpid()), "--destroy", str(domid))
+        uuid = ok("xenstore-read", f"/local/domain/{domid}/vm").removeprefix("/vm/")
+        argv = [*MODULE, "--parent", str(os.getpid()), "--destroy", str(domid)]
+        ok(*argv, "--uuid", uuid.strip())
     finally:
         os.close(keep)
         path.unlink()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid as uuids
 from pathlib import Path
 
 import pytest
@@ -169,8 +170,9 @@ def test_unknown_action_destroys(fake: Fake) -> None:
 def test_options_of_a_build() -> None:
     got = parse_build_options(["--parent", "5", "--config-fd", "7", "--paused"])
     assert got == BuildOptions(parent=5, config_fd=7, paused=True)
-    got = parse_build_options(["--parent", "5", "--destroy", "3"])
-    assert got == BuildOptions(parent=5, destroy=3)
+    uuid = uuids.uuid4()
+    got = parse_build_options(["--parent", "5", "--destroy", "3", "--uuid", str(uuid)])
+    assert got == BuildOptions(parent=5, destroy=3, uuid=uuid.bytes)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +181,8 @@ def test_options_of_a_build() -> None:
         (["--config-fd", "7"], "--parent is missing"),
         (["--parent", "5"], "one of --config-fd and --destroy"),
         (["--parent", "5", "--destroy", "1", "--config-fd", "7"], "one of"),
+        (["--parent", "5", "--destroy", "1"], "--destroy and --uuid go together"),
+        (["--parent", "5", "--uuid", "b"], "--uuid 'b' is no uuid"),
         (["--parent", "x"], "--parent 'x' is no number"),
         (["--parent"], "--parent '' is no number"),
         (["--parent", "5", "--parent", "5"], "--parent given twice"),

@@ -21,7 +21,7 @@ async def test_guest_that_suspends_late_is_resumed_without_xenstored(backend: Ba
     deadlines, ops = Deadlines(repair_watch=10.0), Ops()
     argv = scripted.argv("late_guest")
     around = Surroundings(backend, deadlines, ops, observe, argv)
-    suspend = GuestSuspend(7, "pv", backend, deadlines)
+    suspend = GuestSuspend(7, "", "pv", backend, deadlines)
     suspend.asked = suspend.acked = True  # and then xenstored died
     settled = await Repair(around, suspend, None).run()
     await ops.close()

@@ -1,0 +1,62 @@
+"""The domain that a save is about: known by its uuid, for domids are used again."""
+
+from libxlpy_helper.ops import find, is_another, is_suspended
+from libxlpy_helper.xenguest import DomainInfo, Handle
+
+
+class ReplacedError(Exception):
+    """The guest has ended, and its domid is another domain's: not to be touched."""
+
+    def __init__(self, domid: int) -> None:
+        super().__init__(f"domain {domid} is another domain now: left alone")
+
+
+class Guest:
+    """One domain, from the start of the save on."""
+
+    def __init__(self, handle: Handle, domid: int, uuid: bytes = b"") -> None:
+        """Look at it.
+
+        Args:
+            handle: Of the calling thread.
+            domid: Its number.
+            uuid: What the parent has found; else whoever has the domid now is meant.
+        """
+        self._handle = handle
+        self._domid = domid
+        self._uuid = uuid
+        #: It was so before anybody was asked by us: then it is not ours to resume.
+        self.was_suspended = False
+        try:
+            info = self.info()
+        except OSError:
+            return  # the operation itself will meet it
+        if info is not None:
+            self._uuid = info.uuid
+            self.was_suspended = is_suspended(info)
+
+    def info(self) -> DomainInfo | None:
+        """Return what the hypervisor says of it now; None: it is gone.
+
+        Raises:
+            OSError: The hypervisor refused.
+        """
+        info = find(self._handle, self._domid)
+        return None if self._uuid and is_another(info, self._uuid) else info
+
+    def check(self) -> None:
+        """Pass only if the domid is no other domain's, as far as one can know.
+
+        Raises:
+            ReplacedError: It is.
+        """
+        if self.is_replaced():
+            raise ReplacedError(self._domid)
+
+    def is_replaced(self) -> bool:
+        """Tell whether another domain has its domid."""
+        try:
+            info = find(self._handle, self._domid)
+        except OSError:
+            return False  # nobody knows
+        return bool(self._uuid) and is_another(info, self._uuid)

@@ -1,0 +1,57 @@
+"""A helper for domain ops only: started, greeted, dismissed."""
+
+import asyncio
+from typing import Any
+
+from libxlpy.deadlines import Deadlines
+from libxlpy.errors import BackendError
+from libxlpy.ladder import Step
+from libxlpy.link import HelperLink, finish, last_line
+from libxlpy.surroundings import Surroundings
+from libxlpy_protocol.messages import Hello, Mode, Start
+
+
+async def start_ops_helper(around: Surroundings) -> HelperLink:
+    """Start a helper that only makes hypercalls for us; end it with :func:`dismiss`.
+
+    Raises:
+        BackendError: It did not start; its own words are in the message.
+    """
+    link = HelperLink(around)
+    try:
+        await greet(link, around.deadlines)
+    except BaseException:
+        await finish(asyncio.create_task(dismiss(link)))
+        raise
+    link.send(Start(Mode.OPS))
+    return link
+
+
+async def greet(link: HelperLink, deadlines: Deadlines) -> Hello:
+    """Wait for a helper's hello.
+
+    Raises:
+        BackendError: It ended instead, said something else, or said nothing in time.
+    """
+    both: set[asyncio.Future[Any]] = {link.greeted, link.ended}
+    await asyncio.wait(
+        both, timeout=deadlines.hello, return_when=asyncio.FIRST_COMPLETED
+    )
+    if link.greeted.done():
+        return link.greeted.result()
+    if not link.ended.done():
+        raise BackendError(f"helper said nothing for {deadlines.hello:g} s")
+    if (error := link.ended.result()) is not None:
+        raise BackendError(f"helper does not fit: {error}") from error
+    link.ladder.demand(Step.LEAVE)
+    status = await link.ladder.run()
+    words = last_line(link.process.stderr.text())
+    raise BackendError(words or f"helper did not start: {status}")
+
+
+async def dismiss(link: HelperLink) -> None:
+    """Make an ops helper leave, by EOF first."""
+    link.pump.hang_up()
+    link.ladder.demand(Step.LEAVE)
+    await link.ladder.run()
+    link.close()
