@@ -14,16 +14,27 @@ one is left alone. Targets that are no regular file (/dev/null, a pipe, a block 
 are written in place, as `xl save` does.
 """
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import os
 import stat
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from libxlpy_protocol.errors import LibxlpyError
+from libxlpy.file_target import (
+    FileInUseError,
+    SaveFileError,
+    open_in_place,
+    reason_of,
+    sync,
+    write_all,
+)
+
+__all__ = ["PARTIAL_SUFFIX", "SaveFile", "SaveFileError"]
 
 #: Of a file being written; a reader must never take it for a whole one.
 PARTIAL_SUFFIX = ".partial"
@@ -31,36 +42,11 @@ PARTIAL_SUFFIX = ".partial"
 FILE_MODE = 0o600
 #: Tries at taking the partial name while others come and go.
 CLAIM_TRIES = 16
-
-
-class SaveFileError(LibxlpyError):
-    """A save file can't be written.
-
-    Attributes:
-        path: The file as the caller named it.
-        reason: What is in the way, and what to do about it.
-        errno: Of the failed call; None if no call failed.
-        in_place: The whole file is there under its name, but its directory could not
-            be brought to the disk: a power cut may bring the old file back.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        reason: str,
-        errnoval: int | None = None,
-        *,
-        in_place: bool = False,
-    ) -> None:
-        what = "is whole, but its directory may not be on the disk"
-        text = (
-            f"{path} {what}: {reason}" if in_place else f"can't write {path}: {reason}"
-        )
-        super().__init__(text)
-        self.path = path
-        self.reason = reason
-        self.errno = errnoval
-        self.in_place = in_place
+#: Seconds to wait for a writer that is leaving: one that was killed holds its lock
+#: until the kernel has taken it apart, a helper without its parent leaves within two.
+FREE_WITHIN = 3.0
+#: Seconds between two looks whether it has gone.
+LOOK_AGAIN = 0.05
 
 
 class SaveFile:
@@ -87,13 +73,31 @@ class SaveFile:
         self._name = ""
         try:
             self._open()
-            _write_all(self.fd, head)
+            write_all(self.fd, head)
         except OSError as exc:
             self.close()
-            raise SaveFileError(self.path, _reason(exc), exc.errno) from exc
+            raise SaveFileError(self.path, reason_of(exc), exc.errno) from exc
         except SaveFileError:
             self.close()
             raise
+
+    @classmethod
+    async def when_free(
+        cls, path: Path | str, head: bytes, seconds: float = FREE_WITHIN
+    ) -> Self:
+        """Do the same, but give a writer that is there a moment to leave.
+
+        Raises:
+            SaveFileError: As of the constructor; the writer has not left in time.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return cls(path, head)
+            except FileInUseError:
+                if time.monotonic() >= until:
+                    raise
+            await asyncio.sleep(LOOK_AGAIN)
 
     def __enter__(self) -> Self:
         """Return itself: all was opened by the constructor."""
@@ -117,14 +121,14 @@ class SaveFile:
         """
         renamed = False
         try:
-            _sync(self.fd)
+            sync(self.fd)
             if self.partial is not None:
                 self._rename()
                 renamed = True
                 os.fsync(self._dir_fd)
         except OSError as exc:
             raise SaveFileError(
-                self.path, _reason(exc), exc.errno, in_place=renamed
+                self.path, reason_of(exc), exc.errno, in_place=renamed
             ) from exc
         self.committed = True
 
@@ -149,7 +153,7 @@ class SaveFile:
         if target is not None and stat.S_ISDIR(target.st_mode):
             raise SaveFileError(self.path, "it is a directory; name a file in it")
         if target is not None and not stat.S_ISREG(target.st_mode):
-            self.fd = _open_in_place(self.path, target)
+            self.fd = open_in_place(self.path, target)
             return
         final = self.path.resolve()  # the file behind a symlink, not the symlink
         self._open_directory(final.parent)
@@ -207,7 +211,7 @@ class SaveFile:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise SaveFileError(self.path, f"{name} is no regular file; remove it")
             if not _lock(fd):
-                raise SaveFileError(self.path, f"another process is writing {name}")
+                raise FileInUseError(self.path, f"another process is writing {name}")
             if self._is_at(fd, name):  # only the lock holder may unlink it
                 os.unlink(name, dir_fd=self._dir_fd)
         finally:
@@ -236,52 +240,9 @@ class SaveFile:
         self.partial = None
 
 
-def _open_in_place(path: Path, target: os.stat_result) -> int:
-    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    if stat.S_ISBLK(target.st_mode):
-        flags |= os.O_EXCL  # refused by the kernel while it is mounted
-    try:
-        fd = os.open(path, flags)
-    except OSError as exc:
-        if exc.errno == errno.ENXIO and stat.S_ISFIFO(target.st_mode):
-            reason = "no process reads this pipe; start the reader first"
-            raise SaveFileError(path, reason, exc.errno) from exc
-        raise
-    if os.isatty(fd):
-        os.close(fd)
-        raise SaveFileError(path, "it is a terminal")
-    os.set_blocking(fd, True)
-    return fd
-
-
 def _lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _sync(fd: int) -> None:
-    try:
-        os.fsync(fd)
-    except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.EROFS):  # pipes, character devices
-            raise
-
-
-def _reason(exc: OSError) -> str:
-    text = os.strerror(exc.errno) if exc.errno else str(exc)
-    match exc.errno:
-        case errno.EACCES | errno.EPERM:
-            return f"{text}; run as a user who may write there"
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"{text}; free some space or choose another place"
-        case _:
-            return text

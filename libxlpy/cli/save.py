@@ -83,7 +83,7 @@ class Save:
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             head = pack_header(config.text, json=config.json)
-            with SaveFile(options.file, head) as file:
+            with await SaveFile.when_free(options.file, head) as file:
                 result = await self._stream(ctx, domain, file)
                 self._interrupt.settle()
                 await self._commit(ctx, domain, file)

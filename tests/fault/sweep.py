@@ -57,7 +57,7 @@ async def live_save(
     started: Callable[[Job[SaveResult]], None] = lambda job: None,
 ) -> SaveResult | JobError:
     """Save to a file that is there already; give the outcome."""
-    with SaveFile(path, b"head") as file:
+    with await SaveFile.when_free(path, b"head") as file:
         job = await ctx.domain_suspend(victim.domid, file.fd, SuspendFlags.LIVE)
         started(job)
         try:

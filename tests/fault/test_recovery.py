@@ -111,7 +111,6 @@ def test_two_recover_at_once(hvm_victim, path):
 
 def test_next_job_puts_right_what_is_left(hvm_victim, path):
     assert die(hvm_victim, path, "<ToolstackSave")
-    helpers_gone()  # until then the partial file is in use
     asyncio.run(trace_of(hvm_victim, path))
     hvm_victim.assert_unharmed("saved and resumed")
     assert left(hvm_victim, path.parent) == []

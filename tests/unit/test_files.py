@@ -1,9 +1,11 @@
 """A save file's name never holds half a domain, whatever ends the writing."""
 
+import asyncio
 import errno
 import fcntl
 import os
 import stat
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +61,34 @@ def test_the_partial_file_of_a_living_writer_is_left_alone(tmp_path: Path) -> No
     with SaveFile(path, HEAD) as file:
         with pytest.raises(SaveFileError, match="another process is writing"):
             SaveFile(path, b"thief")
+        file.commit()
+    assert path.read_bytes() == HEAD
+
+
+async def test_a_writer_that_is_leaving_is_waited_for(tmp_path: Path) -> None:
+    path, kept = tmp_path / "image", tmp_path / "kept"
+    file = SaveFile(path, b"killed")
+    assert file.partial is not None
+    kept.hardlink_to(file.partial)
+    # A helper that has the file, too, outlives its parent, which was killed.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[file.fd]) as helper:
+        file.close()
+        kept.rename(tmp_path / "image.partial")
+        waiting = asyncio.create_task(SaveFile.when_free(path, HEAD, 60))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        helper.kill()
+        with await waiting as ours:
+            ours.commit()
+    assert path.read_bytes() == HEAD
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_writer_that_stays_is_not_waited_for_long(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    with SaveFile(path, HEAD) as file:
+        with pytest.raises(SaveFileError, match="another process is writing"):
+            await SaveFile.when_free(path, b"thief", 0.1)
         file.commit()
     assert path.read_bytes() == HEAD
 
