@@ -7,7 +7,6 @@ outcome is told, once.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from libxlpy.calls import Calls
@@ -15,28 +14,22 @@ from libxlpy.errors import (
     BackendError,
     Cancelled,
     HelperCrashed,
-    JobError,
-    TimedOut,
 )
-from libxlpy.events import PhaseEvent, StallEvent, StatEvent
+from libxlpy.events import PhaseEvent, StatEvent
+from libxlpy.failing import Failing
 from libxlpy.helper_io import HelperIo
-from libxlpy.helper_process import ExitStatus
 from libxlpy.job_notes import JobNotes, Note
 from libxlpy.ladder import Step
 from libxlpy.link import HelperLink
 from libxlpy.plan import Plan, Settled
-from libxlpy.record import Record
 from libxlpy.repair import TRIES, ask_guest
-from libxlpy.stall import StallAction, StallWatch
+from libxlpy.stall import StallWatch
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
 from libxlpy.verdict import (
     broken_by,
-    crash_of,
-    defect_of,
     failure_of,
     overrun_of,
-    stall_of,
 )
 from libxlpy.watchdog import Watchdog
 from libxlpy_protocol.messages import (
@@ -51,11 +44,8 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.states import State
 
-#: Deadlines after which the helper itself can't be trusted to react.
-HOPELESS = frozenset({"hello", "heartbeat"})
 
-
-class JobRun:
+class JobRun(Failing):
     """One helper at work on one plan."""
 
     def __init__(
@@ -69,8 +59,7 @@ class JobRun:
         self.plan = plan
         self.around = around
         # ----- results -----
-        self.record = Record()
-        self.failure: JobError | None = None
+        super().__init__()  # record, failure
         self.link: HelperLink | None = None
         self.settled = Settled()
         #: Answers ``precopy_policy``, too.
@@ -220,57 +209,11 @@ class JobRun:
         if self.failure is None:
             self._judge(status)
 
-    def _judge(self, status: ExitStatus | None) -> None:
-        """Tell whether a helper that no failure is known of did all it should."""
-        assert status is not None  # climbing the ladder is a failure by itself
-        completed = self.record.complete is not None
-        if crash := crash_of(status, self.record.stderr_tail, completed=completed):
-            self.fail(crash)
-
-    # ----- failures ---------------------------------------------------------------
-
-    @property
-    def cancellable(self) -> bool:
-        """Tell whether no outcome stands yet."""
-        return self.record.complete is None and self.failure is None
-
-    def cancel(self, reason: str) -> None:
-        """Have the job aborted; nothing happens if it can't be any more."""
-        if self.cancellable:
-            self.fail(Cancelled(reason), Step.ABORT)
+    # ----- pressure ---------------------------------------------------------------
 
     def runs_here(self) -> bool:
         """Tell whether the current task is one of the job's callbacks."""
         return self._calls.runs_here()
-
-    def fail(self, error: JobError, step: Step = Step.WORK) -> None:
-        """Take note of a failure, the first one wins, and press the helper to leave.
-
-        Args:
-            error: What happened.
-            step: How hard to press.
-        """
-        if self.failure is None:
-            self.failure = error
-            self.record.failed_phase = self.record.phase
-        else:
-            self.record.later.append(str(error))
-        self._demand(step)
-
-    def defect(self, error: Exception) -> None:
-        """Fail of what nothing should have raised; what the helper does is moot."""
-        self.fail(defect_of(error), Step.KILL)
-
-    def guarded(self, function: Callable[..., None]) -> Callable[..., None]:
-        """Give a function for the event loop to call: what it raises is a failure."""
-
-        def call(*arguments: Any) -> None:
-            try:
-                function(*arguments)
-            except Exception as exc:  # the boundary to the loop, which only logs it
-                self.defect(exc)
-
-        return call
 
     def _demand(self, step: Step) -> None:
         if self.link is None:
@@ -283,19 +226,6 @@ class JobRun:
             step = Step.TERM
         self.link.abort_reason = str(self.failure or "")
         self.link.ladder.demand(step)
-
-    def _deadline_passed(self, name: str, seconds: float) -> None:
-        self.fail(
-            TimedOut(name, seconds), Step.KILL if name in HOPELESS else Step.ABORT
-        )
-
-    def _stalled(self, event: StallEvent, action: StallAction) -> None:
-        """Tell a stall; end the job if its policy says so."""
-        self.record.feed.publish(event)
-        if action is StallAction.ABORT:
-            self.fail(stall_of(event), Step.ABORT)
-        else:
-            self.record.later.append(f"stall: {event.text}: {event.action}")
 
     def _stop_watching(self) -> None:
         self._watchdog.close()
