@@ -49,6 +49,7 @@ from libxlpy.results import (
 from libxlpy.save import SuspendFlags
 from libxlpy.stall import StallAction, StallPolicy
 from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
+from libxlpy.watching import Watcher
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Image, OnParentLoss, StreamType
 
@@ -109,6 +110,7 @@ __all__ = [
     "SuspendFlags",
     "TimedOut",
     "UsageError",
+    "Watcher",
     "XenError",
     "XenstoreError",
 ]

@@ -32,6 +32,7 @@ from libxlpy.save import NOT_LIVE, DomainSave, SuspendFlags, check_can_suspend, 
 from libxlpy.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
+from libxlpy.watching import Watcher
 from libxlpy.xc_calls import XcCalls
 from libxlpy_protocol.messages import OnParentLoss
 
@@ -115,6 +116,14 @@ class Context(XcCalls):
             suspended=self._suspended,
             stall=stall or self._stall,
         )
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have somebody told of every job that begins from now on."""
+        self._jobs.watchers.add(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Have them told of no further jobs."""
+        self._jobs.watchers.remove(watcher)
 
     # ----- domains ----------------------------------------------------------------
 

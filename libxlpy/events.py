@@ -6,7 +6,7 @@ too slow loses the oldest ones and never holds up the job.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 #: Events one slow reader may be behind.
@@ -83,10 +83,17 @@ class EventFeed:
 
     def __init__(self) -> None:
         self._readers: list[tuple[deque[JobEvent], asyncio.Event]] = []
+        self._listeners: list[Callable[[JobEvent], None]] = []
         self._ended = False
+
+    def listen(self, listener: Callable[[JobEvent], None]) -> None:
+        """Call a function, which must not raise, with each event as it happens."""
+        self._listeners.append(listener)
 
     def publish(self, event: JobEvent) -> None:
         """Give an event to every reader; a full queue loses its oldest."""
+        for listener in self._listeners:
+            listener(event)
         for queue, wake in self._readers:
             queue.append(event)
             wake.set()

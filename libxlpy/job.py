@@ -153,6 +153,24 @@ class Job(Generic[Result]):
         """Wait until the job has ended, however; raises nothing of its outcome."""
         await asyncio.wait([self._task])
 
+    @property
+    def kind(self) -> str:
+        """What is done: ``"save"``, ``"restore"``, ``"xc_domain_save"`` ..."""
+        return self.what.partition(" of ")[0]
+
+    @property
+    def error(self) -> JobError | None:
+        """How it failed; None if it has not, or not ended yet."""
+        return self._outcome if isinstance(self._outcome, JobError) else None
+
+    def cancelled(self) -> bool:
+        """Tell whether it has ended because it was cancelled."""
+        return isinstance(self._outcome, Cancelled)
+
+    def listen(self, listener: Callable[[JobEvent], None]) -> None:
+        """Have a function called with each event; it must neither block nor raise."""
+        self._run.record.feed.listen(listener)
+
     def events(self) -> AsyncIterator[JobEvent]:
         """Iterate over what happens from now on, until the job ends.
 

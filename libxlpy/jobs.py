@@ -7,10 +7,12 @@ from libxlpy.claims import Claim, forget
 from libxlpy.errors import UsageError
 from libxlpy.job import Job
 from libxlpy.journal import Folder, Stream
+from libxlpy.logs import JobLog
 from libxlpy.ops import ops_helper
 from libxlpy.plan import Plan, Result
 from libxlpy.stream_fd import Identity, StreamFd
 from libxlpy.surroundings import Surroundings
+from libxlpy.watching import Watchers
 from libxlpy_protocol.errors import LibxlpyError
 
 
@@ -18,6 +20,7 @@ class Jobs:
     """Jobs under way, at most one for each domain."""
 
     def __init__(self) -> None:
+        self.watchers = Watchers(JobLog())
         self._jobs: dict[int, Job[Any]] = {}
         self._streams: set[Identity] = set()
         self._closed = False
@@ -52,9 +55,11 @@ class Jobs:
                 self._handed_over[domid] = (name, folder)
             else:
                 claim.close()
+            told()
 
         job = Job(plan, stream, around, ended, claim.note, name)
         self._jobs[domid] = job
+        told = self.watchers.began(job)
         return job
 
     def _check(self, stream: StreamFd) -> set[Identity]:
