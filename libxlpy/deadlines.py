@@ -20,6 +20,8 @@ SLACK = 5.0
 class Deadlines:
     """Seconds a job waits for each thing; None waits for ever (last two only)."""
 
+    #: Spawn asked for until the helper's program runs: its disk may not answer.
+    spawn: float = 30.0
     #: Helper spawned until its hello, or the first byte of Xen's own, was read.
     hello: float = 60.0
     #: ``control/shutdown`` = suspend written until the guest acknowledges (as libxl).

@@ -1,10 +1,10 @@
 """Start one helper, signal it, prove its death.
 
-The helper is started by the event loop's own thread (``PR_SET_PDEATHSIG`` fires when
-the *thread* that spawned ends) with an argv list, this interpreter, a fresh environment
-and no descriptor but the stream's. From then on it is known by its pidfd only: a pid
-may be reused, a pidfd never is. No SIGCHLD handler and no child watcher is involved, so
-the surrounding program may do with SIGCHLD what it likes.
+The helper is started by a thread that stays as long as it, see ``keeper``, with an
+argv list, this interpreter, a fresh environment and no descriptor but the stream's.
+From then on it is known by its pidfd only: a pid may be reused, a pidfd never is. No
+SIGCHLD handler and no child watcher is involved, so the surrounding program may do with
+SIGCHLD what it likes.
 """
 
 import asyncio
@@ -12,16 +12,18 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from libxlpy.aside import aside
 from libxlpy.backend import Backend
 from libxlpy.errors import BackendError, exit_text
+from libxlpy.keeper import Keeper, close_all
+from libxlpy.kernel_place import kernel_place
 
-#: All the helper's environment.
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+#: Seconds for the kernel to tell where a process hangs.
+PLACE_SECONDS = 2.0
 #: Bytes of stderr that are kept.
 STDERR_KEPT = 8192
 #: Bytes taken from stderr per wake-up.
@@ -54,45 +56,22 @@ def helper_argv(backend: Backend) -> list[str]:
 class HelperProcess:
     """One child process with its three pipes; our ends never block."""
 
-    def __init__(self, argv: list[str], pass_fds: Iterable[int] = ()) -> None:
-        """Start it.
-
-        Args:
-            argv: Program and arguments, no shell.
-            pass_fds: Descriptors it inherits under the same numbers, all above 2.
-
-        Raises:
-            BackendError: It could not be started.
-        """
+    def __init__(
+        self, keeper: Keeper, read_fd: int, write_fd: int, stderr: int
+    ) -> None:
+        """Take what :func:`start_process` has started; all its arguments are ours."""
         self._loop = asyncio.get_running_loop()
         self._dead: asyncio.Future[ExitStatus] = self._loop.create_future()
+        self._keeper = keeper
+        self._pidfd = keeper.pidfd
         self.exit: ExitStatus | None = None
-        self.write_fd = -1
-        try:
-            stderr_fd = self._start(argv, pass_fds)
-        except OSError as exc:  # no descriptors left, no such program ...
-            raise BackendError(f"can't start the helper {argv[0]}: {exc}") from exc
-        self.stderr = StderrTail(stderr_fd)
+        self.pid = keeper.pid
+        #: Our end of its fd 1, and of its fd 0; the latter -1 once closed.
+        self.read_fd = read_fd
+        self.write_fd = write_fd
+        self._stderr_fd = stderr
+        self.stderr = StderrTail(stderr)
         self._loop.add_reader(self._pidfd, self._reap)
-
-    def _start(self, argv: list[str], pass_fds: Iterable[int]) -> int:
-        """Make the pipes and the process; give our end of its stderr."""
-        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            ours.callback(self.hang_up)
-            #: Our end of its fd 0; -1 once closed.
-            stdin, self.write_fd = os.pipe()
-            theirs.callback(os.close, stdin)
-            #: Our end of its fd 1.
-            self.read_fd, stdout = _pipe(ours, theirs)
-            stderr_fd, stderr = _pipe(ours, theirs)
-            for fd in (self.write_fd, self.read_fd, stderr_fd):
-                os.set_blocking(fd, False)
-            self._popen = _spawn(argv, (stdin, stdout, stderr), pass_fds)
-            self.pid = self._popen.pid
-            self._pidfd = _open_pidfd(self._popen)
-            ours.callback(os.close, self._pidfd)
-            self._fds = ours.pop_all()
-        return stderr_fd
 
     # ----- while it lives ---------------------------------------------------------
 
@@ -136,54 +115,63 @@ class HelperProcess:
             self.exit = ExitStatus(status=info.si_status)
         else:
             self.exit = ExitStatus(signal=info.si_status)
-        self._popen.returncode = 0  # reaped: Popen must not look for it, nor warn
         if not self._dead.done():
             self._dead.set_result(self.exit)
 
+    async def place(self) -> str:
+        """Tell how it ended, or where in the kernel it hangs."""
+        if self.exit is not None:
+            return str(self.exit)
+        try:
+            where = await aside(lambda: kernel_place(self.pid), PLACE_SECONDS)
+        except TimeoutError:
+            where = ""
+        return f"unkillable: {where or 'the kernel does not tell where it is'}"
+
     def close(self) -> None:
-        """Close our descriptors of it; nothing more is heard of it afterwards."""
+        """Close our descriptors of it; nothing more is heard of it afterwards.
+
+        One that was given up is reaped when it ends.
+        """
         self.stderr.close()
         self._loop.remove_reader(self._pidfd)
-        self._popen.returncode = 0  # given up or reaped: either way not Popen's
-        self._fds.close()
+        self.hang_up()
+        close_all([self.read_fd, self._stderr_fd])
+        self._keeper.release(reaped=self.exit is not None)
 
 
-def _pipe(
-    read_owner: contextlib.ExitStack, write_owner: contextlib.ExitStack
-) -> tuple[int, int]:
-    """Make a pipe whose ends are closed by their owners."""
-    read_fd, write_fd = os.pipe()
-    read_owner.callback(os.close, read_fd)
-    write_owner.callback(os.close, write_fd)
-    return read_fd, write_fd
+async def start_process(
+    argv: list[str], pass_fds: Iterable[int], seconds: float
+) -> HelperProcess:
+    """Start a process.
 
+    Args:
+        argv: Program and arguments, no shell.
+        pass_fds: Descriptors it inherits under the same numbers, all above 2.
+        seconds: Until its exec is done.
 
-def _spawn(
-    argv: list[str], stdio: tuple[int, int, int], pass_fds: Iterable[int]
-) -> subprocess.Popen[bytes]:
-    """Fork and exec; waits for the exec only, a few milliseconds."""
-    return subprocess.Popen(
-        argv,
-        stdin=stdio[0],
-        stdout=stdio[1],
-        stderr=stdio[2],
-        pass_fds=tuple(pass_fds),
-        close_fds=True,
-        cwd="/",
-        env=ENVIRONMENT,
-        start_new_session=True,
-    )
-
-
-def _open_pidfd(popen: subprocess.Popen[bytes]) -> int:
+    Raises:
+        TimeoutError: Its exec was not; it is killed.
+        BackendError: It could not be started.
+    """
+    pipes: list[int] = []
     try:
-        return os.pidfd_open(popen.pid)
+        for _ in range(3):
+            pipes += os.pipe()
     except OSError as exc:
-        # No descriptors left, or it ended and was reaped elsewhere already. It reads
-        # EOF as our pipes close, and leaves; Popen's own list reaps it then.
-        popen.kill()
-        popen.wait()
-        raise BackendError(f"can't watch the helper: {exc}") from exc
+        close_all(pipes)
+        raise BackendError(f"can't start the helper {argv[0]}: {exc}") from exc
+    stdin, write_fd, read_fd, stdout, stderr_fd, stderr = pipes
+    ours = (read_fd, write_fd, stderr_fd)
+    try:
+        for fd in ours:
+            os.set_blocking(fd, False)
+        keeper = Keeper(argv, (stdin, stdout, stderr), pass_fds)
+        await keeper.spawned(seconds)
+    except BaseException:
+        close_all(ours)
+        raise
+    return HelperProcess(keeper, *ours)
 
 
 class StderrTail:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from libxlpy.calls import Calls
 from libxlpy.errors import Cancelled, JobError, TimedOut
-from libxlpy.helper_process import ExitStatus
+from libxlpy.helper_process import ExitStatus, HelperProcess
 from libxlpy.ladder import Step
 from libxlpy.libxl_meter import Meter
 from libxlpy.link import Link
@@ -75,19 +75,16 @@ class LibxlLink(Link):
     def __init__(
         self,
         around: Surroundings,
-        argv: list[str],
-        stream_fd: int,
+        process: HelperProcess,
         *,
         on_event: Callable[[Event], None],
         climbed: Callable[[Step, str], None],
     ) -> None:
-        """Spawn it; see the base class."""
+        """Take it, just started; see the base class."""
         self.session = LibxlParentSession(Mode.SAVE, CALLBACKS)
         self._on_event = on_event
         self._call: Event | None = None
-        super().__init__(
-            around, argv, self.session, pass_fds=[stream_fd], climbed=climbed
-        )
+        super().__init__(around, process, self.session, climbed=climbed)
 
     def _event(self, event: Event) -> None:
         if event.call_id:
@@ -111,16 +108,13 @@ class LibxlLink(Link):
 class LibxlSave:
     """One helper of Xen's at work in one job."""
 
-    def __init__(self, run: "JobRun", argv: list[str], stream_fd: int) -> None:
-        """Start it.
+    def __init__(self, run: "JobRun", process: HelperProcess, stream_fd: int) -> None:
+        """Take it, just started.
 
         Args:
             run: The job; its plan answers the calls.
-            argv: As of :func:`save_argv`.
+            process: Of :func:`save_argv`.
             stream_fd: Where the libxc stream goes.
-
-        Raises:
-            BackendError: It could not be spawned.
         """
         # ----- results -----
         self.failure: JobError | None = None
@@ -134,8 +128,7 @@ class LibxlSave:
         self._watchdog = Watchdog(run.guarded(self._deadline_passed))
         self._link = LibxlLink(
             run.around,
-            argv,
-            stream_fd,
+            process,
             on_event=self._event,
             climbed=run.guarded(self._climbed),
         )
@@ -275,7 +268,7 @@ class LibxlSave:
             if self.failure is None:
                 self._judge(status)
             self._run.record.later += await self._calls.gone(self._deadlines.repair)
-            self._report(status)
+            self._report(await link.process.place())
         finally:
             self._watchdog.close()
             self._meter.close()
@@ -289,9 +282,9 @@ class LibxlSave:
         if crash := crash_of(status, hint, completed=completed):
             self._fail(crash)
 
-    def _report(self, status: ExitStatus | None) -> None:
+    def _report(self, end: str) -> None:
         record = self._run.record
         for line in self._link.process.stderr.text().splitlines():
             record.log(LEVEL_INFO, NAME, line)
-        record.log(LEVEL_INFO, NAME, str(status or "stuck in the kernel"))
+        record.log(LEVEL_INFO, NAME, end)
         record.frames += tuple(self._link.pump.frames)

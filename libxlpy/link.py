@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from libxlpy.domain_info import uuid_bytes
 from libxlpy.errors import BackendError, DomainOpError, DomainReused
-from libxlpy.helper_process import HelperProcess
+from libxlpy.helper_process import HelperProcess, start_process
 from libxlpy.ladder import Ladder, Step
 from libxlpy.pump import Conversation, Pump
 from libxlpy.surroundings import Surroundings
@@ -41,23 +41,18 @@ class Link(ABC):
     def __init__(
         self,
         around: Surroundings,
-        argv: list[str],
+        process: HelperProcess,
         session: Conversation,
         *,
-        pass_fds: Iterable[int] = (),
         climbed: Callable[[Step, str], None] | None = None,
     ) -> None:
-        """Spawn the process.
+        """Take a process that was just started, and close it at the end.
 
         Args:
             around: Deadlines, hooks.
-            argv: Program and arguments.
+            process: See ``helper_process``.
             session: Our end of its wire.
-            pass_fds: Descriptors it inherits under the same numbers.
             climbed: Told each step the ladder climbs by itself.
-
-        Raises:
-            BackendError: It could not be spawned.
         """
         self._around = around
         #: Set once, when nothing more will be read: None at a clean EOF, else the
@@ -65,7 +60,7 @@ class Link(ABC):
         self.ended: asyncio.Future[Exception | None] = (
             asyncio.get_running_loop().create_future()
         )
-        self.process = HelperProcess(argv, pass_fds)
+        self.process = process
         self.pump = Pump(
             self.process,
             session,
@@ -121,34 +116,33 @@ class HelperLink(Link):
     def __init__(
         self,
         around: Surroundings,
+        process: HelperProcess,
         *,
-        pass_fds: Iterable[int] = (),
         on_event: Callable[[Event], None] | None = None,
         climbed: Callable[[Step, str], None] | None = None,
     ) -> None:
-        """Spawn the helper and send our hello.
+        """Take a helper; :meth:`hello` begins the conversation.
 
         Args:
-            around: Backend, deadlines, hooks.
-            pass_fds: Descriptors it inherits under the same numbers.
+            around: Deadlines, hooks.
+            process: The helper, just started.
             on_event: Gets every message but hello and op results.
             climbed: Told each step the ladder climbs by itself.
-
-        Raises:
-            BackendError: It could not be spawned.
         """
         self.session = ParentSession()
         self.greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
         self._on_event = on_event
         self._ops: dict[int, asyncio.Future[OpResult]] = {}
         self._op_slots = asyncio.Semaphore(MAX_OPS)
-        argv = around.argv(around.backend)
-        super().__init__(around, argv, self.session, pass_fds=pass_fds, climbed=climbed)
+        super().__init__(around, process, self.session, climbed=climbed)
         #: Goes into the abort message.
         self.abort_reason = ""
-        self.pump.send(Hello(VERSION, MIN_VERSION, PACKAGE))
 
     # ----- conversation -----------------------------------------------------------
+
+    def hello(self) -> None:
+        """Say hello: comes first."""
+        self.pump.send(Hello(VERSION, MIN_VERSION, PACKAGE))
 
     def _abort(self) -> None:
         self.send(Abort(clip(self.abort_reason, TEXT_MAX)))
@@ -236,6 +230,14 @@ class HelperLink(Link):
         """See the base class."""
         super().close()
         self.greeted.cancel()
+
+
+async def start_helper(
+    around: Surroundings, pass_fds: Iterable[int] = ()
+) -> HelperProcess:
+    """Start a helper of our own; arguments and errors as of ``start_process``."""
+    argv = around.argv(around.backend)
+    return await start_process(argv, pass_fds, around.deadlines.spawn)
 
 
 # ----- small things ---------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError
 from libxlpy.ladder import Step
-from libxlpy.link import HelperLink, finish, last_line
+from libxlpy.link import HelperLink, finish, last_line, start_helper
 from libxlpy.surroundings import Surroundings
 from libxlpy_protocol.messages import Hello, Mode, Start
 
@@ -17,8 +17,14 @@ async def start_ops_helper(around: Surroundings) -> HelperLink:
     Raises:
         BackendError: It did not start; its own words are in the message.
     """
-    link = HelperLink(around)
     try:
+        process = await start_helper(around)
+    except TimeoutError as exc:
+        seconds = around.deadlines.spawn
+        raise BackendError(f"helper did not start in {seconds:g} s") from exc
+    link = HelperLink(around, process)
+    try:
+        link.hello()
         await greet(link, around.deadlines)
     except BaseException:
         await finish(asyncio.create_task(dismiss(link)))

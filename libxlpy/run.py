@@ -10,17 +10,13 @@ import asyncio
 from typing import Any
 
 from libxlpy.calls import Calls
-from libxlpy.errors import (
-    BackendError,
-    Cancelled,
-    HelperCrashed,
-)
+from libxlpy.errors import BackendError, Cancelled, HelperCrashed, TimedOut
 from libxlpy.events import PhaseEvent, StatEvent
 from libxlpy.failing import Failing
 from libxlpy.helper_io import HelperIo
 from libxlpy.job_notes import JobNotes, Note
 from libxlpy.ladder import Step
-from libxlpy.link import HelperLink
+from libxlpy.link import HelperLink, start_helper
 from libxlpy.plan import Plan, Settled
 from libxlpy.repair import TRIES, ask_guest
 from libxlpy.stall import StallWatch
@@ -97,9 +93,15 @@ class JobRun(Failing):
         if self.failure is not None:
             return  # cancelled before anything was done
         self.enter("spawn")
+        inherited = [self._stream.fd, *self.plan.inherited()]
+        try:
+            process = await start_helper(self.around, inherited)
+        except TimeoutError:
+            self.fail(TimedOut("spawn", deadlines.spawn))
+            return
         self.link = HelperLink(
             self.around,
-            pass_fds=[self._stream.fd, *self.plan.inherited()],
+            process,
             on_event=self._event,
             climbed=self.guarded(self._climbed),
         )
@@ -107,8 +109,11 @@ class JobRun(Failing):
         self._io = HelperIo(self.link.process)
         self.notes.helper(self.link.process.pid)
         self.enter("hello")
+        self.link.hello()
         self._watchdog.arm("hello", deadlines.hello)
         self._watchdog.arm("total", deadlines.total)
+        if not self.cancellable:
+            self._demand(Step.ABORT)  # cancelled while it was spawned
         gone = asyncio.create_task(self._helper_gone())
         try:
             first: set[asyncio.Future[Any]] = {self.link.greeted, gone}
@@ -204,7 +209,7 @@ class JobRun(Failing):
             return
         status = await self.link.ladder.run()
         await self.link.drain()
-        self.record.exit_status = str(status) if status else "stuck in the kernel"
+        self.record.exit_status = await self.link.process.place()
         self.record.stderr_tail = self.link.process.stderr.text()
         if self.failure is None:
             self._judge(status)
@@ -260,7 +265,7 @@ class JobRun(Failing):
                 return await self.plan.settle(self)
             except Exception as exc:  # the boundary to the plans
                 self.defect(exc)
-        return await ask_guest(self.around, self.plan.domid)
+        return await ask_guest(self.around, self.plan.domid, self.plan.uuid)
 
     async def _settle(self) -> None:
         """Stop the callbacks, repair, ask where the guest is, close everything."""

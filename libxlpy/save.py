@@ -15,7 +15,14 @@ from typing import Any
 
 from libxlpy.domain_info import DomainInfo, uuid_bytes
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
-from libxlpy.errors import BackendError, HelperCrashed, NotSupported, UsageError
+from libxlpy.errors import (
+    BackendError,
+    HelperCrashed,
+    NotSupported,
+    TimedOut,
+    UsageError,
+)
+from libxlpy.helper_process import start_process
 from libxlpy.libxl_save import LibxlSave, save_argv
 from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
@@ -226,10 +233,14 @@ class DomainSave(Plan[SaveResult]):
 
     async def _save_libxc(self, run: JobRun, helper: Path) -> int:
         argv = save_argv(helper, self._stream_fd, self.domid, self._flags)
+        seconds = self._around.deadlines.spawn
         try:
-            self._libxl = LibxlSave(run, argv, self._stream_fd)
+            process = await start_process(argv, [self._stream_fd], seconds)
+        except TimeoutError as exc:
+            raise TimedOut("spawn", seconds) from exc
         except BackendError as exc:
             raise HelperCrashed(how=str(exc)) from exc
+        self._libxl = LibxlSave(run, process, self._stream_fd)
         await self._libxl.done()
         return 0
 

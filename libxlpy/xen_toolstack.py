@@ -11,7 +11,7 @@ import os
 import sys
 
 from libxlpy.errors import BackendError, DomainReused
-from libxlpy.helper_process import HelperProcess
+from libxlpy.helper_process import HelperProcess, start_process
 from libxlpy.ladder import Ladder, Step
 from libxlpy.link import finish, last_line
 from libxlpy.surroundings import Surroundings
@@ -35,7 +35,12 @@ async def destroy(around: Surroundings, domid: int, uuid: str) -> None:
     """
     argv = [sys.executable, "-I", "-m", MODULE]
     options = ["--parent", str(os.getpid()), "--destroy", str(domid), "--uuid", uuid]
-    process = HelperProcess([*argv, *options])
+    seconds = around.deadlines.spawn
+    try:
+        process = await start_process([*argv, *options], (), seconds)
+    except TimeoutError as exc:
+        text = f"domain {domid} was not destroyed: no helper in {seconds:g} s"
+        raise BackendError(text) from exc
     try:
         async with asyncio.timeout(around.deadlines.destroy):
             status = await process.wait()

@@ -49,8 +49,6 @@ def own_host() -> Iterator[Path]:
 def nothing_blocks() -> Iterator[None]:
     """Fail a test whose loop is blocked."""
     guard = BlockBuster()
-    # Popen waits for the exec of its child: a few milliseconds, once a helper.
-    guard.functions["os.read"].can_block_in("subprocess.py", "_execute_child")
     # Names in local folders that nobody but root, or the user, can put elsewhere.
     guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
     guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")

@@ -57,7 +57,8 @@ class At:
         self.seen = asyncio.Event()
 
     def __call__(self, direction: str, message: Message) -> None:
-        if type(message).__name__ == self.kind and not self.seen.is_set():
+        name = f"{direction}{type(message).__name__}"
+        if name.endswith(self.kind) and not self.seen.is_set():
             self.seen.set()
             self.act()
 
@@ -184,7 +185,7 @@ async def test_reader_that_leaves_is_a_stream_error(ctx: Context, guest: Guest):
 
 # ----- the helper ---------------------------------------------------------------------
 
-MOMENTS = ["Hello", "Start", "Phase", "SwitchQemuLogdirty", "Progress", "Suspend"]
+MOMENTS = ["<Hello", "Start", "Phase", "SwitchQemuLogdirty", "Progress", "Suspend"]
 MOMENTS += ["DomainOp", "ToolstackSave", "Answer", "Complete"]
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from libxlpy import Context, JobError, PhaseEvent, SuspendFlags
 from libxlpy.helper_io import HelperIo
-from libxlpy.helper_process import HelperProcess
-from tests.integration.parent.guest import Guest, aside
+from libxlpy.helper_process import start_process
+from tests.integration.parent.guest import PATIENCE, Guest, aside
 
 
 async def test_live_save_has_every_figure(ctx: Context, guest: Guest, tmp_path: Path):
@@ -104,7 +104,9 @@ async def test_restore_has_its_figures(ctx: Context, pv: Guest, tmp_path: Path):
 
 
 async def test_io_is_the_helper_s_own_and_ends_with_it(nothing_blocks: None):
-    process = HelperProcess(["/bin/sh", "-c", "echo one; read line; exit 0"])
+    process = await start_process(
+        ["/bin/sh", "-c", "echo one; read line; exit 0"], (), PATIENCE
+    )
     io = HelperIo(process)
     before = io.sample()
     assert before is not None  # the tests run as root
@@ -122,7 +124,7 @@ async def test_io_is_the_helper_s_own_and_ends_with_it(nothing_blocks: None):
 
 
 async def test_io_of_a_process_that_is_gone_is_not_taken(nothing_blocks: None):
-    process = HelperProcess(["/bin/true"])
+    process = await start_process(["/bin/true"], (), PATIENCE)
     await process.wait()
     assert HelperIo(process).sample() is None
     process.close()

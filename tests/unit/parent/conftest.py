@@ -37,8 +37,6 @@ def nothing_blocks() -> Iterator[None]:
     guard = BlockBuster()
     allow_journal(guard)
     guard.activate()
-    # Popen waits for the exec of its child: a few milliseconds, once a helper.
-    guard.functions["os.read"].can_block_in("subprocess.py", "_execute_child")
     # Names in local folders that nobody but root, or the user, can put elsewhere.
     guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
     guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")
@@ -105,6 +103,7 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
             *,
             observer: Observer | None = None,
             stall: StallPolicy = NO_STALL_POLICY,
+            argv: Callable[[Backend], list[str]] | None = None,
             **deadlines: float | None,
         ) -> Job[JobReport]:
             around = Surroundings(
@@ -112,7 +111,7 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
                 Deadlines(**{**scripted.QUICK, **deadlines}),
                 Ops(),
                 observer,
-                scripted.argv(script),
+                argv or scripted.argv(script),
                 stall=stall,
             )
             stream = StreamFd(file.fileno(), "write")
