@@ -65,6 +65,11 @@ class Backend:
         """Give the folder of the journal."""
         return XEN_JOBS_DIR if self.host is None else self.host / "jobs"
 
+    @property
+    def reports_dir(self) -> Path:
+        """Give the folder of the reports of jobs that failed."""
+        return self.jobs_dir.with_name("reports")
+
     def userdata_path(self, domid: int, uuid: str) -> Path:
         """Give the file that holds a domain's configuration (Xen only).
 

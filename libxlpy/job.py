@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from libxlpy.crash_report import filed
 from libxlpy.errors import Cancelled, JobError, UsageError
 from libxlpy.events import JobEvent
 from libxlpy.job_notes import Note
@@ -68,6 +69,7 @@ class Job(Generic[Result]):
         """
         self._plan = plan
         self._name = name
+        self._reports = around.backend.reports_dir
         self._run = JobRun(plan, stream, around, note)
         self._ended = ended
         self._outcome: Result | JobError | None = None
@@ -84,9 +86,19 @@ class Job(Generic[Result]):
             run.defect(exc)
             await self._undo()
         finally:
-            if self._outcome is None:
-                self._conclude(run.settled)
-            self._free()
+            try:
+                if self._outcome is None:
+                    self._conclude(run.settled)
+                await self._file()
+            finally:
+                self._free()
+
+    async def _file(self) -> None:
+        """Have the report of a failure written down, if that is quickly done."""
+        error, link = self.error, self._run.link
+        if error is not None and self._name:
+            said = None if link is None else link.session.peer
+            error.details = await filed(self._reports, self._name, error, said)
 
     def _free(self) -> None:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from libxlpy import domains
 from libxlpy.claims import take
+from libxlpy.crash_report import CrashReports
 from libxlpy.deadlines import Deadlines
 from libxlpy.domain_info import DomainInfo
 from libxlpy.errors import BackendError, DomainBusy, UsageError
@@ -97,6 +98,19 @@ class Machine(ABC):
         """
         folder = Folder(self._around().backend.jobs_dir)
         return [status(entry) for entry in readable(folder)]
+
+    async def job_report(self, job: str) -> str:
+        """Give the report of a job that failed; the newest ones are kept.
+
+        Args:
+            job: Its name, as its error's ``details.file`` and `xlpy jobs` have it.
+
+        Raises:
+            UsageError: There is none.
+            BackendError: The reports can't be trusted or read.
+        """
+        reports = CrashReports(self._around().backend.reports_dir)
+        return await asyncio.to_thread(reports.read, job)
 
     async def recover(self, dry_run: bool = False) -> list[Recovered]:
         """Finish or roll back every job whose process has died.

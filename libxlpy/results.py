@@ -68,6 +68,8 @@ class JobReport:
     later_errors: tuple[str, ...] = ()
     #: Figures as of the end.
     statistics: Statistics = field(default_factory=Statistics)
+    #: File that has all this and more, of a job that failed; "" if there is none.
+    file: str = ""
 
     def lines(self) -> list[str]:
         """Give the whole report, one fact a line."""
@@ -79,6 +81,7 @@ class JobReport:
             f"helper: {self.exit_status or 'was not started'}",
             f"duration: {self.duration:.3f} s",
         ]
+        facts += [f"report: {self.file}"] if self.file else []
         facts += [f"repair: {fact}" for fact in self.repairs]
         facts += [f"later: {text}" for text in self.later_errors]
         facts += [f"statistics: {text}" for text in self.statistics.lines()]

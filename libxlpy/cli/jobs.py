@@ -1,4 +1,4 @@
-"""`xlpy jobs`, `abort` and `recover`: what runs on this machine, whoever runs it."""
+"""`xlpy jobs`, `abort`, `report`, `recover`: the jobs of all processes."""
 
 import time
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Any
 from libxlpy import AbortAnswer, Context, GuestState, JobStatus, Outcome, Recovered
 from libxlpy.cli.interrupt import Interrupt, run
 from libxlpy.cli.outcome import FAILED, GOOD, CommandFailed
-from libxlpy.cli.output import one_line
+from libxlpy.cli.output import one_line, printable
 from libxlpy.cli.settings import Settings
 
 HEADER = f"{'Job':<20} {'ID':>5} {'State':<8} {'PID':>8} {'Since':<19} Phase"
@@ -57,6 +57,18 @@ def abort_job(settings: Settings, job: str) -> int:
     if answer is AbortAnswer.STILL_RUNNING:
         raise CommandFailed(text)
     settings.out.note(text)
+    return GOOD
+
+
+def print_job_report(settings: Settings, job: str) -> int:
+    """Print the report of a job that failed; its lines may hold what a guest wrote."""
+
+    async def look(_interrupt: Interrupt) -> str:
+        async with Context(settings.backend, settings.host) as ctx:
+            return await ctx.job_report(job)
+
+    for line in run(settings.signals, look).splitlines():
+        settings.out.fact(printable(line))
     return GOOD
 
 

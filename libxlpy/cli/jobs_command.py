@@ -1,4 +1,4 @@
-"""Options of `xlpy jobs`, `abort` and `recover`; what they do is imported at need."""
+"""Options of `xlpy jobs`, `abort`, `report`, `recover`; their work is imported late."""
 
 import click
 
@@ -32,6 +32,16 @@ def abort(settings: Settings, job: str) -> int:
 
 
 @click.command()
+@click.argument("job", metavar="JOB")
+@click.pass_obj
+def report(settings: Settings, job: str) -> int:
+    """Print all that was known of JOB, which failed; the newest reports are kept."""
+    from libxlpy.cli.jobs import print_job_report
+
+    return print_job_report(settings, job)
+
+
+@click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @JSON
 @click.pass_obj
@@ -45,4 +55,4 @@ def recover(settings: Settings, dry_run: bool, json: bool) -> int:
     return recover_jobs(settings, dry_run=dry_run, json=json)
 
 
-COMMANDS = (jobs, abort, recover)
+COMMANDS = (jobs, abort, report, recover)

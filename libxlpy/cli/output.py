@@ -62,9 +62,13 @@ def _drop(stream: TextIO) -> None:
 
 def one_line(text: str) -> str:
     """Make text safe to print: one line, nothing that a terminal would obey."""
-    words = " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Write out what a terminal would obey, line breaks included."""
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in words
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.backend import default_host
+from libxlpy.crash_report import CrashReports
 from libxlpy.journal.folder import Folder
 from libxlpy.simxen.errors import SimxenError
 
@@ -26,7 +27,7 @@ HYPERVISOR_SOCKET = "hypervisor.sock"
 XENSTORE_SOCKET = "xenstored.sock"
 CONTROL_SOCKET = "control.sock"
 #: What the toolstacks write down of their jobs; it goes with the domains.
-JOBS = "jobs"
+JOBS, REPORTS = "jobs", "reports"
 #: Bytes of one control request; a domain's config is in it.
 MAX_REQUEST = 1 << 20
 #: What a host in the background tells its starter once all sockets answer.
@@ -149,6 +150,7 @@ class HostDirectory:
         """Remove all that is ours, and the directory if we made it."""
         self._clean()
         Folder(self / JOBS).clear()
+        CrashReports(self / REPORTS).clear()
         (self / LOCK).unlink(missing_ok=True)
         os.close(self._lock_fd)
         if self._made:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,18 @@ def test_damaged_entry_is_one_line(shell):
     assert done.stdout.startswith("domain 77: unreadable: journal ")
     assert done.stdout.count("\n") == 1
     entry.unlink()
+
+
+def test_report_of_a_failed_job(shell, tmp_path):
+    with shell.guest("web") as domid:
+        shell.ask("misbehave", domid=domid, fault="crash")
+        done = shell.run("-v", "save", "web", tmp_path / "image")
+        assert done.returncode == 1
+        (line,) = [each for each in done.stderr.splitlines() if "report: " in each]
+        path = Path(line.partition("report: ")[2])
+        text = shell.good("report", path.stem)
+        assert text == path.read_text()
+        assert f"error: save of domain {domid}: " in text
+    line = shell.bad("report", "save-1-ffffff")
+    assert line.startswith("xlpy: no report of job save-1-ffffff: the newest are ")
+    assert path.stem in line
