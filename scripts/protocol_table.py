@@ -150,16 +150,11 @@ def answer_word(rule: Rule) -> str:
     return "i32" if rule.answer_range == I32_RANGE else f"{low}..{high}"
 
 
-def deadline_word(call: type) -> str:
-    """Return the seconds that libxlpy's parent gives a callback by default."""
-    seconds = DEFAULT_DEADLINES.of_call(call)
-    return "none" if seconds is None else f"{seconds:g} s"
-
-
 def message_row(kind: type) -> list[str]:
     """Return the row of one message."""
     rule = MESSAGES[kind]
     call = rule.flow is Flow.CALL
+    seconds = DEFAULT_DEADLINES.of_call(kind) if call else None
     failure = "nil" if rule.failure is None else str(rule.failure)
     modes = [mode.name for mode in Mode if mode in rule.modes]
     return [
@@ -173,7 +168,7 @@ def message_row(kind: type) -> list[str]:
         "<br>".join(f"`{name}` {field.word}" for name, field in FIELDS[kind]),
         answer_word(rule),
         failure if call else "",
-        deadline_word(kind) if call else "",
+        f"{seconds:g} s" if seconds else "",
         code(rule.mirrors),
     ]
 

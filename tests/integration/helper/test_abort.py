@@ -6,9 +6,11 @@ import os
 import signal
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from libxlpy_helper.abort import KICK
 from libxlpy_helper.control import HEARTBEAT
 from libxlpy_protocol.messages import (
     Abort,
@@ -27,6 +29,12 @@ from tests.integration.helper.driver import FakeHost, Parent, is_blocked
 
 HVM = 2 | 32
 MUCH = "write 100000000"
+#: Signals that are the thread's own doing.
+FAULTS = (
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+    *(signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS),
+)
+UNBLOCKABLE = (signal.SIGKILL, signal.SIGSTOP)
 #: Seconds between two heartbeats that a parent is promised at most.
 PROMISED = 0.5
 #: Times the promise that half of them may take on a machine with more to do than time.
@@ -189,6 +197,19 @@ def test_other_signals_do_not_disturb_a_save(host: FakeHost, full_pipe: int) -> 
         parent.expect(Stat)
         parent.expect(Stat)
         assert parent.process.poll() is None
+
+
+def test_the_saving_thread_takes_no_signal_but_the_kick(
+    host: FakeHost, full_pipe: int
+) -> None:
+    host.script(MUCH)
+    with host.helper([full_pipe]) as parent:
+        begun(parent, full_pipe)
+        parent.until(is_blocked(parent))
+        status = Path(f"/proc/{parent.process.pid}/status").read_text()
+    (mask,) = [line.split()[1] for line in status.splitlines() if "SigBlk" in line]
+    blocked = {each for each in signal.Signals if int(mask, 16) >> each - 1 & 1}
+    assert set(signal.Signals) - blocked == {KICK, *FAULTS, *UNBLOCKABLE}
 
 
 def test_kicks_without_an_abort_lose_no_byte(host: FakeHost) -> None:

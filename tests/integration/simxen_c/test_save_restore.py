@@ -159,6 +159,24 @@ def test_trace_of_a_live_hvm_save(host, sanitized, image):
     assert "Frames iteration 5" in passes or "Frames iteration 1" in passes
 
 
+def test_idle_guest_is_stopped_when_few_pages_are_left(host, sanitized, image):
+    domid = host.create(rate=0)
+    passes = save(host, sanitized, domid, image, LIVE).of("progress")
+    assert not any("Frames iteration 2" in line for line in passes)
+
+
+def test_busy_guest_is_stopped_after_five_rounds(host, sanitized, image):
+    domid = host.create(rate=FULL_SPEED)
+    for _ in range(TRIES):  # until it got to write 50 pages in each round
+        outcome = save(host, sanitized, domid, image, LIVE)
+        host.hypervisor.call(host.hypervisor.RESUME, domid, 1)
+        rounds = {line.split(" ", 2)[2] for line in outcome.of("progress")}
+        assert "Frames iteration 6" not in rounds
+        if "Frames iteration 5" in rounds:
+            return
+    raise AssertionError(f"fewer rounds {TRIES} times")
+
+
 def test_policy_sees_libxc_s_numbers(host, sanitized, image):
     domid = host.create(rate=0)
     answers = {"policy": ["0", "0", "0", "0", "1"]}

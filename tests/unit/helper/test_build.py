@@ -59,6 +59,7 @@ def test_failing_compiler_is_an_error(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timeout(300)  # compiles everything
 def test_everything_is_made_and_executable(
     builder: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
