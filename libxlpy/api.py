@@ -46,9 +46,9 @@ from libxlpy.results import (
     RestoreResult,
     SaveResult,
 )
-from libxlpy.save import SuspendFlags
 from libxlpy.stall import StallAction, StallPolicy
 from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
+from libxlpy.suspend_flags import SuspendFlags
 from libxlpy.watching import Watcher
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Image, OnParentLoss, StreamType

@@ -28,10 +28,11 @@ from libxlpy.ops import Ops
 from libxlpy.pump import Observer
 from libxlpy.restoring import plan_restore
 from libxlpy.results import RestoreResult, SaveResult
-from libxlpy.save import NOT_LIVE, DomainSave, SuspendFlags, check_can_suspend, xc_flags
+from libxlpy.save import DomainSave
 from libxlpy.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.stream_fd import StreamFd
 from libxlpy.surroundings import Surroundings
+from libxlpy.suspend_flags import NOT_LIVE, SuspendFlags, check_can_suspend, xc_flags
 from libxlpy.watching import Watcher
 from libxlpy.xc_calls import XcCalls
 from libxlpy_protocol.messages import OnParentLoss

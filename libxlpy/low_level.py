@@ -18,8 +18,9 @@ from libxlpy.repair import ask_guest
 from libxlpy.restore import restore_result
 from libxlpy.results import GuestState, JobReport, RestoreResult, SaveResult
 from libxlpy.run import JobRun
-from libxlpy.save import NOT_LIVE, SuspendFlags, save_result, xc_flags
+from libxlpy.save import save_result
 from libxlpy.surroundings import Surroundings
+from libxlpy.suspend_flags import NOT_LIVE, SuspendFlags, xc_flags
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
     CallMessage,

@@ -12,8 +12,8 @@ from libxlpy.jobs import Jobs
 from libxlpy.low_level import NO_RINGS, RawRestore, RawSave, Rings
 from libxlpy.machine import Machine
 from libxlpy.results import RestoreResult, SaveResult
-from libxlpy.save import NOT_LIVE, SuspendFlags
 from libxlpy.stream_fd import StreamFd
+from libxlpy.suspend_flags import NOT_LIVE, SuspendFlags
 from libxlpy_protocol.messages import Image, StreamType
 
 

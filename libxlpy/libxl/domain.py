@@ -15,7 +15,7 @@ from libxlpy.errors import UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
 from libxlpy.results import RestoreResult
-from libxlpy.save import SuspendFlags
+from libxlpy.suspend_flags import SuspendFlags
 
 LIBXL_SUSPEND_DEBUG = int(SuspendFlags.DEBUG)
 LIBXL_SUSPEND_LIVE = int(SuspendFlags.LIVE)

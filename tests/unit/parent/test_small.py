@@ -29,8 +29,8 @@ from libxlpy.emulator import checked_pairs
 from libxlpy.events import MAX_BEHIND, EventFeed, PhaseEvent
 from libxlpy.link import PACKAGE, last_line
 from libxlpy.results import GuestState, ImageState, JobReport
-from libxlpy.save import SuspendFlags, xc_flags
 from libxlpy.stream_fd import StreamFd
+from libxlpy.suspend_flags import SuspendFlags, xc_flags
 from libxlpy.verdict import failure_of
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Complete, OpResult
