@@ -1,7 +1,8 @@
 """What became of a job whose process died, as ``recover`` tells it."""
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from libxlpy.errors import ParentLost
 from libxlpy.results import GuestState, ImageState
@@ -76,3 +77,24 @@ class Recovered:
             f"{self.job}: {self.what} {self.outcome.value}: {self.text} "
             f"(guest {self.guest.value}){facts}"
         )
+
+
+# ----- on the way there ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do; ``fact`` is told once it is done."""
+
+    fact: str
+    act: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of the job."""
+
+    outcome: Outcome
+    text: str
+    steps: list[Step] = field(default_factory=list)
+    image: ImageState = ImageState.PARTIAL

@@ -10,8 +10,6 @@ inode, processes by their start. What can't be proven ours is told and left alon
 
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from libxlpy import domain_ops
@@ -22,7 +20,7 @@ from libxlpy.journal import Entry, Lock
 from libxlpy.journal.identity import Identity, wait_gone
 from libxlpy.left_file import LeftFile
 from libxlpy.ops import ops_helper
-from libxlpy.recovered import Outcome, Recovered
+from libxlpy.recovered import Decision, Outcome, Recovered, Step
 from libxlpy.repair import Repair, ask_guest
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy.simxen.client import SimClient
@@ -31,26 +29,8 @@ from libxlpy.suspend import GuestSuspend
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Op
 
-#: Seconds for a helper to put the guest right by itself; it takes 6 at most.
+#: Seconds for a helper to put the guest right by itself; it takes 2 at most.
 ALONE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do; ``fact`` is told once it is done."""
-
-    fact: str
-    act: Callable[[], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What becomes of the job."""
-
-    outcome: Outcome
-    text: str
-    steps: list[Step] = field(default_factory=list)
-    image: ImageState = ImageState.PARTIAL
 
 
 class Recovery:

@@ -6,7 +6,6 @@ blocking, for a command line. Starting and stopping block too, for a bounded tim
 
 import asyncio
 import importlib.util
-import json
 import os
 import select
 import signal
@@ -26,6 +25,7 @@ from libxlpy.simxen.directory import (
     recorded_host,
 )
 from libxlpy.simxen.errors import HostNotRunning, SimxenError
+from libxlpy.simxen.request_text import decode, encode
 
 #: Seconds for a host to start, and to stop with many domains.
 START_TIMEOUT = 30.0
@@ -173,14 +173,14 @@ def request(
         sock.settimeout(ANSWER_TIMEOUT)
         try:
             sock.connect(str(path))
-            sock.sendall(_encode(do, fields))
+            sock.sendall(encode(do, fields))
             with sock.makefile("rb") as file:
                 line = file.readline()
         except PermissionError as exc:
             raise _forbidden(path.parent) from exc
         except OSError as exc:
             raise HostNotRunning(path.parent) from exc
-    return _decode(line, path.parent)
+    return decode(line, path.parent)
 
 
 def _forbidden(directory: Path) -> SimxenError:
@@ -188,19 +188,6 @@ def _forbidden(directory: Path) -> SimxenError:
         f"no permission to use the simxen host in {directory}: run as the user who "
         "started it"
     )
-
-
-def _encode(do: str, fields: dict[str, Any]) -> bytes:
-    return json.dumps({"do": do, **fields}).encode() + b"\n"
-
-
-def _decode(line: bytes, directory: Path) -> dict[str, Any]:
-    if not line.endswith(b"\n"):
-        raise HostNotRunning(directory)
-    answer: dict[str, Any] = json.loads(line)
-    if not answer.pop("ok"):
-        raise SimxenError(answer["error"])
-    return answer
 
 
 class SimClient:
@@ -256,12 +243,12 @@ class SimClient:
             if self._writer is None:
                 raise HostNotRunning(self.directory)
             try:
-                self._writer.write(_encode(do, fields))
+                self._writer.write(encode(do, fields))
                 await self._writer.drain()
                 line = await self._reader.readline()
             except ConnectionError as exc:
                 raise HostNotRunning(self.directory) from exc
-        return _decode(line, self.directory)
+        return decode(line, self.directory)
 
     async def create(self, name: str, **fields: Any) -> int:
         """Create a domain (fields of ``spec.DomainSpec``); gives its domid."""
