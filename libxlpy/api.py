@@ -44,6 +44,7 @@ from libxlpy.results import (
     ImageState,
     JobReport,
     RestoreResult,
+    Rusage,
     SaveResult,
 )
 from libxlpy.stall import StallAction, StallPolicy
@@ -98,6 +99,7 @@ __all__ = [
     "RestoreCallbacks",
     "RestoreResult",
     "Rings",
+    "Rusage",
     "SaveCallbacks",
     "SaveResult",
     "StallAction",

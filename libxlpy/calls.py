@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from libxlpy.errors import CallbackFailed, JobError, TimedOut
+from libxlpy.errors import CallbackFailed, JobError, TimedOut, XenError
 from libxlpy_protocol.messages import (
     MESSAGES,
     Answer,
@@ -37,6 +37,14 @@ class Calls:
         self._failed = failed
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._stopped = False
+        #: The last callback that answered "failed", by Xen's convention.
+        self._refused: CallbackFailed | None = None
+
+    def blamed(self, failure: JobError) -> JobError:
+        """Give what a failed verdict is due to: itself, or a callback that failed."""
+        if isinstance(failure, XenError) and self._refused is not None:
+            return self._refused
+        return failure
 
     @property
     def active(self) -> bool:
@@ -85,6 +93,8 @@ class Calls:
             async with limit:
                 value = await self._run.plan.answer(call, self._run)
             link.pump.send(Answer(value), call_id)
+            if Answer(value) == failure_answer(type(call)):
+                self._refused = CallbackFailed(name, None, value)
         except JobError as exc:
             return exc
         except asyncio.CancelledError as exc:

@@ -15,9 +15,9 @@
      +- JobError               a job's outcome, or a defect   .guest .image .repairs ...
          +- Cancelled          on request
          +- TimedOut           a deadline passed              .phase
-         +- HelperCrashed      ended before Complete          .signal .status
+         +- HelperCrashed      ended before Complete          .signal .status .oom
          +- ProtocolViolation  helper broke the protocol      .frame
-         +- CallbackFailed     a callback raised              .name
+         +- CallbackFailed     raised, or answered "failed"   .name .value
          +- StreamError        reading or writing the stream  .errno
          +- XenError           xc_domain_save/restore failed  .retval .errno
          +- GuestTimedOut      guest didn't suspend in time
@@ -176,7 +176,8 @@ class HelperCrashed(JobError):  # noqa: N818
     """The helper ended before it had delivered its verdict.
 
     ``signal`` or ``status`` is set; both are None when another part of this process
-    reaped the helper first and its status is lost.
+    reaped the helper first and its status is lost. ``oom`` is what proves that it was
+    killed for want of memory, ``""`` if nothing does.
     """
 
     def __init__(
@@ -186,10 +187,14 @@ class HelperCrashed(JobError):  # noqa: N818
         *,
         how: str = "",
         hint: str = "",
+        oom: str = "",
     ) -> None:
         self.signal = signal
         self.status = status
+        self.oom = oom
         text = how or f"helper died: {exit_text(signal=signal, status=status)}"
+        if oom:
+            text += f", for want of memory ({oom})"
         super().__init__(f"{text}{': ' + hint if hint else ''}")
 
 
@@ -202,13 +207,18 @@ class ProtocolViolation(JobError):  # noqa: N818
 
 
 class CallbackFailed(JobError):  # noqa: N818
-    """A callback raised; the original is ``__cause__``."""
+    """A callback raised, the original is ``__cause__``; or it answered "failed"."""
 
-    def __init__(self, name: str, cause: BaseException) -> None:
+    def __init__(
+        self, name: str, cause: BaseException | None, value: object = None
+    ) -> None:
         self.name = name
-        super().__init__(
-            f"callback {name} failed: {str(cause) or type(cause).__name__}"
-        )
+        #: What it answered, if it did.
+        self.value = value
+        why = f"it answered {value!r}"
+        if cause is not None:
+            why = str(cause) or type(cause).__name__
+        super().__init__(f"callback {name} failed: {why}")
         self.__cause__ = cause
 
 

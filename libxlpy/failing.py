@@ -70,11 +70,18 @@ class Failing(ABC):
 
     # ----- what comes up ----------------------------------------------------------
 
-    def _judge(self, status: ExitStatus | None) -> None:
-        """Tell whether a helper that no failure is known of did all it should."""
+    def _judge(self, status: ExitStatus | None, oom: str) -> None:
+        """Tell whether a helper that no failure is known of did all it should.
+
+        Args:
+            status: How it ended.
+            oom: Proves that it was killed for want of memory; "" if nothing does.
+        """
         assert status is not None  # climbing the ladder is a failure by itself
         completed = self.record.complete is not None
-        if crash := crash_of(status, self.record.stderr_tail, completed=completed):
+        if crash := crash_of(
+            status, self.record.stderr_tail, completed=completed, oom=oom
+        ):
             self.fail(crash)
 
     def _deadline_passed(self, name: str, seconds: float) -> None:

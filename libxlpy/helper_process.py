@@ -21,6 +21,8 @@ from libxlpy.backend import Backend
 from libxlpy.errors import BackendError, exit_text
 from libxlpy.keeper import Keeper, close_all
 from libxlpy.kernel_place import kernel_place
+from libxlpy.oom import proof
+from libxlpy.results import Rusage
 
 #: Seconds for the kernel to tell where a process hangs.
 PLACE_SECONDS = 2.0
@@ -65,6 +67,9 @@ class HelperProcess:
         self._keeper = keeper
         self._pidfd = keeper.pidfd
         self.exit: ExitStatus | None = None
+        #: What it has used, once it has ended; None if another reaped it.
+        self.rusage: Rusage | None = None
+        self._killed = False
         self.pid = keeper.pid
         #: Our end of its fd 1, and of its fd 0; the latter -1 once closed.
         self.read_fd = read_fd
@@ -87,6 +92,7 @@ class HelperProcess:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if it is dead already."""
         if self.exit is None:
+            self._killed = self._killed or number is signal.SIGKILL
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
@@ -106,9 +112,12 @@ class HelperProcess:
         """Take the status: the pidfd is readable, so it is dead for certain."""
         self._loop.remove_reader(self._pidfd)
         try:
-            info = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            info = os.waitid(os.P_PIDFD, self._pidfd, look)
         except ChildProcessError:
             info = None  # someone else's waitpid(-1), or SIGCHLD is ignored
+        if info is not None:  # a zombie of ours, so its pid is its own
+            self.rusage = _reaped(self.pid)
         if info is None:
             self.exit = ExitStatus()
         elif info.si_code == os.CLD_EXITED:
@@ -117,6 +126,18 @@ class HelperProcess:
             self.exit = ExitStatus(signal=info.si_status)
         if not self._dead.done():
             self._dead.set_result(self.exit)
+
+    async def oom_proof(self) -> str:
+        """Give what proves that the kernel killed it for want of memory; "" if none."""
+        if self._killed or self.exit != ExitStatus(signal=signal.SIGKILL):
+            return ""
+        keeper = self._keeper
+        try:
+            return await aside(
+                lambda: proof(self.pid, keeper.oom_kills, keeper.began), PLACE_SECONDS
+            )
+        except TimeoutError:
+            return ""
 
     async def place(self) -> str:
         """Tell how it ended, or where in the kernel it hangs."""
@@ -172,6 +193,15 @@ async def start_process(
         close_all(ours)
         raise
     return HelperProcess(keeper, *ours)
+
+
+def _reaped(pid: int) -> Rusage | None:
+    """Reap a zombie; give what it has used."""
+    try:
+        _, _, used = os.wait4(pid, 0)
+    except ChildProcessError:
+        return None  # another was quicker
+    return Rusage(used.ru_utime, used.ru_stime, used.ru_maxrss * 1024)
 
 
 class StderrTail:

@@ -12,10 +12,12 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from libxlpy.errors import BackendError
+from libxlpy.oom import OomKills, kills_of
 
 #: All the child's environment.
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
@@ -57,6 +59,9 @@ class Keeper(threading.Thread):
         # ----- results -----
         self.pid = 0
         self.pidfd = -1
+        #: In its cgroup, when it began; and when that was, monotonic seconds.
+        self.oom_kills = OomKills()
+        self.began = time.monotonic()
         # ----- private -----
         self._argv = argv
         self._stdio = stdio
@@ -151,6 +156,7 @@ class Keeper(threading.Thread):
             child.kill()
             child.wait()
             raise
+        self.oom_kills = kills_of(child.pid)
         child.returncode = 0  # ours from here on: Popen must not look for it
 
     def _forked(self, pid: int) -> None:

@@ -179,7 +179,7 @@ class LibxlSave:
         self._link.send(Answer(0), call_id)
         if complete.retval and self.failure is None:
             hint = self._run.record.first_error
-            self._fail(failure_of(complete, hint), Step.LEAVE)
+            self._fail(self._calls.blamed(failure_of(complete, hint)), Step.LEAVE)
         self._demand(Step.LEAVE)
 
     def _watch_messages(self) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 
 from libxlpy.events import EventFeed, LogEvent, ProgressEvent
 from libxlpy.meter import Meter
-from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy.results import GuestState, ImageState, JobReport, Rusage
 from libxlpy.statistics import IoCounts
 from libxlpy_protocol.messages import Complete, Log, Progress, RestoreResults, Stat
 
@@ -43,6 +43,7 @@ class Record:
         self.restore_results: RestoreResults | None = None
         self.stream_moved = False
         self.exit_status = ""
+        self.rusage: Rusage | None = None
         self.stderr_tail = ""
         self.frames: tuple[str, ...] = ()
 
@@ -111,6 +112,7 @@ class Record:
             log_lines=tuple(self.logs),
             frames=self.frames,
             exit_status=self.exit_status,
+            rusage=self.rusage,
             stderr_tail=self.stderr_tail,
             later_errors=tuple(self.later[:LATER_KEPT]),
             statistics=self.meter.snapshot(),

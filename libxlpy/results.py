@@ -39,6 +39,15 @@ class ImageState(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rusage:
+    """What a helper has used in its life, as the kernel counted."""
+
+    user_seconds: float
+    system_seconds: float
+    max_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobReport:
     """All that is known about a job that has ended."""
 
@@ -62,6 +71,8 @@ class JobReport:
     frames: tuple[str, ...] = ()
     #: How the helper ended: ``"exit status 0"``, ``"signal SIGKILL"``, ...
     exit_status: str = ""
+    #: What the helper has used; None if it has not ended, or another reaped it.
+    rusage: Rusage | None = None
     #: Last bytes of the helper's stderr, decoded.
     stderr_tail: str = ""
     #: Failures that came after the first one.
@@ -82,6 +93,9 @@ class JobReport:
             f"duration: {self.duration:.3f} s",
         ]
         facts += [f"report: {self.file}"] if self.file else []
+        if (used := self.rusage) is not None:
+            cpu = f"user {used.user_seconds:.3f} s, system {used.system_seconds:.3f} s"
+            facts.append(f"rusage: {cpu}, {used.max_rss_bytes} bytes resident at most")
         facts += [f"repair: {fact}" for fact in self.repairs]
         facts += [f"later: {text}" for text in self.later_errors]
         facts += [f"statistics: {text}" for text in self.statistics.lines()]

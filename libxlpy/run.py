@@ -192,7 +192,8 @@ class JobRun(Failing):
         self._stop_watching()
         if self.failure is None and (complete.retval != 0 or complete.aborted):
             hint = self.record.first_error
-            self.fail(failure_of(complete, hint, self.plan.library), Step.LEAVE)
+            failure = failure_of(complete, hint, self.plan.library)
+            self.fail(self._calls.blamed(failure), Step.LEAVE)
         self.enter("complete")
         self._demand(Step.LEAVE)
 
@@ -211,8 +212,9 @@ class JobRun(Failing):
         await self.link.drain()
         self.record.exit_status = await self.link.process.place()
         self.record.stderr_tail = self.link.process.stderr.text()
+        self.record.rusage = self.link.process.rusage
         if self.failure is None:
-            self._judge(status)
+            self._judge(status, await self.link.process.oom_proof())
 
     # ----- pressure ---------------------------------------------------------------
 

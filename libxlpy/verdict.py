@@ -30,7 +30,7 @@ STREAM_ERRNOS = frozenset(
 
 
 def crash_of(
-    status: ExitStatus, stderr: str, *, completed: bool
+    status: ExitStatus, stderr: str, *, completed: bool, oom: str = ""
 ) -> HelperCrashed | None:
     """Give the failure that a helper's end stands for; None if it ended well.
 
@@ -38,11 +38,12 @@ def crash_of(
         status: How it ended.
         stderr: Its last words.
         completed: It had delivered its verdict.
+        oom: Proves that the kernel killed it for want of memory.
     """
     if completed and status.signal is None and not status.status:
         return None
     hint = "after it had completed" if completed else last_line(stderr)
-    return HelperCrashed(status.signal, status.status, hint=hint)
+    return HelperCrashed(status.signal, status.status, hint=hint, oom=oom)
 
 
 def overrun_of(bound: str, seconds: float, *, completed: bool) -> JobError:

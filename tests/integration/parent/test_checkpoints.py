@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from libxlpy import (
+    CallbackFailed,
     Context,
     GuestState,
     ImageState,
@@ -15,7 +16,6 @@ from libxlpy import (
     StreamType,
     SuspendFlags,
     UsageError,
-    XenError,
 )
 from libxlpy.simxen.client import request
 from tests.integration.parent.guest import Guest, aside
@@ -120,8 +120,9 @@ async def test_checkpoint_that_fails_fails_the_restore(
             RestoreCallbacks(checkpoint=checkpoint),
             stream_type=REMUS,
         )
-        with pytest.raises(XenError) as caught:
+        with pytest.raises(CallbackFailed) as caught:
             await job
+    assert (caught.value.name, caught.value.value) == ("Checkpoint", 0)
     assert caught.value.guest is GuestState.PAUSED
 
 

@@ -69,6 +69,7 @@ OUTCOMES = [
     errors.HelperCrashed(),
     errors.ProtocolViolation("bad frame", b"\0"),
     errors.CallbackFailed("suspend", ValueError()),
+    errors.CallbackFailed("suspend", None, 0),
     errors.StreamError(errno.ENOSPC),
     errors.XenError(-1, errno.EINVAL, "Failed\nto map"),
     errors.GuestTimedOut("no answer"),

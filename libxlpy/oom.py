@@ -1,0 +1,130 @@
+"""Prove that the kernel killed a process for want of memory.
+
+Either its log names the process, or the process' cgroup counts a kill that it had not
+counted when the process began. A pid in the log is one of the first pid namespace: only
+there is it looked for.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+KERNEL_LOG = Path("/dev/kmsg")
+#: Inode of the first pid namespace; Linux: include/linux/proc_ns.h, PROC_PID_INIT_INO.
+FIRST_PID_NAMESPACE = 0xEFFFFFFC
+#: Bytes of one record; records looked at.
+RECORD_MAX = 8192
+RECORDS_MAX = 20000
+#: Bytes taken of a small file.
+FILE_MAX = 4096
+#: Linux: mm/oom_kill.c, __oom_kill_process().
+KILLED = re.compile(r"(?:Out of|cgroup out of) memory\b.*Killed process (\d+) ")
+
+
+@dataclass(frozen=True, slots=True)
+class OomKills:
+    """How often the kernel has killed in a process' cgroup."""
+
+    #: Its ``memory.events``; None if there is no such cgroup.
+    path: Path | None = None
+    count: int = 0
+
+
+def kills_of(pid: int, proc: Path = PROC, cgroups: Path = CGROUPS) -> OomKills:
+    """Give the count in a process' own cgroup of version 2."""
+    for line in _text(proc / str(pid) / "cgroup").splitlines():
+        if line.startswith("0::/"):
+            path = cgroups / line.removeprefix("0::/") / "memory.events"
+            text = _text(path)
+            return OomKills(path, kill_count(text)) if text else OomKills()
+    return OomKills()
+
+
+def kill_count(events: str) -> int:
+    """Give ``oom_kill`` of a ``memory.events``; 0 if it is not there."""
+    match = re.search(r"^oom_kill (\d+)$", events, re.MULTILINE)
+    return int(match[1]) if match else 0
+
+
+def proof(
+    pid: int, before: OomKills, since: float, log: Path = KERNEL_LOG, proc: Path = PROC
+) -> str:
+    """Give what proves that the kernel killed a process; "" if nothing does.
+
+    Reads files: not for the thread of an event loop.
+
+    Args:
+        pid: Of a process that died of SIGKILL, which nobody here sent.
+        before: The count when it began.
+        since: When it began, monotonic seconds.
+        log: The kernel's.
+        proc: Where processes are.
+    """
+    if _first_namespace(proc):
+        for record in records(log):
+            if (text := killed(record, pid, since)) is not None:
+                return f"kernel log: {text}"
+    if before.path is not None and kill_count(_text(before.path)) > before.count:
+        return f"{before.path} counts one more oom_kill"
+    return ""
+
+
+def killed(record: str, pid: int, since: float) -> str | None:
+    """Give the text of a kernel log record that says so; None if it is another.
+
+    Args:
+        record: ``priority,number,microseconds,flags;text``.
+        pid: Of the process.
+        since: When it began, seconds of the same clock.
+    """
+    head, _, text = record.partition(";")
+    fields = head.split(",")
+    match = KILLED.search(text)
+    if match is None or int(match[1]) != pid or len(fields) < 3:
+        return None
+    recent = fields[2].isdigit() and int(fields[2]) / 1e6 >= since
+    return text.splitlines()[0] if recent else None
+
+
+def records(log: Path) -> list[str]:
+    """Give the kernel's log, oldest record first; empty if it is not ours to read."""
+    found: list[str] = []
+    try:
+        fd = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return found
+    try:
+        while len(found) < RECORDS_MAX and (data := _record(fd)):
+            found += data.decode("utf-8", "replace").splitlines()
+    finally:
+        os.close(fd)
+    return found
+
+
+def _record(fd: int) -> bytes:
+    """Give the next record; nothing at the end."""
+    while True:
+        try:
+            return os.read(fd, RECORD_MAX)
+        except BrokenPipeError:
+            continue  # it was overwritten meanwhile; the next one is there
+        except OSError:
+            return b""
+
+
+def _first_namespace(proc: Path) -> bool:
+    try:
+        return (proc / "self/ns/pid").stat().st_ino == FIRST_PID_NAMESPACE
+    except OSError:
+        return False
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(FILE_MAX).decode("utf-8", "replace")
+    except OSError:
+        return ""
