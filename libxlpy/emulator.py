@@ -157,7 +157,8 @@ class Emulator:
     # ----- private ----------------------------------------------------------------
 
     def _store(self) -> AbstractAsyncContextManager[Xenstore]:
-        return connect(self._backend.xenstore_socket, timeout=self._deadlines.xenstore)
+        path, seconds = self._backend.xenstore_socket, self._deadlines.xenstore
+        return connect(path, timeout=seconds, wait=True)
 
     async def _execute(
         self,

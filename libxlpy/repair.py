@@ -9,6 +9,7 @@ next is done.
 import asyncio
 import time
 from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from libxlpy import domain_ops
@@ -21,7 +22,7 @@ from libxlpy.plan import Settled
 from libxlpy.results import GuestState
 from libxlpy.surroundings import Surroundings
 from libxlpy.suspend import GuestSuspend
-from libxlpy.xenstore import connect
+from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Op
 
@@ -51,13 +52,18 @@ class Repair:
         self.guest = GuestState.UNKNOWN
         # ----- private -----
         self._domid = suspend.domid
+        #: Xenstored, if it is away, is worth waiting for.
+        self._waits = True
 
     async def run(self) -> Settled:
         """Do all steps, in order of execution."""
-        if self.suspend.asked:
-            await self._step("request to suspend looked after", self._withdraw())
+        asked, took_it = self.suspend.asked, self.suspend.acked
+        if asked and not took_it:
+            await self._look_after_request()
         try:
             await self._ask_hypervisor()
+            if asked and took_it:
+                await self._look_after_request()  # a slow xenstored keeps it no longer
         except DomainReused as exc:
             self.guest = GuestState.GONE
             self.facts.append(str(exc))
@@ -81,11 +87,23 @@ class Repair:
             except LibxlpyError as exc:
                 self.facts.append(f"hypervisor could not be asked: {exc}")
 
+    async def _look_after_request(self) -> None:
+        fact = "request to suspend looked after"
+        self._waits = await self._step(fact, self._withdraw(), self._patience)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for a step with xenstored: it may come back."""
+        return self.around.deadlines.repair + self.around.deadlines.xenstore
+
+    def _store(self) -> AbstractAsyncContextManager[Xenstore]:
+        path = self.around.backend.xenstore_socket
+        seconds = self.around.deadlines.xenstore
+        return connect(path, timeout=seconds, wait=self._waits)
+
     async def _withdraw(self) -> None:
         """Clear ``control/shutdown``, lest the guest suspends with nobody to resume."""
-        seconds = self.around.deadlines.xenstore
-        path = self.around.backend.xenstore_socket
-        async with connect(path, timeout=seconds) as store:
+        async with self._store() as store:
             if await self.suspend.withdraw(store):
                 self.suspend.asked = self.suspend.acked
                 self.facts.append("request to suspend withdrawn")
@@ -107,11 +125,15 @@ class Repair:
         facts = await self._look(ops)
         mine = self.suspend.asked and not self.suspend.was_suspended
         if facts is not None and facts.suspended and mine:
-            resumed = await self._step(
-                "guest resumed", resume_guest(self.around, ops, self._domid, uuid)
-            )
-            self.suspend.resumed_at = time.monotonic() if resumed else 0.0
+            resume = ops.checked_op(Op.RESUME, self._domid, RESUME_CANCELLED, uuid=uuid)
+            if await self._step("guest resumed", resume):
+                self.suspend.resumed_at = time.monotonic()
+                await self._step("xenstored told", self._tell(), self._patience)
         self.guest = guest_state(await self._look(ops))
+
+    async def _tell(self) -> None:
+        async with self._store() as store:
+            await store.resume(self._domid)
 
     async def _look(self, ops: HelperLink) -> DomainFacts | None:
         return await domain_ops.find(ops, self._domid, self.suspend.uuid)
@@ -147,17 +169,24 @@ class Repair:
 
     # ----- private ----------------------------------------------------------------
 
-    async def _step(self, fact: str, work: Awaitable[object]) -> bool:
+    async def _step(
+        self, fact: str, work: Awaitable[object], seconds: float = 0.0
+    ) -> bool:
         """Do one step within its deadline, note how it went; tell whether it did.
+
+        Args:
+            fact: What it does.
+            work: Does it.
+            seconds: In place of the deadline ``repair``.
 
         Raises:
             DomainReused: The domid is another domain's: nothing more is to be done.
         """
+        seconds = seconds or self.around.deadlines.repair
         try:
-            async with asyncio.timeout(self.around.deadlines.repair):
+            async with asyncio.timeout(seconds):
                 await work
         except TimeoutError:
-            seconds = self.around.deadlines.repair
             self.facts.append(f"{fact}: FAILED: not done in {seconds:g} s")
         except DomainReused:
             raise
@@ -167,37 +196,6 @@ class Repair:
             self.facts.append(fact)
             return True
         return False
-
-
-async def resume_guest(
-    around: Surroundings,
-    ops: HelperLink,
-    domid: int,
-    uuid: str,
-    *,
-    cancelled: bool = True,
-) -> None:
-    """Let a suspended guest run again and tell xenstored.
-
-    Args:
-        around: Backend and deadlines.
-        ops: Makes the hypercall.
-        domid: Of the guest, in shutdown(suspend).
-        uuid: The guest's own.
-        cancelled: Its suspend call returns "cancelled": it goes on as if nothing was.
-
-    Raises:
-        DomainReused: Another domain has its domid.
-        DomainOpError: The hypervisor refused.
-        XenstoreError: It runs, but xenstored could not be told.
-
-    Xen: tools/libs/light/libxl_dom_suspend.c, domain_resume_done().
-    """
-    how = RESUME_CANCELLED if cancelled else 0
-    await ops.checked_op(Op.RESUME, domid, how, uuid=uuid)
-    path = around.backend.xenstore_socket
-    async with connect(path, timeout=around.deadlines.xenstore) as store:
-        await store.resume(domid)
 
 
 async def ask_guest(around: Surroundings, domid: int, uuid: str = "") -> Settled:

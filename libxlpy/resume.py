@@ -10,9 +10,10 @@ from libxlpy.emulator import Emulator
 from libxlpy.errors import UsageError
 from libxlpy.link import HelperLink
 from libxlpy.ops import ops_helper
-from libxlpy.repair import resume_guest
+from libxlpy.repair import RESUME_CANCELLED
 from libxlpy.surroundings import Surroundings
 from libxlpy.xenstore import connect
+from libxlpy_protocol.messages import Op
 
 
 async def domain_resume(
@@ -61,3 +62,34 @@ async def _device_model_runs(
         await emulator.go_on(ops)
     finally:
         await emulator.close()
+
+
+async def resume_guest(
+    around: Surroundings,
+    ops: HelperLink,
+    domid: int,
+    uuid: str,
+    *,
+    cancelled: bool = True,
+) -> None:
+    """Let a suspended guest run again and tell xenstored.
+
+    Args:
+        around: Backend and deadlines.
+        ops: Makes the hypercall.
+        domid: Of the guest, in shutdown(suspend).
+        uuid: The guest's own.
+        cancelled: Its suspend call returns "cancelled": it goes on as if nothing was.
+
+    Raises:
+        DomainReused: Another domain has its domid.
+        DomainOpError: The hypervisor refused.
+        XenstoreError: It runs, but xenstored could not be told.
+
+    Xen: tools/libs/light/libxl_dom_suspend.c, domain_resume_done().
+    """
+    how = RESUME_CANCELLED if cancelled else 0
+    await ops.checked_op(Op.RESUME, domid, how, uuid=uuid)
+    path, seconds = around.backend.xenstore_socket, around.deadlines.xenstore
+    async with connect(path, timeout=seconds, wait=True) as store:
+        await store.resume(domid)

@@ -62,6 +62,8 @@ class GuestSuspend:
         #: Called when one of the facts changes, before it is acted on.
         self.changed: Callable[[], None] = lambda: None
         # ----- private -----
+        #: How often the request was written; again if a commit was lost or disturbed.
+        self._writes = 0
         self._backend = backend
         self._deadlines = deadlines
 
@@ -90,7 +92,9 @@ class GuestSuspend:
             return
         async with (
             connect(
-                self._backend.xenstore_socket, timeout=self._deadlines.xenstore
+                self._backend.xenstore_socket,
+                timeout=self._deadlines.xenstore,
+                wait=True,
             ) as store,
             store.watch("@releaseDomain") as release,
         ):
@@ -103,6 +107,10 @@ class GuestSuspend:
                     Op.SHUTDOWN, self.domid, REASON_SUSPEND, uuid=self.uuid
                 )
             await self._wait_suspended(ops, release)
+            if self._writes > 1:
+                # The first may have been answered: it must not be asked once more
+                # when it is resumed.
+                await self.withdraw(store)
 
     async def _has_drivers(self, store: Xenstore) -> bool:
         """Tell whether the guest's kernel can read its xenstore nodes."""
@@ -174,6 +182,7 @@ class GuestSuspend:
         async def work(number: int) -> bool:
             if not await self._is_ours(store, number):
                 return False
+            self._writes += 1
             await store.write(self.path, ASK, transaction=number)
             return True
 

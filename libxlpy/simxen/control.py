@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from libxlpy.simxen.directory import MAX_REQUEST
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import HypercallError, SimxenError
-from libxlpy.simxen.faults import SLOW, Fault
+from libxlpy.simxen.faults import SLOW, XENSTORED_FAULTS, Fault
 from libxlpy.simxen.spec import (
     DomainSpec,
     parse_spec,
@@ -51,6 +51,10 @@ class Machine(Protocol):
 
     def facts(self, domain: Domain) -> Fields:
         """Give all that is known of a domain."""
+        ...
+
+    async def misbehave(self, fault: str) -> None:
+        """Have the xenstored misbehave."""
         ...
 
     def stop_soon(self) -> None:
@@ -111,6 +115,15 @@ async def _misbehave(machine: Machine, fields: Fields) -> Fields:
     return {}
 
 
+async def _xenstored(machine: Machine, fields: Fields) -> Fields:
+    fault = _text(fields, "fault")
+    if fault and fault not in XENSTORED_FAULTS:
+        known = ", ".join(XENSTORED_FAULTS)
+        raise SimxenError(f"unknown fault {fault!r:.40}: use one of {known}")
+    await machine.misbehave(fault)
+    return {}
+
+
 async def _stop(machine: Machine, _fields: Fields) -> Fields:
     machine.stop_soon()
     return {}
@@ -131,6 +144,7 @@ REQUESTS: Mapping[
         _misbehave,
         frozenset({"domid", "fault", "once", "seconds", "command"}),
     ),
+    "xenstored": (_xenstored, frozenset({"fault"})),
     "stop": (_stop, frozenset()),
 }
 

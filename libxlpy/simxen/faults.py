@@ -1,7 +1,8 @@
 """How a domain can be told to misbehave, and where each fault shows.
 
 A guest may never answer, or die while it suspends; a device model may hang, lie, or be
-gone. Each is what Xen's own stack has to cope with.
+gone; the host's xenstored may be silent, restart, or be gone. Each is what Xen's own
+stack has to cope with.
 """
 
 import dataclasses
@@ -30,6 +31,14 @@ FAULTS: dict[str, Place] = {
     "qmp_garbage": Place.QMP,
     "qmp_die": Place.QMP,
     "qmp_error": Place.QMP,
+}
+
+#: What the host's xenstored can be told to do, and what that is.
+XENSTORED_FAULTS: dict[str, str] = {
+    "silent": "take requests, answer none",
+    "drop": "end all connections; new ones are taken",
+    "restart": "end all connections and the socket, and come back at once",
+    "die": "as restart, and not come back",
 }
 
 #: Seconds that ``slow_ack`` and ``slow_suspend`` wait unless told otherwise.

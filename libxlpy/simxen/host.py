@@ -159,6 +159,10 @@ class Host:
             (self._directory / f"{prefix}{domid}").unlink(missing_ok=True)
         self._record()
 
+    async def misbehave(self, fault: str) -> None:
+        """Have the xenstored misbehave; "" ends that."""
+        await self._xenstore.misbehave(fault)
+
     def domain(self, domid: int) -> Domain:
         """Give a domain that exists.
 

@@ -1,5 +1,6 @@
 """Asyncio client of a xenstore."""
 
-from libxlpy.xenstore.client import Watch, Xenstore, connect
+from libxlpy.xenstore.client import Xenstore, connect
+from libxlpy.xenstore.connection import Watch
 
 __all__ = ["Watch", "Xenstore", "connect"]

@@ -1,12 +1,12 @@
-"""One connection to a xenstore: requests, transactions, watches; all bounded.
+"""A xenstore: requests, transactions, watches; all bounded, also when it restarts.
 
     async with connect(path, timeout=10.0) as store:
         await store.write("/local/domain/7/control/shutdown", b"suspend")
         async with store.watch("@releaseDomain") as watch:
             await watch.changed()
 
-A watch tells only *that* something changed, since what counts is what is read next; so
-no number of events can fill any queue.
+Should the connection be lost, it is made again, see :mod:`libxlpy.xenstore.connection`;
+a transaction then begins anew.
 """
 
 import asyncio
@@ -16,63 +16,29 @@ from pathlib import Path
 from typing import TypeVar
 
 from libxlpy.errors import XenstoreError
-from libxlpy_protocol.errors import XenstoreWireError
-from libxlpy_protocol.xenstore_wire import (
-    Packet,
-    PacketBuffer,
-    XsType,
-    encode,
-    join,
-    split,
-)
+from libxlpy.xenstore.connection import Connection, Place, Watch
+from libxlpy.xenstore.wire import ConnectionLost
+from libxlpy_protocol.xenstore_wire import XsType, join, split
 
-#: Bytes taken per read.
-TAKEN = 4096
 #: Tries at a transaction that others disturb.
 TRANSACTION_TRIES = 32
 #: Digits of a transaction's number, an u32.
 NUMBER_MAX = 10
+#: In place of the number of a transaction that is over.
+ENDED = 0
 
 T = TypeVar("T")
 
 
-class Watch:
-    """A path under watch."""
-
-    def __init__(self, store: "Xenstore", path: str, token: bytes) -> None:
-        self.path = path
-        self.token = token
-        self._store = store
-        self._fired = asyncio.Event()
-
-    async def changed(self) -> None:
-        """Wait until the path has changed since the last call.
-
-        Raises:
-            XenstoreError: The connection is lost.
-        """
-        await self._fired.wait()
-        self._fired.clear()
-        self._store.check()
-
-    def fire(self) -> None:
-        """Take note of a change."""
-        self._fired.set()
-
-
 class Xenstore:
-    """A connection to a xenstore; made by :func:`connect`."""
+    """What is asked of a xenstore; made by :func:`connect`."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._timeout = timeout
-        self._last_id = 0
-        self._waiting: dict[int, asyncio.Future[Packet]] = {}
-        self._watches: dict[bytes, Watch] = {}
-        self._lost = ""
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._last_token = 0
+        #: Handle -> where it is.
+        self._transactions: dict[int, Place] = {}
+        self._last_handle = 0
 
     # ----- requests ---------------------------------------------------------------
 
@@ -116,134 +82,77 @@ class Xenstore:
         """Tell xenstored that a domain runs again after a shutdown."""
         await self._ask(XsType.RESUME, str(domid))
 
+    # ----- transactions -----------------------------------------------------------
+
     async def transact(self, work: Callable[[int], Awaitable[T]]) -> T:
-        """Do ``work`` in a transaction, again while others disturb it.
+        """Do ``work`` in a transaction, again while others, or a restart, disturb it.
 
         Args:
-            work: Gets the transaction's number; must be safe to repeat.
+            work: Gets the transaction's handle; must be safe to repeat, also after all
+                was done: should the connection end at the commit, nobody knows.
 
         Raises:
-            XenstoreError: A request failed, or it was disturbed too often.
+            XenstoreError: A request failed, it was disturbed too often, or xenstored
+                stays away.
         """
+        loop = asyncio.get_running_loop()
+        give_up_at = float("inf")
         for _ in range(TRANSACTION_TRIES):
-            number = _number(await self._request(XsType.TRANSACTION_START, b"\0"))
             try:
-                value = await work(number)
-            except BaseException:
-                if not self._lost:  # given up; the answer is not waited for
-                    self._send(XsType.TRANSACTION_END, b"F\0", number)
-                raise
-            if await self._commit(number):
+                value, done = await self._try(work)
+            except ConnectionLost:
+                give_up_at = min(give_up_at, loop.time() + self.connection.timeout)
+                if loop.time() >= give_up_at:
+                    raise
+                continue  # the next try waits for xenstored
+            if done:
                 return value
         raise XenstoreError("transaction disturbed too often", "EAGAIN")
 
-    async def _commit(self, number: int) -> bool:
-        """Commit a transaction; False if it must be done again."""
+    async def _try(self, work: Callable[[int], Awaitable[T]]) -> tuple[T, bool]:
+        """Do a transaction once; give its value, and whether it is committed."""
+        self._last_handle += 1
+        handle = self._last_handle
+        begin = self.connection.request(XsType.TRANSACTION_START, b"\0")
+        wire, payload = await begin
+        self._transactions[handle] = wire, _number(payload)
         try:
-            await self._request(XsType.TRANSACTION_END, b"T\0", number)
+            value = await work(handle)
+            return value, await self._commit(handle)
+        finally:
+            wire, number = self._transactions.pop(handle)
+            if number != ENDED:  # given up; the answer is not waited for
+                wire.post(XsType.TRANSACTION_END, b"F\0", number)
+
+    async def _commit(self, handle: int) -> bool:
+        """Commit a transaction; False if it must be done again."""
+        place = self._transactions[handle]
+        try:
+            await self.connection.request(XsType.TRANSACTION_END, b"T\0", place)
         except XenstoreError as exc:
-            if exc.code == "EAGAIN":
-                return False
-            raise
+            if exc.code != "EAGAIN":
+                raise
+            return False
+        finally:
+            self._transactions[handle] = place[0], ENDED
         return True
+
+    # ----- watches ----------------------------------------------------------------
 
     @asynccontextmanager
     async def watch(self, path: str) -> AsyncIterator[Watch]:
         """Watch a path; the first change is reported at once, as xenstored does it."""
-        self._last_id += 1
-        watch = Watch(self, path, b"libxlpy-%d" % self._last_id)
-        names = join([path.encode(), watch.token])
-        self._watches[watch.token] = watch
-        try:
-            await self._request(XsType.WATCH, names)
+        self._last_token += 1
+        token = b"libxlpy-%d" % self._last_token
+        async with self.connection.watch(path, token) as watch:
             yield watch
-        finally:
-            del self._watches[watch.token]
-            if not self._lost:
-                self._send(XsType.UNWATCH, names, 0)  # its answer is not waited for
-
-    # ----- packets ----------------------------------------------------------------
 
     async def _ask(
         self, kind: XsType, path: str, value: bytes = b"", *, transaction: int = 0
     ) -> bytes:
-        return await self._request(kind, join([path.encode()]) + value, transaction)
-
-    async def _request(
-        self, kind: XsType, payload: bytes, transaction: int = 0
-    ) -> bytes:
-        """Send a request and wait for its reply.
-
-        Raises:
-            XenstoreError: Refused, no answer in time, or the connection is lost.
-        """
-        self.check()
-        number = self._send(kind, payload, transaction)
-        reply: asyncio.Future[Packet] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = reply
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._writer.drain()
-                packet = await reply
-        except TimeoutError as exc:
-            text = f"xenstored did not answer {kind.name} in {self._timeout:g} s"
-            raise XenstoreError(text) from exc
-        except OSError as exc:
-            raise XenstoreError(f"connection to xenstored lost: {exc}") from exc
-        finally:
-            self._waiting.pop(number, None)
-        if packet.type == XsType.ERROR:
-            code = packet.payload.rstrip(b"\0").decode("ascii", "replace")[:32]
-            what = payload.split(b"\0")[0].decode("utf-8", "replace")
-            raise XenstoreError(f"xenstored: {kind.name} {what}: {code}", code)
-        if packet.type != kind:
-            raise XenstoreError(f"xenstored answered {kind.name} with {packet.type}")
-        return packet.payload
-
-    def _send(self, kind: XsType, payload: bytes, transaction: int) -> int:
-        self._last_id = self._last_id % 0x7FFFFFFF + 1
-        try:
-            data = encode(Packet(kind, self._last_id, transaction, payload))
-        except XenstoreWireError as exc:
-            raise XenstoreError(f"{kind.name}: {exc}", "E2BIG") from exc
-        self._writer.write(data)
-        return self._last_id
-
-    def check(self) -> None:
-        """Raise if the connection is lost."""
-        if self._lost:
-            raise XenstoreError(self._lost)
-
-    async def receive(self) -> None:
-        """Hand out what arrives until the connection ends; a task of its own."""
-        buffer = PacketBuffer()
-        why = "xenstored closed the connection"
-        try:
-            while data := await self._reader.read(TAKEN):
-                for packet in buffer.feed(data):
-                    self._hand_out(packet)
-        except (OSError, XenstoreWireError) as exc:
-            why = f"connection to xenstored lost: {exc}"
-        finally:
-            self._lose(why)
-
-    def _hand_out(self, packet: Packet) -> None:
-        if packet.type == XsType.WATCH_EVENT:
-            for token in split(packet.payload)[1:2]:
-                if token in self._watches:
-                    self._watches[token].fire()
-            return
-        waiting = self._waiting.get(packet.req_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(packet)
-
-    def _lose(self, why: str) -> None:
-        self._lost = why
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(XenstoreError(why))
-        for watch in self._watches.values():
-            watch.fire()
+        place = self._transactions[transaction] if transaction else None
+        payload = join([path.encode()]) + value
+        return (await self.connection.request(kind, payload, place))[1]
 
 
 def _number(payload: bytes) -> int:
@@ -259,36 +168,25 @@ def _number(payload: bytes) -> int:
 
 
 @asynccontextmanager
-async def connect(path: Path, *, timeout: float) -> AsyncIterator[Xenstore]:  # noqa: ASYNC109
+async def connect(
+    path: Path,
+    *,
+    timeout: float,  # noqa: ASYNC109
+    wait: bool = False,
+) -> AsyncIterator[Xenstore]:
     """Connect to a xenstore.
 
     Args:
         path: Its socket.
         timeout: Seconds for connecting, and for each request.
+        wait: It was there before: give it the time to come back.
 
     Raises:
         XenstoreError: It can't be reached.
     """
+    connection = Connection(path, timeout)
     try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(str(path))
-    except OSError as exc:
-        why = exc.strerror or "no answer"
-        raise XenstoreError(f"can't reach xenstored at {path}: {why}") from exc
-    store = Xenstore(reader, writer, timeout)
-    receiver = asyncio.create_task(store.receive(), name="libxlpy xenstore")
-    try:
-        yield store
+        await connection.open(wait=wait)
+        yield Xenstore(connection)
     finally:
-        receiver.cancel()
-        writer.transport.abort()
-        await asyncio.wait([receiver])
-        await _closed(writer)
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    """Wait until the transport has closed its socket, whatever it ended with."""
-    try:
-        await writer.wait_closed()
-    except OSError:
-        return  # it had failed before: closed all the same
+        await connection.close()

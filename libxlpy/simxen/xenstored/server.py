@@ -19,9 +19,10 @@ MAX_UNREAD = 4 << 20
 class _Client(asyncio.Protocol):
     """Bytes of one socket <-> packets of one connection."""
 
-    def __init__(self, store: Store, clients: "set[asyncio.Transport]") -> None:
+    def __init__(self, server: "XenstoreServer", store: Store) -> None:
+        self._server = server
         self._store = store
-        self._clients = clients
+        self._clients = server.clients
         self._buffer = PacketBuffer()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -35,6 +36,8 @@ class _Client(asyncio.Protocol):
         self._connection.close()
 
     def data_received(self, data: bytes) -> None:
+        if self._server.silent:
+            return
         try:
             for packet in self._buffer.feed(data):
                 self._connection.handle(packet)
@@ -61,7 +64,10 @@ class XenstoreServer:
     def __init__(self, store: Store, path: Path) -> None:
         self._store = store
         self._path = path
-        self._clients: set[asyncio.Transport] = set()
+        self.clients: set[asyncio.Transport] = set()
+        #: It takes requests and answers none.
+        self.silent = False
+        self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Begin to take clients.
@@ -70,13 +76,36 @@ class XenstoreServer:
             OSError: The socket can't be made.
         """
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: _Client(self._store, self._clients), str(self._path)
+            lambda: _Client(self, self._store), str(self._path)
         )
 
-    async def stop(self) -> None:
-        """Drop all clients and remove the socket."""
-        self._server.close()
-        for transport in tuple(self._clients):
+    def drop(self) -> None:
+        """End all connections, with their watches and transactions."""
+        for transport in tuple(self.clients):
             transport.abort()
-        await self._server.wait_closed()
+
+    async def stop(self) -> None:
+        """Drop all clients and remove the socket; nothing if it was stopped."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        self.drop()
+        await server.wait_closed()
         self._path.unlink(missing_ok=True)
+
+    # ------------------------------------------------------------ misbehaviour
+
+    async def misbehave(self, fault: str) -> None:
+        """Do what is in ``faults.XENSTORED_FAULTS``; "" is well again, and running.
+
+        Source: the store survives a restart, as with Xen's live update; connections,
+        watches and transactions do not.
+        """
+        self.silent = fault == "silent"
+        if fault == "drop":
+            self.drop()
+        elif fault in ("die", "restart"):
+            await self.stop()
+        if fault in ("", "restart") and self._server is None:
+            await self.start()
