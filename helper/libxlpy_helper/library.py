@@ -24,6 +24,11 @@ NEWEST_LOOKED_FOR: Final = 40
 
 #: First minor version of each interface, latest first.
 INTERFACES: Final = ((22, ABI_4_22), (15, ABI_4_15), (OLDEST, ABI_4_14))
+NEWEST_KNOWN: Final = INTERFACES[0][0]
+NEEDED: Final = (
+    f"Xen 4.{OLDEST} to 4.{NEWEST_KNOWN} is needed "
+    f"(later ones, up to 4.{NEWEST_LOOKED_FOR}, are taken for 4.{NEWEST_KNOWN})"
+)
 
 SONAME: Final = "libxenguest.so.4.{}"
 LIBSIMXEN: Final = os.path.join(os.path.dirname(__file__), "libsimxen.so")
@@ -57,9 +62,7 @@ def abi_of(minor: int) -> int:
     for since, abi in INTERFACES:
         if minor >= since:
             return abi
-    raise LoadError(
-        f"found only {SONAME.format(minor)}: Xen 4.{OLDEST} or later is needed"
-    )
+    raise LoadError(f"found only {SONAME.format(minor)}: {NEEDED}")
 
 
 def candidates(running: int | None) -> list[int]:
@@ -85,10 +88,7 @@ def _open_xen() -> Library:
         None,
     )
     if found is None:
-        raise LoadError(
-            f"no {SONAME.format('N')} found: is this a Xen dom0? "
-            f"Xen 4.{OLDEST} or later is needed"
-        )
+        raise LoadError(f"no {SONAME.format('N')} found: is this a Xen dom0? {NEEDED}")
     return Library(SONAME.format(found), f"4.{found}", abi_of(found))
 
 
