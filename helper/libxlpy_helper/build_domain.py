@@ -161,7 +161,7 @@ class Builder:
         if self._options.monitor:
             monitor.start(domid, self._config)
         if not self._options.paused:
-            self._toolstack.unpause(domid)
+            self._toolstack.launch(domid)
 
     def _open_toolstack(self) -> Toolstack:
         os.environ["LIBXL_SAVE_HELPER"] = save_helper_path()

@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from libxlpy_helper.library import open_library
@@ -33,17 +34,35 @@ LOOK_AGAIN: Final = 0.5  # seconds between two looks at a suspended domain
 
 
 def start(domid: int, config: bytes) -> None:
-    """Start a monitor of ``domid`` and leave it alone."""
+    """Start a monitor of ``domid`` and leave it alone.
+
+    It gets none of our descriptors: as long as it had the stream, or a pipe, no peer
+    would see its end.
+    """
+    passed = _inheritable()
     fd = os.memfd_create("libxlpy-config", 0)
     os.write(fd, config)
     os.lseek(fd, 0, os.SEEK_SET)
     argv = [sys.executable, "-I", "-m", "libxlpy_helper.monitor", str(domid), str(fd)]
     null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
     files = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
+    files += [(os.POSIX_SPAWN_CLOSE, each) for each in passed]
     os.posix_spawn(
         sys.executable, argv, {"PATH": os.defpath}, file_actions=files, setsid=True
     )
     os.close(fd)
+
+
+def _inheritable() -> list[int]:
+    open_now = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+    return [fd for fd in open_now if _is_inheritable(fd)]
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return fd > 2 and os.get_inheritable(fd)
+    except OSError:
+        return False  # of the listing itself
 
 
 class Monitor:
@@ -117,7 +136,7 @@ class Monitor:
 
     def _boot(self, config: dict[str, Any]) -> int:
         domid = self._toolstack.create(json.dumps(config).encode())
-        self._toolstack.unpause(domid)
+        self._toolstack.launch(domid)
         return domid
 
     def _dump(self, domid: int) -> int:

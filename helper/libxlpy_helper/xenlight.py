@@ -98,13 +98,17 @@ class Toolstack:
         _check("the domain could not be built", rc)
         return int(domid[0])
 
-    def unpause(self, domid: int) -> None:
-        """Let it run.
+    def launch(self, domid: int) -> None:
+        """Let a domain that was built run for the first time.
 
         Raises:
-            XenlightError: It failed.
+            XenlightError: It can't run, and is removed: it would stay paused for ever.
         """
-        self._call("unpause", lib.xenlight_unpause, domid)
+        try:
+            self._call("unpause", lib.xenlight_unpause, domid)
+        except XenlightError:
+            self.destroy(domid)
+            raise
 
     def destroy(self, domid: int) -> None:
         """Remove a domain with its devices, qemu and xenstore entries.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy_helper import monitor
 from libxlpy_helper.build_options import BuildOptions, parse_build_options
 from libxlpy_helper.launcher import save_helper_path
 from libxlpy_helper.options import OptionsError
@@ -162,6 +163,32 @@ def test_rename_restart_keeps_the_old_one(fake: Fake) -> None:
 
 def test_unknown_action_destroys(fake: Fake) -> None:
     assert monitored(fake, "9 1 3\n", on_crash="sing")[-1] == "destroy 9"
+
+
+def test_new_one_that_cant_run_is_removed(fake: Fake) -> None:
+    (fake.folder / "can't run").touch()
+    (fake.folder / "events").write_text("9 1 1\n")
+    assert fake.run("monitor", json.dumps(CONFIG)) == ["error unpause: failed (rc -3)"]
+    calls = [line.split()[0] for line in fake.calls()]
+    assert calls == ["watch", "destroy", "new", "unpause", "destroy"]
+
+
+def test_monitor_gets_none_of_our_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, seen = tmp_path / "program", tmp_path / "seen"
+    program.write_text(f"#!/bin/sh\nls -l /proc/self/fd >{seen}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)  # as the stream is, for the save helper
+    monitor.start(9, b"{}")
+    _, status = os.waitpid(-1, 0)
+    assert status == 0
+    assert "libxlpy-config" in seen.read_text()
+    assert f"pipe:[{os.fstat(writing).st_ino}]" not in seen.read_text()
+    os.close(reading)
+    os.close(writing)
 
 
 # -- starting --------------------------------------------------------------------------
