@@ -18,7 +18,12 @@ DOCUMENTS = {
     ),
 }
 #: Documents with programs, and how these are told the domain.
-PROGRAMS = {"README.md": "web", "docs/libxl.md": "1", "docs/logging.md": "web"}
+PROGRAMS = {
+    "README.md": "web",
+    "docs/libxl.md": "1",
+    "docs/logging.md": "web",
+    "docs/telemetry.md": "web",
+}
 #: Run by CI itself, before or around the tests.
 BY_CI = re.compile(
     r"^\s*(\./)?scripts/|^\s*git clone|^\s*cd |apt-get|pip install|^\. \.venv/"
