@@ -32,6 +32,7 @@ def qemu_command(image: Path, code: Path) -> list[str]:
 
     `-cpu max` makes dom0's kernel crash; +svm,+npt is what PVH and HVM need.
     Without +rdrand dom0 has no entropy for a minute, and Python waits for it.
+    One processor: with two, a guest's triple fault failed one run in three.
     `setpriv` makes QEMU end with us, even if we are killed.
     """
     drive = "if=virtio,format=raw,snapshot=on,cache=unsafe,file"
@@ -41,7 +42,7 @@ def qemu_command(image: Path, code: Path) -> list[str]:
         "--pdeathsig=KILL",
         find_tool("qemu-system-x86_64") or "qemu-system-x86_64",
         *("-machine", "q35,accel=tcg", "-cpu", "qemu64,+svm,+npt,+rdrand"),
-        *("-m", "3072", "-smp", "2", "-no-reboot", "-nic", "none"),
+        *("-m", "3072", "-smp", "1", "-no-reboot", "-nic", "none"),
         *("-display", "none", "-vga", "none", "-nodefaults"),
         *("-kernel", str(image / "xen"), "-append", XEN_OPTIONS),
         *("-initrd", modules),

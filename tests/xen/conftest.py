@@ -1,12 +1,23 @@
 """Fixtures for the tests in dom0."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from .support import PATIENCE, Guest, domains, helpers, left_of_domains, wait_for
+from .emulation import run_twice_if_emulation_fails
+from .support import (
+    LINES,
+    PATIENCE,
+    Guest,
+    domains,
+    helpers,
+    hypervisor_log,
+    left_of_domains,
+    ok,
+    wait_for,
+)
 
 MakeGuest = Callable[..., Guest]
 
@@ -18,6 +29,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "xen" in item.keywords:
             item.add_marker(pytest.mark.timeout(PATIENCE * 5))
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Try once more what the emulation has failed."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    run_twice_if_emulation_fails(item, nextitem)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[
+    None, pytest.TestReport, pytest.TestReport
+]:
+    """Show what the hypervisor said beside a failed test."""
+    report = yield
+    if report.failed:
+        last = "\n".join(hypervisor_log().splitlines()[-LINES:])
+        report.sections.append(("hypervisor's log", last))
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dom0_first() -> None:
+    """Have a guest not take half of the one processor from the program under test."""
+    ok("xl", "sched-credit2", "-d", "0", "-w", "4096")
 
 
 @pytest.fixture(autouse=True)

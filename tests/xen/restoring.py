@@ -1,62 +1,14 @@
-"""`xlpy restore` under way, followed event by event; and what monitors there are."""
+"""What restores need: a pipe that gets stuck, devices, monitors."""
 
-import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from .support import PATIENCE, nodes, ok
 
 BACKENDS = "/local/domain/0/backend"
 #: Of a device in xenstore: what it is, not how far it is.
 FACTS = frozenset({"params", "mode", "dev", "device-type", "mac", "script", "handle"})
-
-
-class Restoring:
-    """A running `xlpy restore`. A context manager."""
-
-    def __init__(self, *arguments: str | Path) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.process = subprocess.Popen(
-            ["xlpy", "restore", "--json", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> "Restoring":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def until_phase(self, name: str) -> None:
-        """Wait until it enters a phase."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.events.append(json.loads(line))
-            if (self.events[-1].get("event"), self.events[-1].get("name")) == (
-                "phase",
-                name,
-            ):
-                return
-        raise AssertionError(f"never in {name}: {self.events}")
-
-    @property
-    def helper(self) -> int:
-        """Pid of the build helper."""
-        [pid] = [e["helper_pid"] for e in self.events if "helper_pid" in e]
-        assert isinstance(pid, int)
-        return pid
-
-    def failure(self, status: int = 1) -> str:
-        """Wait for its end, a failure; return what it said of it."""
-        _, said = self.process.communicate(timeout=PATIENCE)
-        assert self.process.returncode == status, said
-        return said.strip()
 
 
 class StuckPipe:
@@ -93,10 +45,6 @@ def devices(domid: int) -> dict[str, str]:
             for fact in nodes(path) & FACTS:
                 found[f"{kind}/{device}/{fact}"] = ok("xenstore-read", f"{path}/{fact}")
     return found
-
-
-def domid_of(name: str) -> int:
-    return int(ok("xl", "domid", name))
 
 
 def monitors() -> list[Path]:

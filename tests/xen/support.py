@@ -3,7 +3,7 @@
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +11,7 @@ from typing import TypeVar
 # The one limit of everything: the rig's emulation is slow, and slower under load.
 PATIENCE = 600.0
 POLL = 0.1
+LINES = 25  # of what a program said, in the report of a failed test
 
 T = TypeVar("T")
 
@@ -65,9 +66,15 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 def ok(*command: str | Path) -> str:
     """Run a program of dom0 that must succeed; return its stdout."""
     done = run(*command)
-    text = f"{' '.join(done.args)}: {done.returncode}\n{done.stdout}{done.stderr}"
+    said = [*done.stdout.splitlines()[-LINES:], *done.stderr.splitlines()[-LINES:]]
+    text = "\n".join([f"{' '.join(done.args)}: {done.returncode}", *said])
     assert done.returncode == 0, text
     return done.stdout
+
+
+def hypervisor_log() -> str:
+    """Return Xen's own log: a guest's crash is told there only."""
+    return run("xl", "dmesg").stdout
 
 
 def domains() -> dict[str, str]:
@@ -76,14 +83,25 @@ def domains() -> dict[str, str]:
     return {row[0]: row[4] for row in rows if row[1] != "0"}
 
 
-def helpers() -> list[str]:
-    """Return the command lines of the save and restore helpers that run."""
-    found = []
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Give the pid and the words of the command line of each process."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it ended while we looked
+        yield int(path.parent.name), words
+
+
+def processes(name: str) -> list[int]:
+    """Return the pids of the processes that run a program."""
+    return [pid for pid, words in command_lines() if Path(words[0]).name == name]
+
+
+def helpers() -> list[str]:
+    """Return the command lines of the save and restore helpers that run."""
+    found = []
+    for _, words in command_lines():
         # Whole words: a shell's command may have a helper's name in its text.
         if any(word.rpartition("/")[2] in HELPERS for word in words):
             found.append(" ".join(words))
@@ -97,11 +115,7 @@ def left_of_domains() -> list[str]:
     kept = Path("/var/lib/xen").glob("userdata-*")  # dom0 has one, too
     left += [str(path) for path in kept if not path.name.startswith("userdata-d.0.")]
     left += [str(path) for path in Path("/var/lib/xen").glob("qemu-*")]
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # it ended while we looked
+    for _, words in command_lines():
         # -xen-domid is there for a domain's qemu only, not for dom0's disk backend.
         if "-xen-domid" in words and words[words.index("-xen-domid") + 1] != "0":
             left.append(" ".join(words))
@@ -141,12 +155,16 @@ class Guest:
         """Have the real xl bring the domain back from a file."""
         ok("xl", "restore", file)
 
-    def ticks(self) -> list[Tick]:
+    def console_text(self) -> str:
         """Return all that the console has shown so far."""
         try:
-            text = self.console.read_text(errors="replace")
+            return self.console.read_text(errors="replace")
         except OSError:
-            return []
+            return ""
+
+    def ticks(self) -> list[Tick]:
+        """Return the lines of the console that prove its memory."""
+        text = self.console_text()
         # A line still being written has no newline yet: it does not count.
         whole = text[: text.rfind("\n") + 1]
         found = [TICK.search(line) for line in whole.splitlines()]
@@ -188,3 +206,16 @@ def assert_went_on(before: list[Tick], after: list[Tick]) -> None:
     # The guest may print between our last look and its suspension.
     assert last.count < counts[0]
     assert counts == list(range(counts[0], counts[0] + len(counts)))
+
+
+def domid_of(guest: Guest) -> int:
+    """Return the domid of a guest that is there."""
+    return int(ok("xl", "domid", guest.name))
+
+
+def in_log_dirty_mode(domid: int) -> bool:
+    """Ask the hypervisor, by what it says on its console about each domain."""
+    ok("xl", "debug-keys", "q")
+    said = ok("xl", "dmesg").rpartition(f"General information for domain {domid}:")[2]
+    found = re.search(r"paging assistance: (.*)", said)
+    return found is not None and "log_dirty" in found[1]

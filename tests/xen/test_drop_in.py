@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from .support import CONSOLES, Guest, assert_went_on, ok, run, wait_for
+from .support import (
+    CONSOLES,
+    Guest,
+    assert_went_on,
+    domid_of,
+    in_log_dirty_mode,
+    ok,
+    run,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.xen, pytest.mark.long]
 
@@ -33,18 +42,6 @@ def any_guest(request, make_guest) -> Guest:
 def live_guest(request, make_guest) -> Guest:
     """A running guest of each type that Debian's Xen can save live."""
     return make_guest(request.param)
-
-
-def domid_of(guest: Guest) -> int:
-    return int(ok("xl", "domid", guest.name))
-
-
-def in_log_dirty_mode(domid: int) -> bool:
-    """Ask the hypervisor, by what it says on its console about each domain."""
-    ok("xl", "debug-keys", "q")
-    said = ok("xl", "dmesg").rpartition(f"General information for domain {domid}:")[2]
-    found = re.search(r"paging assistance: (.*)", said)
-    return found is not None and "log_dirty" in found[1]
 
 
 def ours() -> list[int]:

@@ -13,7 +13,7 @@ from libxlpy_helper.xenguest import Handle
 from libxlpy_protocol.messages import Complete
 
 from .builder import MODULE, Build
-from .support import Guest, assert_went_on, domains, ok, wait_for
+from .support import Guest, assert_went_on, domains, domid_of, ok, wait_for
 
 pytestmark = [pytest.mark.xen, pytest.mark.long]
 
@@ -30,10 +30,6 @@ def any_guest(request, make_guest) -> Guest:
 def handle() -> Handle:
     """The hypervisor."""
     return open_library(Options(os.getpid(), "xen", host="", library="")).open()
-
-
-def domid_of(guest: Guest) -> int:
-    return int(ok("xl", "domid", guest.name))
 
 
 def test_file_of_xl_goes_on(any_guest: Guest, saved: Path) -> None:

@@ -11,15 +11,14 @@ from libxlpy_helper.library import open_library
 from libxlpy_helper.options import Options
 from libxlpy_helper.xenguest import Handle
 
+from .following import Following
 from .restoring import (
-    Restoring,
     StuckPipe,
     devices,
-    domid_of,
     have_interfaces,
     monitors,
 )
-from .support import Guest, assert_went_on, ok, run, wait_for
+from .support import Guest, assert_went_on, domid_of, ok, run, wait_for
 
 pytestmark = pytest.mark.xen
 
@@ -45,14 +44,14 @@ def no_monitor() -> None:
 
 
 def test_comes_back_with_disk_and_interface(equipped: Guest, saved: Path) -> None:
-    before, had = equipped.ticks(), devices(domid_of(equipped.name))
+    before, had = equipped.ticks(), devices(domid_of(equipped))
     assert {"qdisk/51712/params", "vif/0/mac"} <= had.keys()
     ok("xlpy", "save", equipped.name, saved)
     done = run("xlpy", "restore", saved)
     assert done.returncode == 0, done.stderr
     assert f"\nrestored '{equipped.name}' (domid " in done.stderr
     assert_went_on(before, equipped.next_ticks(3))
-    assert devices(domid_of(equipped.name)) == had
+    assert devices(domid_of(equipped)) == had
     assert len(monitors()) == 1
     equipped.destroy()
     no_monitor()
@@ -83,10 +82,10 @@ def test_file_of_xl_goes_on(make_guest, saved: Path, kind: str) -> None:
 def test_as_with_xl_restore(equipped: Guest, saved: Path) -> None:
     ok("xl", "save", equipped.name, saved)
     ok("xl", "restore", saved)
-    theirs = devices(domid_of(equipped.name))
+    theirs = devices(domid_of(equipped))
     equipped.destroy()
     ok("xlpy", "restore", saved)
-    assert devices(domid_of(equipped.name)) == theirs
+    assert devices(domid_of(equipped)) == theirs
 
 
 @pytest.mark.long
@@ -137,7 +136,7 @@ def test_what_can_not_be_built_is_one_line(
 @pytest.mark.parametrize("phase", ["hello", "build", "memory", "devices"])
 def test_killed_helper_leaves_nothing(equipped: Guest, saved: Path, phase: str) -> None:
     ok("xl", "save", equipped.name, saved)
-    with Restoring(saved) as restore:
+    with Following("restore", saved) as restore:
         restore.until_phase(phase)
         os.kill(restore.helper, signal.SIGKILL)
         line = restore.failure()
@@ -153,7 +152,7 @@ def test_helper_that_is_stopped_while_it_reads(
 ) -> None:
     guest = make_guest("pvh")
     ok("xl", "save", guest.name, saved)
-    with StuckPipe(saved) as pipe, Restoring(pipe.path) as restore:
+    with StuckPipe(saved) as pipe, Following("restore", pipe.path) as restore:
         restore.until_phase("memory")
         pipe.wait_read()
         os.kill(restore.helper, number)
@@ -166,7 +165,7 @@ def test_helper_that_is_stopped_while_it_reads(
 def test_interrupted_restore_leaves_nothing(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     ok("xl", "save", guest.name, saved)
-    with StuckPipe(saved) as pipe, Restoring(pipe.path) as restore:
+    with StuckPipe(saved) as pipe, Following("restore", pipe.path) as restore:
         restore.until_phase("memory")
         pipe.wait_read()
         restore.process.send_signal(signal.SIGINT)
@@ -180,7 +179,7 @@ def test_cut_file_is_named_and_leaves_nothing(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     ok("xl", "save", guest.name, saved)
     os.truncate(saved, saved.stat().st_size // 2)
-    with Restoring(saved) as restore:
+    with Following("restore", saved) as restore:
         line = restore.failure()
     assert "the stream ends" in line
     assert line.endswith(NOTHING_LEFT)
@@ -201,11 +200,11 @@ def test_monitor_restarts_and_destroys(make_guest, saved: Path, handle: Handle) 
     guest = make_guest("pvh", 'on_reboot="restart"')
     ok("xlpy", "save", guest.name, saved)
     ok("xlpy", "restore", saved)
-    first, ident = domid_of(guest.name), guest.next_ticks()[0].ident
+    first, ident = domid_of(guest), guest.next_ticks()[0].ident
     handle.shutdown(first, REBOOT)
     wait_for("another domain", lambda: other_than(guest, first))
     assert guest.next_ticks(2)[-1].ident != ident
-    handle.shutdown(domid_of(guest.name), CRASH)
+    handle.shutdown(domid_of(guest), CRASH)
     wait_for("the domain to be gone", lambda: guest.gone() or None)
     no_monitor()
 

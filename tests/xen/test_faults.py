@@ -1,0 +1,279 @@
+"""What dies, hangs or is taken away while a real guest is saved: the promise holds."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from libxlpy_helper.library import open_library
+from libxlpy_helper.options import Options
+from libxlpy_helper.xenguest import Handle
+
+from .following import Following, unread_pipe
+from .support import (
+    Guest,
+    assert_went_on,
+    domid_of,
+    helpers,
+    in_log_dirty_mode,
+    ok,
+    processes,
+    run,
+    wait_for,
+)
+
+pytestmark = pytest.mark.xen
+
+REBOOT, CRASH = 1, 3
+COPYING = "Frames iteration 0"
+OLD = b"an older save of it"
+
+
+@pytest.fixture
+def handle() -> Handle:
+    """The hypervisor."""
+    return open_library(Options(os.getpid(), "xen", host="", library="")).open()
+
+
+@contextmanager
+def unharmed(guest: Guest, saved: Path) -> Iterator[None]:
+    """Check that whatever happens leaves the guest running and the old file whole."""
+    saved.write_bytes(OLD)
+    before, domid = guest.ticks(), domid_of(guest)
+    yield
+    assert guest.running()
+    assert not in_log_dirty_mode(domid)
+    assert saved.read_bytes() == OLD
+    assert list(saved.parent.iterdir()) == [saved]
+    assert_went_on(before, guest.next_ticks(3))
+
+
+# -- our own processes -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        pytest.param(signal.SIGKILL, "signal SIGKILL"),
+        pytest.param(signal.SIGSEGV, "signal SIGSEGV", marks=pytest.mark.long),
+        pytest.param(signal.SIGSTOP, "heartbeat", marks=pytest.mark.long),
+    ],
+)
+def test_helper_ends_in_a_live_save(
+    make_guest, saved: Path, number: int, told: str
+) -> None:
+    guest = make_guest("pvh")
+    with unharmed(guest, saved):
+        with Following("save", "--live", guest.name, saved) as save:
+            save.until_doing(COPYING)
+            os.kill(save.helper, number)
+            line = save.failure()
+        assert told in line
+        assert "guest is running" in line
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("live", [["--live"], []])
+def test_parent_is_killed(make_guest, saved: Path, live: list[str]) -> None:
+    """The helper alone lets the guest run on, in log-dirty mode or suspended."""
+    guest = make_guest("pvh")
+    pipe = saved.with_name("pipe")
+    with (
+        unharmed(guest, saved),
+        unread_pipe(pipe),
+        Following("save", *live, guest.name, pipe) as save,
+    ):
+        save.until_phase("libxc" if live else "suspended")
+        save.process.kill()
+        wait_for("the helper's end", lambda: None if helpers() else True)
+
+
+@pytest.mark.long
+def test_second_save_is_refused_and_first_is_unharmed(make_guest, saved: Path) -> None:
+    guest = make_guest("pvh")
+    pipe = saved.with_name("pipe")
+    with (
+        unharmed(guest, saved),
+        unread_pipe(pipe),
+        Following("save", guest.name, pipe) as first,
+    ):
+        first.until_phase("suspended")
+        second = run("xlpy", "save", guest.name, saved)
+        assert second.returncode == 1
+        [line] = second.stderr.splitlines()
+        assert str(first.process.pid) in line
+        assert first.process.poll() is None
+        first.process.send_signal(signal.SIGINT)
+        assert "guest is running" in first.failure(130)
+
+
+# -- the guest -------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_guest_is_destroyed_while_it_is_copied(make_guest, saved: Path) -> None:
+    guest = make_guest("pvh")
+    saved.write_bytes(OLD)
+    with Following("save", "--live", guest.name, saved) as save:
+        save.until_doing(COPYING)
+        ok("xl", "destroy", guest.name)
+        line = save.failure()
+    assert "guest is gone" in line
+    assert saved.read_bytes() == OLD
+
+
+@pytest.fixture
+def deaf(make_guest) -> Guest:
+    """A running guest that hears nothing any more: its kernel has panicked."""
+    guest = make_guest("pvh", 'extra="console=hvc0 quiet sysrq_always_enabled"')
+    ok("xl", "sysrq", guest.name, "c")
+    wait_for("its panic", lambda: "Kernel panic" in guest.console_text() or None)
+    assert guest.running()
+    return guest
+
+
+def request_of(domid: int) -> str:
+    return ok("xenstore-read", f"/local/domain/{domid}/control/shutdown").strip()
+
+
+@pytest.mark.long
+def test_guest_never_acknowledges(deaf: Guest, saved: Path) -> None:
+    saved.write_bytes(OLD)
+    done = run("xlpy", "save", deaf.name, saved)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "acknowledge" in line
+    assert "guest is running" in line
+    assert request_of(domid_of(deaf)) == ""
+    assert deaf.running()
+    assert saved.read_bytes() == OLD
+
+
+@pytest.mark.long
+def test_guest_acknowledges_and_never_suspends(deaf: Guest, saved: Path) -> None:
+    domid = domid_of(deaf)
+    with Following("save", deaf.name, saved) as save:
+        save.until_phase("suspend")
+        wait_for("the request", lambda: request_of(domid) == "suspend" or None)
+        ok("xenstore-write", f"/local/domain/{domid}/control/shutdown", "")
+        line = save.failure()
+    assert "guest is running" in line
+    assert deaf.running()
+    assert not saved.exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("reason", [CRASH, REBOOT])
+def test_guest_ends_while_it_is_waited_for(
+    deaf: Guest, saved: Path, handle: Handle, reason: int
+) -> None:
+    with Following("save", deaf.name, saved) as save:
+        save.until_phase("suspend")
+        asked = time.monotonic()
+        handle.shutdown(domid_of(deaf), reason)
+        line = save.failure()
+    assert ("crash" if reason == CRASH else "reboot") in line or "gone" in line
+    assert "guest is running" not in line
+    assert "deadline" not in line, time.monotonic() - asked
+    assert not saved.exists()
+
+
+@pytest.mark.long
+def test_guest_is_destroyed_while_it_is_waited_for(deaf: Guest, saved: Path) -> None:
+    with Following("save", deaf.name, saved) as save:
+        save.until_phase("suspend")
+        ok("xl", "destroy", deaf.name)
+        line = save.failure()
+    assert "guest is gone" in line
+    assert not saved.exists()
+
+
+# -- what is around --------------------------------------------------------------------
+
+
+def stopped(name: str, then: Callable[[], str]) -> str:
+    """Do something while a daemon of dom0 is stopped."""
+    [pid] = processes(name)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        return then()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.long
+def test_xenstored_does_not_answer(make_guest, saved: Path) -> None:
+    guest = make_guest("pvh")
+    with unharmed(guest, saved):
+        with Following("save", "--live", guest.name, saved) as save:
+            save.until_doing(COPYING)
+            line = stopped("xenstored", save.failure)
+        assert "xenstore" in line
+        assert "guest is running" in line
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_device_model_fails(make_guest, saved: Path, number: int) -> None:
+    guest = make_guest("hvm")
+    [pid] = [pid for pid in processes("qemu-system-i386") if is_of(guest, pid)]
+    with Following("save", "--live", guest.name, saved) as save:
+        save.until_doing(COPYING)
+        os.kill(pid, number)
+        line = save.failure()
+    assert "qemu" in line.lower()
+    assert "guest is running" in line
+    assert guest.running()
+    assert not in_log_dirty_mode(domid_of(guest))
+    assert not saved.exists()
+    if number == signal.SIGSTOP:
+        os.kill(pid, signal.SIGCONT)
+        before = guest.ticks()
+        assert_went_on(before, guest.next_ticks(3))
+
+
+def is_of(guest: Guest, pid: int) -> bool:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return str(domid_of(guest)).encode() in words
+
+
+@pytest.mark.long
+def test_disk_is_full(make_guest, tmp_path: Path) -> None:
+    guest = make_guest("pvh")
+    small = tmp_path / "small"
+    small.mkdir()
+    ok("mount", "-t", "tmpfs", "-o", "size=16m", "small", small)
+    try:
+        with unharmed(guest, small / "saved"):
+            done = run("xlpy", "save", guest.name, small / "saved")
+            assert done.returncode == 1
+            [line] = done.stderr.splitlines()
+            assert "No space left" in line
+            assert "guest is running" in line
+    finally:
+        ok("umount", small)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "told"),
+    [
+        (["setpriv", "--reuid=65534", "--clear-groups"], "root"),
+        (
+            ["unshare", "-m", "sh", "-c", 'umount -l /proc/xen; exec "$@"', "sh"],
+            "dom0",
+        ),
+    ],
+    ids=["not root", "not in dom0"],
+)
+def test_hypervisor_can_not_be_asked(
+    tmp_path: Path, prefix: list[str], told: str
+) -> None:
+    done = run(*prefix, "xlpy", "save", "guest", tmp_path / "saved")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert told in line
+    assert not list(tmp_path.iterdir())
