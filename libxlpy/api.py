@@ -1,7 +1,12 @@
 """The public names, as :mod:`libxlpy` hands them out."""
 
 from libxlpy.backend import Backend
-from libxlpy.callbacks import PrecopyStats, RestoreCallbacks, SaveCallbacks
+from libxlpy.callbacks import (
+    PrecopyAnswer,
+    PrecopyStats,
+    RestoreCallbacks,
+    SaveCallbacks,
+)
 from libxlpy.context import Context
 from libxlpy.deadlines import Deadlines
 from libxlpy.domain_info import DomainInfo
@@ -91,6 +96,7 @@ __all__ = [
     "Outcome",
     "ParentLost",
     "PhaseEvent",
+    "PrecopyAnswer",
     "PrecopyStats",
     "ProgressEvent",
     "ProtocolViolation",

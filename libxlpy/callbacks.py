@@ -4,17 +4,18 @@ A callback that is None is not offered to libxenguest. Return values are libxeng
 own; note that ``suspend`` answers 1 for done and 0 for failed, the others 0 for done.
 """
 
+import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 
 from libxlpy.errors import UsageError
 from libxlpy.plan import AnswerTo
+from libxlpy_protocol import messages
 from libxlpy_protocol.messages import (
     CallMessage,
     Checkpoint,
     Message,
     Postcopy,
-    PrecopyPolicy,
     StaticDataDone,
     Suspend,
     SwitchQemuLogdirty,
@@ -35,6 +36,20 @@ class PrecopyStats:
     dirty_count: int
 
 
+class PrecopyAnswer(enum.IntEnum):
+    """How a live save goes on; Xen: ``XGS_POLICY_*``."""
+
+    #: End it; the guest runs on.
+    ABORT = -1
+    #: Copy what is dirty while the guest runs.
+    GO_ON = 0
+    #: Suspend the guest and copy what is left.
+    STOP_AND_COPY = 1
+
+
+PrecopyPolicy = Callable[[PrecopyStats], Awaitable[int]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveCallbacks:
     """What libxenguest asks for during a save.
@@ -48,8 +63,8 @@ class SaveCallbacks:
     switch_qemu_logdirty: Callable[[int, bool], Awaitable[int]] | None = None
     #: Give the toolstack's own data of a domid; with an emulator only.
     toolstack_save: Callable[[int], Awaitable[bytes]] | None = None
-    #: -1 abort, 0 go on copying, 1 stop the guest and copy the rest.
-    precopy_policy: Callable[[PrecopyStats], Awaitable[int]] | None = None
+    #: How to go on; asked before and after each pass.
+    precopy_policy: PrecopyPolicy | None = None
     #: After a checkpoint's memory was sent: 1 go on, 0 stop.
     postcopy: Callable[[], Awaitable[int]] | None = None
     #: After a checkpoint: 1 take another, 0 stop.
@@ -82,7 +97,7 @@ NAMES: dict[type[Message], str] = {
     SwitchQemuLogdirty: "switch_qemu_logdirty",
     StaticDataDone: "static_data_done",
     ToolstackSave: "toolstack_save",
-    PrecopyPolicy: "precopy_policy",
+    messages.PrecopyPolicy: "precopy_policy",
     ToolstackRestore: "toolstack_restore",
 }
 
@@ -120,11 +135,12 @@ def arguments(message: CallMessage) -> tuple[object, ...]:
             return (domid, data)
         case StaticDataDone(missing=missing):
             return (missing,)
-        case PrecopyPolicy():
-            return (
-                PrecopyStats(
-                    message.iteration, message.total_written, message.dirty_count
-                ),
-            )
+        case messages.PrecopyPolicy():
+            return (precopy_stats(message),)
         case _:
             return ()
+
+
+def precopy_stats(call: messages.PrecopyPolicy) -> PrecopyStats:
+    """Give what libxenguest asks its precopy policy about."""
+    return PrecopyStats(call.iteration, call.total_written, call.dirty_count)

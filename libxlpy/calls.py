@@ -59,7 +59,7 @@ class Calls:
         """Start to work on a call; the answer is sent from its task."""
         if self._stopped:
             return
-        name = type(event.message).__name__
+        name = xen_name(type(event.message))
         task = asyncio.create_task(self._answer(event, link), name=f"libxlpy {name}")
         self._tasks[task] = name
         task.add_done_callback(self._done)
@@ -84,10 +84,10 @@ class Calls:
         self, call: CallMessage, call_id: int, link: "Link"
     ) -> JobError | None:
         """Do what is asked and send the answer; give what went wrong instead."""
-        name = type(call).__name__
+        name = xen_name(type(call))
         began = time.monotonic()
         bounds = self._run.around.deadlines.per_callback
-        seconds = bounds.get(xen_name(type(call)), self._run.plan.limit(call))
+        seconds = bounds.get(name, self._run.plan.limit(call))
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -103,13 +103,13 @@ class Calls:
             return CallbackFailed(name, exc)
         except TimeoutError as exc:
             if seconds is not None and limit.expired():
-                return TimedOut(name, seconds)
+                return TimedOut(f"callback {name}", seconds)
             return CallbackFailed(name, exc)
         except Exception as exc:  # the boundary to the toolstack's own code
             return CallbackFailed(name, exc)
         finally:
             took = time.monotonic() - began
-            self._run.record.meter.answered(xen_name(type(call)), took)
+            self._run.record.meter.answered(name, took)
         return None
 
     def stop(self) -> None:

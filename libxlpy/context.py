@@ -11,11 +11,13 @@ contexts. Leaving a context cancels what is still under way and waits.
 
 import asyncio
 import os
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from libxlpy import domains, resume
 from libxlpy.backend import Backend, detect
+from libxlpy.callbacks import PrecopyPolicy
 from libxlpy.claims import claim
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.errors import UsageError
@@ -154,6 +156,7 @@ class Context(XcCalls):
         deadlines: Deadlines | None = None,
         helper: str | None = None,
         stall: StallPolicy | None = None,
+        precopy_policy: PrecopyPolicy | None = None,
         on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
     ) -> Job[SaveResult]:
         """Save a domain to a stream, as ``libxl_domain_suspend``.
@@ -168,6 +171,8 @@ class Context(XcCalls):
             deadlines: For this job instead of the context's.
             helper: For this job instead of the context's.
             stall: For this job instead of the context's.
+            precopy_policy: Says before and after each pass how to go on, instead of
+                libxenguest's own way; bounded by the deadline ``callback``.
             on_parent_loss: Should this process die: ABORT_AND_RESUME, or FINISH, which
                 writes on if the guest is suspended already and leaves it so.
 
@@ -178,7 +183,7 @@ class Context(XcCalls):
             NotSupported: LIVE, a PV guest, and a Xen without shadow paging.
             BackendError: The hypervisor can't be asked.
         """
-        around = self._around(deadlines, stall)
+        around = replace(self._around(deadlines, stall), precopy_policy=precopy_policy)
         xc_flags(flags)
         program = find_helper(self._helper if helper is None else helper, self.backend)
         async with claim(around, domid, "a save") as claimed:

@@ -59,7 +59,9 @@ class JobRun(Failing):
         self.link: HelperLink | None = None
         self.settled = Settled()
         #: Answers ``precopy_policy``, too.
-        self.stall = StallWatch(around.stall, self.guarded(self._stalled))
+        self.stall = StallWatch(
+            around.stall, self.guarded(self._stalled), around.precopy_policy
+        )
         #: The helper was given its job: the guest may be touched.
         self.started = False
         #: What is written down of it.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from libxlpy.callbacks import precopy_stats
 from libxlpy.domain_info import DomainInfo, uuid_bytes
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
 from libxlpy.errors import (
@@ -88,7 +89,7 @@ class DomainSave(Plan[SaveResult]):
         self._libxl: LibxlSave | None = None
         self._stream_fd = -1
         calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
-        if around.stall.may_stop:
+        if around.stall.may_stop or around.precopy_policy:
             if helper is not None:
                 raise NotSupported("libxl-save-helper can't be told to stop and copy")
             calls.add(PrecopyPolicy)
@@ -159,7 +160,7 @@ class DomainSave(Plan[SaveResult]):
             case Suspend():
                 return await self._suspend_guest(run)
             case PrecopyPolicy():
-                return run.stall.decide(call)
+                return int(await run.stall.decide(precopy_stats(call)))
             case SaveLibxc() if self._helper is not None:
                 return await self._save_libxc(run, self._helper)
             case ToolstackSave() if self._emulator is not None:

@@ -10,17 +10,15 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from libxlpy.callbacks import PrecopyAnswer, PrecopyPolicy, PrecopyStats
 from libxlpy.errors import UsageError
 from libxlpy.events import StallEvent
 from libxlpy.statistics import Iteration
 from libxlpy.watchdog import Watchdog
-from libxlpy_protocol.messages import PrecopyPolicy
 
 #: Libxc's own policy; Xen: tools/libs/guest/xg_sr_save.c, SPP_*.
 TARGET_DIRTY = 50
 MAX_ITERATIONS = 5
-#: Answers to ``precopy_policy``.
-GO_ON, STOP_AND_COPY = 0, 1
 
 
 class StallAction(enum.Enum):
@@ -70,20 +68,32 @@ class StallPolicy:
 NO_STALL_POLICY = StallPolicy()
 
 
+async def libxc_policy(stats: PrecopyStats) -> PrecopyAnswer:
+    """Answer as libxenguest does if it is offered no policy."""
+    few = 0 <= stats.dirty_count < TARGET_DIRTY
+    done = few or stats.iteration >= MAX_ITERATIONS
+    return PrecopyAnswer.STOP_AND_COPY if done else PrecopyAnswer.GO_ON
+
+
 class StallWatch:
     """The watch over one job."""
 
     def __init__(
-        self, policy: StallPolicy, stalled: Callable[[StallEvent, StallAction], None]
+        self,
+        policy: StallPolicy,
+        stalled: Callable[[StallEvent, StallAction], None],
+        precopy: PrecopyPolicy | None = None,
     ) -> None:
         """Start to watch with :meth:`begin`.
 
         Args:
             policy: Bounds and actions.
             stalled: Told each stall once; again only after the job had got on.
+            precopy: Decides on each pass; libxenguest's own way if None.
         """
         self._policy = policy
         self._stalled = stalled
+        self._precopy = precopy or libxc_policy
         self._passes = 0
         self._stop = False
         self._closed = False
@@ -112,11 +122,9 @@ class StallWatch:
         if len(found) == len(dirty) == wanted + 1 and found == sorted(found):
             self._tell("iterations", wanted, f"dirty pages did not shrink: {found}")
 
-    def decide(self, stats: PrecopyPolicy) -> int:
-        """Answer libxenguest: as libxc's own policy, unless a stall says to stop."""
-        few = 0 <= stats.dirty_count < TARGET_DIRTY
-        done = few or stats.iteration >= MAX_ITERATIONS
-        return STOP_AND_COPY if self._stop or done else GO_ON
+    async def decide(self, stats: PrecopyStats) -> int:
+        """Answer libxenguest; a stall that says to stop comes first."""
+        return PrecopyAnswer.STOP_AND_COPY if self._stop else await self._precopy(stats)
 
     def close(self) -> None:
         """The job ends: nothing stalls any more."""

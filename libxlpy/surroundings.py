@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libxlpy.backend import Backend
+from libxlpy.callbacks import PrecopyPolicy
 from libxlpy.deadlines import Deadlines
 from libxlpy.helper_process import helper_argv
 from libxlpy.meter import Suspended
@@ -29,3 +30,5 @@ class Surroundings:
     #: Guests whose downtime is still measured.
     suspended: Suspended = field(default_factory=Suspended)
     stall: StallPolicy = NO_STALL_POLICY
+    #: The caller's own, instead of libxenguest's.
+    precopy_policy: PrecopyPolicy | None = None

@@ -1,7 +1,7 @@
 """How far the operation is: written by the main thread, read for each heartbeat.
 
 libxc tells pages and iterations by its progress messages, but no bytes. Those are the
-stream's position where it has one, else what the kernel counts for this process.
+stream's position where it has one, else what the kernel counts for the main thread.
 """
 
 import os
@@ -31,7 +31,8 @@ class Stats:
         self._meter: Meter | None = None
         # Opened early: the process is not readable for itself once it is undumpable.
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
-        self._io = os.open("/proc/self/io", os.O_RDONLY)
+        # Of the main thread, which is at the operation: our own frames don't count.
+        self._io = os.open(f"/proc/self/task/{os.getpid()}/io", os.O_RDONLY)
 
     def close(self) -> None:
         """Close its descriptors."""

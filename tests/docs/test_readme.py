@@ -20,6 +20,7 @@ DOCUMENTS = {
 #: Documents with programs, and how these are told the domain.
 PROGRAMS = {
     "README.md": "web",
+    "docs/guide.md": "web",
     "docs/libxl.md": "1",
     "docs/logging.md": "web",
     "docs/telemetry.md": "web",

@@ -259,7 +259,7 @@ async def test_callback_that_raises_is_the_outcome_with_its_cause(start_job: Sta
 
     error = await outcome(start_job("asks", FakePlan(on_call=fails)))
     assert isinstance(error, CallbackFailed)
-    assert error.name == "Suspend"
+    assert error.name == "suspend"
     assert isinstance(error.__cause__, RuntimeError)
     assert error.details.exit_status == "exit status 0"  # libxenguest cleaned up
     assert any("returned -1" in text for text in error.details.later_errors) is False
@@ -290,7 +290,7 @@ async def test_callback_without_end_is_timed_out(start_job: StartJob):
 
     error = await outcome(start_job("asks", FakePlan(on_call=never, seconds=0.2)))
     assert isinstance(error, TimedOut)
-    assert error.deadline == "Suspend"
+    assert error.deadline == "callback suspend"
 
 
 async def test_callback_that_cancels_itself_does_not_hang_the_job(start_job: StartJob):
@@ -341,7 +341,7 @@ async def test_callback_that_ignores_cancellation_is_reported(start_job: StartJo
     release.set()
     assert isinstance(error, HelperCrashed)
     assert error.details.later_errors in (
-        ("callback Suspend can't be stopped",),
+        ("callback suspend can't be stopped",),
         (),  # it died before the call was begun
     )
 

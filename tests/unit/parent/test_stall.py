@@ -2,11 +2,11 @@
 
 import pytest
 
+from libxlpy.callbacks import PrecopyAnswer, PrecopyStats
 from libxlpy.errors import Cancelled, TimedOut, UsageError
 from libxlpy.events import StallEvent
-from libxlpy.stall import GO_ON, STOP_AND_COPY, StallAction, StallPolicy, StallWatch
+from libxlpy.stall import StallAction, StallPolicy, StallWatch
 from libxlpy.statistics import Iteration
-from libxlpy_protocol.messages import PrecopyPolicy
 from tests.unit.parent.conftest import StartJob
 
 
@@ -48,12 +48,12 @@ async def test_without_a_bound_nothing_is_told():
 
 #: (iteration, dirty) -> libxc's own answer.
 POLICY = {
-    (0, 2048): GO_ON,
-    (1, -1): GO_ON,
-    (1, 49): STOP_AND_COPY,
-    (1, 50): GO_ON,
-    (5, 2048): STOP_AND_COPY,
-    (5, -1): STOP_AND_COPY,
+    (0, 2048): PrecopyAnswer.GO_ON,
+    (1, -1): PrecopyAnswer.GO_ON,
+    (1, 49): PrecopyAnswer.STOP_AND_COPY,
+    (1, 50): PrecopyAnswer.GO_ON,
+    (5, 2048): PrecopyAnswer.STOP_AND_COPY,
+    (5, -1): PrecopyAnswer.STOP_AND_COPY,
 }
 
 
@@ -62,10 +62,10 @@ async def test_policy_is_libxc_s_own_until_a_stall_says_stop(asked: tuple[int, i
     policy = StallPolicy(iterations=1, on_iterations=StallAction.STOP_AND_COPY)
     assert policy.may_stop
     watch = StallWatch(policy, lambda event, action: None)
-    question = PrecopyPolicy(asked[0], 4096, asked[1])
-    assert watch.decide(question) == POLICY[asked]
+    question = PrecopyStats(asked[0], 4096, asked[1])
+    assert await watch.decide(question) == POLICY[asked]
     watch.passes(history(50, 50))
-    assert watch.decide(question) == STOP_AND_COPY
+    assert await watch.decide(question) == PrecopyAnswer.STOP_AND_COPY
 
 
 async def test_stalls_with_abort_end_the_job(start_job: StartJob):
