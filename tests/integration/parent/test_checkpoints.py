@@ -122,7 +122,7 @@ async def test_checkpoint_that_fails_fails_the_restore(
         )
         with pytest.raises(CallbackFailed) as caught:
             await job
-    assert (caught.value.name, caught.value.value) == ("Checkpoint", 0)
+    assert (caught.value.name, caught.value.value) == ("checkpoint", 0)
     assert caught.value.guest is GuestState.PAUSED
 
 
