@@ -41,6 +41,7 @@ from libxlpy.events import (
     StatEvent,
 )
 from libxlpy.job import CancelAnswer, CancelKind, Job
+from libxlpy.left_undone import JobRecovery
 from libxlpy.low_level import Rings
 from libxlpy.machine import AbortAnswer, JobStatus
 from libxlpy.recovered import Outcome, Recovered
@@ -86,6 +87,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobEvent",
+    "JobRecovery",
     "JobReport",
     "JobStatus",
     "Latency",

@@ -11,16 +11,18 @@ contexts. Leaving a context cancels what is still under way and waits.
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from libxlpy import domains, resume
+from libxlpy.aside import Value, aside
 from libxlpy.backend import Backend, detect
 from libxlpy.callbacks import PrecopyPolicy
 from libxlpy.claims import claim
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
-from libxlpy.errors import UsageError
+from libxlpy.errors import BackendError, UsageError
 from libxlpy.job import Job
 from libxlpy.jobs import Jobs
 from libxlpy.libxl_helper import OWN, find_helper
@@ -38,6 +40,9 @@ from libxlpy.suspend_flags import NOT_LIVE, SuspendFlags, check_can_suspend, xc_
 from libxlpy.watching import Watcher
 from libxlpy.xc_calls import XcCalls
 from libxlpy_protocol.messages import OnParentLoss
+
+#: Seconds for files that are small, and local unless somebody put them elsewhere.
+LOOK_SECONDS = 10.0
 
 
 class Context(XcCalls):
@@ -80,7 +85,7 @@ class Context(XcCalls):
         Raises:
             BackendError: There is none that can be used.
         """
-        self._backend = detect(*self._wanted)
+        self._backend = await _found(lambda: detect(*self._wanted))
         return self
 
     async def __aexit__(
@@ -185,7 +190,8 @@ class Context(XcCalls):
         """
         around = replace(self._around(deadlines, stall), precopy_policy=precopy_policy)
         xc_flags(flags)
-        program = find_helper(self._helper if helper is None else helper, self.backend)
+        choice, backend = self._helper if helper is None else helper, self.backend
+        program = await _found(lambda: find_helper(choice, backend))
         async with claim(around, domid, "a save") as claimed:
             info = await domains.look(around, domid)
             check_can_suspend(info)
@@ -254,3 +260,16 @@ class Context(XcCalls):
             return await resume.domain_resume(
                 around, domid, uuid, suspend_cancel=suspend_cancel
             )
+
+
+async def _found(look: Callable[[], Value]) -> Value:
+    """Look for something in files, beside the loop.
+
+    Raises:
+        BackendError: They don't answer.
+    """
+    try:
+        return await aside(look, LOOK_SECONDS)
+    except TimeoutError as exc:
+        text = f"this machine's files do not answer in {LOOK_SECONDS:g} s"
+        raise BackendError(text) from exc

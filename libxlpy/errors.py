@@ -32,9 +32,13 @@ import errno as errno_names
 import os
 import signal as signals
 import traceback
+from typing import TYPE_CHECKING
 
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
+
+if TYPE_CHECKING:
+    from libxlpy.left_undone import JobRecovery
 
 
 class UsageError(LibxlpyError):
@@ -114,6 +118,8 @@ class JobError(LibxlpyError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.details = JobReport(what="", domid=-1)
+        #: What is left to do, and does it; None if all was repaired.
+        self.recovery: JobRecovery | None = None
 
     @property
     def guest(self) -> GuestState:
@@ -145,6 +151,8 @@ class JobError(LibxlpyError):
     def report(self) -> str:
         """Give everything that is known, one fact a line."""
         lines = [f"error: {self}", *self.details.lines()]
+        if self.recovery is not None:
+            lines += [f"left to do: {action}" for action in self.recovery.actions]
         if self.__cause__ is not None:
             text = "".join(traceback.format_exception(self.__cause__))
             lines += [f"cause: {line}" for line in text.splitlines()]

@@ -93,11 +93,35 @@ class SaveFile:
         until = time.monotonic() + seconds
         while True:
             try:
-                return cls(path, head)
+                return await cls._opened(path, head)
             except FileInUseError:
                 if time.monotonic() >= until:
                     raise
             await asyncio.sleep(LOOK_AGAIN)
+
+    @classmethod
+    async def _opened(cls, path: Path | str, head: bytes) -> Self:
+        """Do the same beside the loop; leaves nothing if cancelled meanwhile."""
+        opening = asyncio.create_task(asyncio.to_thread(cls, path, head))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(SaveFileError):
+                await asyncio.to_thread((await opening).close)
+            raise
+
+    async def __aenter__(self) -> Self:
+        """Return itself, see :meth:`when_free`."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """As the end of a ``with``, beside the loop."""
+        await asyncio.shield(asyncio.to_thread(self.close))
 
     def __enter__(self) -> Self:
         """Return itself: all was opened by the constructor."""

@@ -11,6 +11,7 @@ from libxlpy.errors import Cancelled, JobError, UsageError
 from libxlpy.events import JobEvent
 from libxlpy.job_notes import Note
 from libxlpy.ladder import Step
+from libxlpy.left_undone import JobRecovery, left_undone
 from libxlpy.link import finish
 from libxlpy.plan import Plan, Result, Settled
 from libxlpy.run import JobRun
@@ -127,6 +128,8 @@ class Job(Generic[Result]):
             self._outcome = self._plan.result(run, report)
         else:
             run.failure.details = report
+            if left_undone(report) and run.started:
+                run.failure.recovery = JobRecovery(run.failure, self._plan, run)
             self._outcome = run.failure
 
     # ----- for the caller ---------------------------------------------------------

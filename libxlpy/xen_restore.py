@@ -108,6 +108,7 @@ class XenRestore(Plan[RestoreResult]):
         """After a failure see that nothing is left; ask where the guest is."""
         if self._config_fd != NO_FD:
             os.close(self._config_fd)
+            self._config_fd = NO_FD
         facts: tuple[str, ...] = ()
         if run.failure is not None and run.started:
             facts = await self._clean(run)

@@ -4,6 +4,7 @@ Find the domain and its configuration, open the file, save, put the file in its 
 and only then destroy the domain or let it run on.
 """
 
+import asyncio
 import json as json_text
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from libxlpy.cli.progress import PAGE_SIZE, view_for
 from libxlpy.cli.settings import Settings
 from libxlpy.cli.signals import Interrupted
 from libxlpy.files import SaveFile, SaveFileError
+from libxlpy.link import finish
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.stream_format import XL_CONFIG_MAX
@@ -83,7 +85,7 @@ class Save:
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             head = pack_header(config.text, json=config.json)
-            with await SaveFile.when_free(options.file, head) as file:
+            async with await SaveFile.when_free(options.file, head) as file:
                 result = await self._stream(ctx, domain, file)
                 self._interrupt.settle()
                 await self._commit(ctx, domain, file)
@@ -122,7 +124,8 @@ class Save:
 
     async def _commit(self, ctx: Context, domain: DomainInfo, file: SaveFile) -> None:
         try:
-            file.commit()
+            # to its end in any case: half a commit is no state for a file
+            await finish(asyncio.create_task(asyncio.to_thread(file.commit)))
         except SaveFileError as exc:
             failed = f"save of {_title(domain)} failed: "
             failed += str(exc) if exc.in_place else exc.reason

@@ -27,6 +27,7 @@ from libxlpy.domain_info import (
 )
 from libxlpy.emulator import checked_pairs
 from libxlpy.events import MAX_BEHIND, EventFeed, PhaseEvent
+from libxlpy.files import SaveFile
 from libxlpy.link import PACKAGE, last_line
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy.stream_fd import StreamFd
@@ -382,3 +383,24 @@ async def test_configuration_kept_by_xen_is_read_beside_the_loop(
     assert await configuration.stored_config(where, 7, "u") == b"{}\n\0"
     with pytest.raises(errors.BackendError, match="no configuration of domain 8"):
         await configuration.stored_config(where, 8, "u")
+
+
+# ----- files --------------------------------------------------------------------------
+
+
+async def test_save_file_is_opened_and_put_in_its_place_beside_the_loop(tmp_path: Path):
+    path = tmp_path / "web.save"
+    file = await SaveFile.when_free(path, b"head")
+    await asyncio.to_thread(file.commit)
+    file.close()
+    assert await asyncio.to_thread(path.read_bytes) == b"head"
+
+
+async def test_save_file_whose_opener_is_cancelled_is_not_left(tmp_path: Path):
+    path = tmp_path / "web.save"
+    opening = asyncio.create_task(SaveFile.when_free(path, b"head"))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert await asyncio.to_thread(os.listdir, tmp_path) == []
