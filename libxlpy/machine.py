@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from libxlpy import domains
 from libxlpy.claims import take
-from libxlpy.crash_report import CrashReports
+from libxlpy.crash_report import CrashReports, filed
 from libxlpy.deadlines import Deadlines
 from libxlpy.domain_info import DomainInfo
 from libxlpy.errors import BackendError, DomainBusy, UsageError
@@ -25,6 +25,8 @@ from libxlpy_protocol.messages import Op
 
 #: Seconds between two looks at a job that was told to stop.
 LOOK_AGAIN = 0.05
+#: What becomes of a dead process's job that nobody has to ask about later.
+NO_FAILURE = frozenset({Outcome.FINISHED, Outcome.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,13 @@ class Machine(ABC):
         """
         around = self._around()
         folder = Folder(around.backend.jobs_dir)
-        found = [
-            await _recover(around, folder, domid, dry_run=dry_run)
-            for domid in folder.domids()
-        ]
-        return [each for each in found if each is not None]
+        found = []
+        for domid in folder.domids():
+            job = await _recover(around, folder, domid, dry_run=dry_run)
+            if job is not None:
+                found.append(job)
+                await _file(around, job, dry_run=dry_run)
+        return found
 
     async def abort_job(self, job: str) -> tuple[AbortAnswer, GuestState]:
         """Abort a job of any process and wait, bounded, until it has stopped.
@@ -209,6 +213,14 @@ async def _recover(
         if found is None or not found.lost():
             return None  # it runs
         return Recovered(found.job, found.what, domid, Outcome.RUNNING, str(exc))
+
+
+async def _file(around: Surroundings, found: Recovered, *, dry_run: bool) -> None:
+    """Have the report of a job written that did not reach its aim."""
+    error = found.error
+    if error is not None and found.outcome not in NO_FAILURE and not dry_run:
+        folder = around.backend.reports_dir
+        error.details = await filed(folder, found.job, error, None)
 
 
 def _left(entry: Entry | None) -> Entry | None:

@@ -65,9 +65,13 @@ def test_job_of_a_dead_process_is_recovered(shell, pipe):
         assert "has died: use recover" in shell.bad("abort", job["job"])
         assert shell.good("recover", "--dry-run").startswith(f"dry run: {job['job']}: ")
         assert shell.facts("web")["logdirty"]
+        assert "no report of job" in shell.bad("report", job["job"])
         line = shell.good("recover")
         assert line.startswith(f"{job['job']}: save of domain {job['domid']} rolled")
         assert line.count("\n") == 1
+        report = shell.good("report", job["job"]).splitlines()
+        assert f"job: save of domain {job['domid']}" in report
+        assert "guest: running" in report
         facts = shell.facts("web")
         assert (facts["logdirty"], facts["qemu_logdirty"]) == (False, False)
         assert facts["running"]
