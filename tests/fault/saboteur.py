@@ -1,7 +1,8 @@
-"""The attack by a signal: sent to the helper as the parent sees one message."""
+"""The attacks as the parent sees one message: a signal to the helper, a cancel."""
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -13,13 +14,15 @@ from libxlpy_protocol.messages import Message, Release
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
 from tests.fault.victim import Victim
 
+Act = Callable[[Job[SaveResult]], None]
+
 
 @dataclass
 class Saboteur:
     """Counts the messages of a job and strikes at one of them, the last is Release."""
 
     at: Place
-    signal: Signals | None = None
+    act: Act | None = None
     job: Job[SaveResult] | None = None
     trace: list[str] = field(default_factory=list)
     struck: str = ""
@@ -34,9 +37,10 @@ class Saboteur:
         name = f"{direction}{type(message).__name__}"
         if not self.trace and name != "<Hello":
             return  # the helper that looked at the domain is still leaving
-        if self.signal is not None and self.at in {len(self.trace), name}:
+        if self.act is not None and self.at in {len(self.trace), name}:
             self.struck, self.struck_at = name, time.monotonic()
-            os.kill(pid, self.signal)
+            assert self.job is not None
+            self.act(self.job)
         self.trace.append(name)
         self.over = bool(self.struck) or isinstance(message, Release)
 
@@ -55,15 +59,28 @@ async def trace_of(victim: Victim, path: Path) -> list[str]:
 
 
 def signalled(number: Signals, trace: list[str]) -> Attack:
-    """Give the attack; ``trace`` is of a save without it."""
+    """Give the attack by a signal; ``trace`` is of a save without it."""
 
+    def act(job: Job[SaveResult]) -> None:
+        assert job.helper_pid is not None
+        os.kill(job.helper_pid, number)
+
+    return _attack(number.name, act, trace)
+
+
+def cancelled(trace: list[str]) -> Attack:
+    """Give the attack by a cancel; ``trace`` is of a save without it."""
+    return _attack("cancel", lambda job: job.request_cancel("swept"), trace)
+
+
+def _attack(name: str, act: Act, trace: list[str]) -> Attack:
     async def attack(victim: Victim, path: Path, place: Place) -> Strike:
-        saboteur = Saboteur(place, number)
+        saboteur = Saboteur(place, act)
         outcome = await _save(victim, path, saboteur)
         seconds = time.monotonic() - saboteur.struck_at if saboteur.struck else 0.0
         early = "<Phase" not in saboteur.trace
         late = saboteur.trace.count(">Answer") == trace.count(">Answer")
-        context = f"{number.name} at {saboteur.struck or 'no message'} ({place})"
+        context = f"{name} at {saboteur.struck or 'no message'} ({place})"
         return Strike(saboteur.struck, early, late, seconds, outcome, context)
 
     return attack
