@@ -227,7 +227,11 @@ class DomainSave(Plan[SaveResult]):
 
     async def abandon(self, run: JobRun) -> Settled:
         """Let the guest run on: nobody knows that it is suspended."""
-        return await self._repair(run)
+        try:
+            return await self._repair(run)
+        finally:
+            if self._emulator is not None:
+                await self._emulator.close()
 
     async def _stop_logging(self) -> list[str]:
         """Switch off what libxenguest's own clean-up has left on, if any."""
