@@ -12,6 +12,7 @@ from libxlpy.errors import (
     DomainBusy,
     DomainNotFound,
     DomainOpError,
+    DomainReused,
     GuestFailed,
     GuestTimedOut,
     HelperCrashed,
@@ -41,6 +42,7 @@ CODES: dict[type[BaseException], int] = {
     UsageError: ERROR_INVAL,
     DomainNotFound: ERROR_FAIL,
     DomainBusy: ERROR_FAIL,
+    DomainReused: ERROR_FAIL,
     NotSupported: ERROR_NI,
     # Something that is needed does not work.
     BackendError: ERROR_FAIL,

@@ -13,6 +13,7 @@ EXPECTED = {
     "UsageError": -6,
     "DomainNotFound": -3,
     "DomainBusy": -3,
+    "DomainReused": -3,
     "NotSupported": -4,
     "BackendError": -3,
     "XenstoreError": -3,
