@@ -14,16 +14,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 from libxlpy.errors import BackendError, Cancelled, JobError, UsageError
 from libxlpy.journal import Folder
+from libxlpy.link import PACKAGE
 from libxlpy.results import JobReport
 from libxlpy_protocol.message_types import Hello
 
-#: Seconds that a job waits for its report to be written.
-PATIENCE = 2.0
+#: Seconds that a job waits for its report to be written; a busy machine needs some.
+PATIENCE = 10.0
 #: Bytes of one report.
 SIZE_MAX = 256 * 1024
 #: Reports kept.
@@ -152,7 +152,7 @@ def surroundings(helper: Hello | None) -> list[str]:
         pattern = f"can't be read: {exc.strerror}"
     facts = [
         f"written: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
-        f"libxlpy: {version('libxlpy')}",
+        f"libxlpy: {PACKAGE}",
         f"python: {platform.python_version()}",
         f"kernel: {system.sysname} {system.release} {system.version}",
         f"core pattern: {pattern}",
