@@ -106,6 +106,8 @@ int shim_domain_restore(const struct shim_library *, xc_interface *,
 int shim_domain_info(const struct shim_library *, xc_interface *, uint32_t,
                      struct xen_domctl_getdomaininfo *);
 int shim_capabilities(const struct shim_library *, xc_interface *, uint32_t *);
+int shim_hvm_param(const struct shim_library *, xc_interface *, uint32_t, uint32_t,
+                   uint64_t *);
 int shim_domain_pause(const struct shim_library *, xc_interface *, uint32_t);
 int shim_domain_unpause(const struct shim_library *, xc_interface *, uint32_t);
 int shim_domain_shutdown(const struct shim_library *, xc_interface *, uint32_t, int);

@@ -12,6 +12,9 @@ from libxlpy_protocol.messages import Op
 LAST_DOMID = 0x7FEF
 #: The hypervisor has shadow paging; Xen: public/sysctl.h, XEN_SYSCTL_PHYSCAP_shadow.
 CAN_SHADOW = 1 << 4
+#: Xen: public/hvm/params.h, HVM_PARAM_*.
+PARAM_CALLBACK_IRQ = 0
+PARAM_ACPI_S_STATE = 14
 NOT_THERE = frozenset({errno.ESRCH, errno.ENOENT})
 
 
@@ -68,6 +71,25 @@ async def has_shadow(ops: HelperLink) -> bool:
     """
     result = await ops.checked_op(Op.CAPABILITIES, 0)
     return bool(result.values and result.values[0] & CAN_SHADOW)
+
+
+async def has_pv_drivers(ops: HelperLink, domid: int, uuid: str) -> bool:
+    """Tell whether an HVM guest's PV drivers are there, and awake.
+
+    Without a callback set by them, or in an ACPI sleep, it does not look at xenstore.
+
+    Raises:
+        DomainReused: Another domain has the domid.
+        DomainOpError: It could not be asked.
+        BackendError: The helper is gone or does not answer.
+
+    Xen: tools/libs/light/libxl_dom_suspend.c, domain_suspend_callback_common().
+    """
+    callback, sleeps = [
+        (await ops.checked_op(Op.HVM_PARAM, domid, number, uuid=uuid)).values
+        for number in (PARAM_CALLBACK_IRQ, PARAM_ACPI_S_STATE)
+    ]
+    return callback > (0,) and sleeps == (0,)
 
 
 async def list_facts(ops: HelperLink) -> list[DomainFacts]:

@@ -25,8 +25,6 @@ from libxlpy.xenstore import Watch, Xenstore, connect
 from libxlpy_protocol.messages import Op
 
 ASK = b"suspend"
-#: Set to "1" by a guest whose kernel has xenbus.
-FEATURE = "control/feature-suspend"
 #: Seconds after which the hypervisor is asked even if no watch fired.
 LOOK_AGAIN = 1.0
 
@@ -98,7 +96,7 @@ class GuestSuspend:
             ) as store,
             store.watch("@releaseDomain") as release,
         ):
-            if await self._has_drivers(store):
+            if await self._has_drivers(ops):
                 await self._ask(store, ops, release)
             else:
                 self.asked = self.acked = True
@@ -112,12 +110,11 @@ class GuestSuspend:
                 # when it is resumed.
                 await self.withdraw(store)
 
-    async def _has_drivers(self, store: Xenstore) -> bool:
-        """Tell whether the guest's kernel can read its xenstore nodes."""
+    async def _has_drivers(self, ops: HelperLink) -> bool:
+        """Tell whether the guest's kernel reads its xenstore nodes."""
         if self.kind != "hvm":
             return True
-        path = f"/local/domain/{self.domid}/{FEATURE}"
-        return await store.read_text(path) == "1"
+        return await domain_ops.has_pv_drivers(ops, self.domid, self.uuid)
 
     async def _ask(self, store: Xenstore, ops: HelperLink, release: Watch) -> None:
         """Write the request and wait for the acknowledgement."""

@@ -77,6 +77,12 @@ def _resume(handle: Handle, op: DomainOp) -> OpResult:
     return _plain(handle.resume(op.domid, int(bool(op.argument))))
 
 
+def _hvm_param(handle: Handle, op: DomainOp) -> OpResult:
+    if not 0 <= op.argument < 1 << 32:
+        return OpResult(-1, errno.EINVAL)
+    return OpResult(0, 0, (handle.hvm_param(op.domid, op.argument),))
+
+
 _OPS: Final[dict[Op, Callable[[Handle, DomainOp], OpResult]]] = {
     Op.INFO: _info,
     Op.LIST: _list,
@@ -87,6 +93,7 @@ _OPS: Final[dict[Op, Callable[[Handle, DomainOp], OpResult]]] = {
     Op.LOGDIRTY_OFF: lambda handle, op: _plain(handle.logdirty_off(op.domid)),
     Op.DESTROY: lambda handle, op: _plain(handle.destroy(op.domid)),
     Op.CAPABILITIES: lambda handle, op: OpResult(0, 0, (handle.capabilities(),)),
+    Op.HVM_PARAM: _hvm_param,
 }
 
 

@@ -204,6 +204,17 @@ class Handle:
             raise OSError(ffi.errno, f"physinfo: {os.strerror(ffi.errno)}")
         return int(found[0])
 
+    def hvm_param(self, domid: int, param: int) -> int:
+        """Return one of ``HVM_PARAM_*`` of a domain that is no PV domain.
+
+        Raises:
+            OSError: There is no such domain, or it is PV.
+        """
+        value = ffi.new("uint64_t *")
+        if lib.shim_hvm_param(self._library, self._xch, domid, param, value):
+            raise OSError(ffi.errno, f"hvm_param_get: {os.strerror(ffi.errno)}")
+        return int(value[0])
+
     def pause(self, domid: int) -> Result:
         """xc_domain_pause."""
         return _result(lib.shim_domain_pause, self._library, self._xch, domid)

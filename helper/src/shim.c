@@ -58,6 +58,7 @@ static int find_all(struct shim_library *library, char error[SHIM_ERROR_MAX])
         { "xc_domain_restore", restore },
         { "xc_domain_getinfolist", &library->domain_getinfolist },
         { "xc_physinfo", &library->physinfo },
+        { "xc_hvm_param_get", &library->hvm_param_get },
         { "xc_domain_pause", &library->domain_pause },
         { "xc_domain_unpause", &library->domain_unpause },
         { "xc_domain_shutdown", &library->domain_shutdown },
@@ -261,6 +262,12 @@ int shim_capabilities(const struct shim_library *library, xc_interface *xch,
     rc = library->physinfo(xch, &buffer.front);
     *capabilities = buffer.front.capabilities;
     return rc;
+}
+
+int shim_hvm_param(const struct shim_library *library, xc_interface *xch, uint32_t domid,
+                   uint32_t param, uint64_t *value)
+{
+    return library->hvm_param_get(xch, domid, param, value);
 }
 
 int shim_domain_pause(const struct shim_library *library, xc_interface *xch,

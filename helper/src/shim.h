@@ -32,6 +32,7 @@ struct shim_library {
     xc_domain_restore_4_22_fn *domain_restore_4_22;
     xc_domain_getinfolist_fn *domain_getinfolist;
     xc_physinfo_fn *physinfo;
+    xc_hvm_param_get_fn *hvm_param_get;
     xc_domain_pause_fn *domain_pause;
     xc_domain_unpause_fn *domain_unpause;
     xc_domain_shutdown_fn *domain_shutdown;
@@ -90,6 +91,9 @@ int shim_domain_info(const struct shim_library *library, xc_interface *xch,
 /* What this Xen can do (XEN_SYSCTL_PHYSCAP_* bits): 0, or -1 on error. */
 int shim_capabilities(const struct shim_library *library, xc_interface *xch,
                       uint32_t *capabilities);
+/* One of HVM_PARAM_* of a domain that is no PV domain: 0, or -1 on error. */
+int shim_hvm_param(const struct shim_library *library, xc_interface *xch, uint32_t domid,
+                   uint32_t param, uint64_t *value);
 int shim_domain_pause(const struct shim_library *library, xc_interface *xch,
                       uint32_t domid);
 int shim_domain_unpause(const struct shim_library *library, xc_interface *xch,

@@ -136,6 +136,8 @@ typedef int xc_interface_close_fn(xc_interface *xch);
 typedef int xc_domain_getinfolist_fn(xc_interface *xch, uint32_t first_domain,
                                      unsigned int max_domains, xc_domaininfo_t *info);
 typedef int xc_physinfo_fn(xc_interface *xch, xc_physinfo_t *info);
+typedef int xc_hvm_param_get_fn(xc_interface *xch, uint32_t domid, uint32_t param,
+                                uint64_t *value);
 typedef int xc_domain_pause_fn(xc_interface *xch, uint32_t domid);
 typedef int xc_domain_unpause_fn(xc_interface *xch, uint32_t domid);
 typedef int xc_domain_destroy_fn(xc_interface *xch, uint32_t domid);

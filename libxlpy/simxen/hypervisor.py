@@ -19,6 +19,8 @@ from libxlpy.simxen.facts import domain_type, domain_values
 REQUEST = struct.Struct("<II7Q")
 REPLY = struct.Struct("<ii15Q")
 _VALUES = 15
+#: Set by PV drivers. Source: Xen, xen/include/public/hvm/params.h.
+PARAM_CALLBACK_IRQ = 0
 
 
 class Machine(Protocol):
@@ -97,6 +99,15 @@ async def _op_restored(_machine: Machine, domain: Domain, _args: object) -> Resu
     return NO_RESULT
 
 
+async def _op_hvm_param(
+    _machine: Machine, domain: Domain, args: tuple[int, ...]
+) -> Result:
+    if domain.spec.type == "pv":
+        raise HypercallError(errno.EINVAL)
+    has_irq = args[0] == PARAM_CALLBACK_IRQ and domain.spec.pv_drivers
+    return [int(has_irq)], []
+
+
 OP_LIST = 2
 OPERATIONS: Mapping[int, Handler] = {
     1: _op_info,
@@ -108,6 +119,7 @@ OPERATIONS: Mapping[int, Handler] = {
     8: _op_destroy,
     9: _op_logdirty,
     10: _op_restored,
+    11: _op_hvm_param,
 }
 
 

@@ -98,6 +98,8 @@ class Op(enum.IntEnum):
     DESTROY = 8
     #: What the hypervisor can do: ``XEN_SYSCTL_PHYSCAP_*`` bits, the only value.
     CAPABILITIES = 9
+    #: One of ``HVM_PARAM_*``, by its number in ``argument``: the only value.
+    HVM_PARAM = 10
 
 
 class XcFlags(enum.IntFlag):

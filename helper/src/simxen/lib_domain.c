@@ -58,6 +58,16 @@ int xc_physinfo(xc_interface *xch, xc_physinfo_t *info)
     return 0;
 }
 
+int xc_hvm_param_get(xc_interface *xch, uint32_t domid, uint32_t param, uint64_t *value)
+{
+    struct simxen_request request = {.op = SIMXEN_HVM_PARAM, .domid = domid, .arg = {param}};
+    struct simxen_reply reply;
+    if (host_call(xch, &request, &reply, NULL, 0) < 0)
+        return -1;
+    *value = reply.val[0];
+    return 0;
+}
+
 int xc_domain_pause(xc_interface *xch, uint32_t domid)
 {
     return host_simple(xch, SIMXEN_PAUSE, domid, 0);

@@ -40,6 +40,7 @@ extern SIMXEN_API xc_interface_open_fn xc_interface_open;
 extern SIMXEN_API xc_interface_close_fn xc_interface_close;
 extern SIMXEN_API xc_domain_getinfolist_fn xc_domain_getinfolist;
 extern SIMXEN_API xc_physinfo_fn xc_physinfo;
+extern SIMXEN_API xc_hvm_param_get_fn xc_hvm_param_get;
 extern SIMXEN_API xc_domain_pause_fn xc_domain_pause;
 extern SIMXEN_API xc_domain_unpause_fn xc_domain_unpause;
 extern SIMXEN_API xc_domain_shutdown_fn xc_domain_shutdown;

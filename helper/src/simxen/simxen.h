@@ -36,6 +36,7 @@ enum simxen_op {
     SIMXEN_RESUME = 7,    /* arg0 fast */
     SIMXEN_DESTROY = 8,
     SIMXEN_LOGDIRTY = 9,  /* arg0 1 on, 0 off; val0 of "on": enum simxen_tracker. On when on: -1/EINVAL */
+    SIMXEN_HVM_PARAM = 11, /* arg0 HVM_PARAM_*; val0 its value; of a PV domain: -1/EINVAL */
     SIMXEN_RESTORED = 10, /* arg0 store_gfn, arg1 console_gfn, arg2 store_evtchn, arg3 console_evtchn */
 };
 

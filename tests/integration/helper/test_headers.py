@@ -20,6 +20,7 @@ FUNCTIONS = {
     "xc_domain_resume": "xc_domain_resume_fn",
     "xc_domain_getinfolist": "xc_domain_getinfolist_fn",
     "xc_physinfo": "xc_physinfo_fn",
+    "xc_hvm_param_get": "xc_hvm_param_get_fn",
     "xc_domain_pause": "xc_domain_pause_fn",
     "xc_domain_unpause": "xc_domain_unpause_fn",
     "xc_domain_destroy": "xc_domain_destroy_fn",

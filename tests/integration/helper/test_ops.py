@@ -73,6 +73,13 @@ def test_each_op_is_one_hypercall(
     assert host.calls() == [called]
 
 
+def test_hvm_param_is_the_only_value(host: FakeHost) -> None:
+    with ops_helper(host) as parent:
+        ready(parent)
+        assert parent.op(Op.HVM_PARAM, 7, 14) == OpResult(0, 0, (7014,))
+        assert parent.op(Op.HVM_PARAM, 7, -1) == OpResult(-1, errno.EINVAL)
+
+
 def test_capabilities_are_those_of_the_hypervisor(host: FakeHost) -> None:
     with ops_helper(host) as parent:
         ready(parent)
