@@ -5,17 +5,15 @@ number are bounded, the oldest go first. They are written by a thread of their o
 disk that hangs costs a job at most :data:`PATIENCE`, and never its outcome.
 """
 
-import asyncio
 import contextlib
 import os
 import platform
 import re
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from libxlpy.aside import aside
 from libxlpy.errors import BackendError, Cancelled, JobError, UsageError
 from libxlpy.journal import Folder
 from libxlpy.link import PACKAGE
@@ -135,7 +133,7 @@ async def filed(
         return str(CrashReports(folder).write(job, f"{head}\n{error.report()}\n"))
 
     try:
-        return replace(details, file=await _off_loop(write))
+        return replace(details, file=await aside(write, PATIENCE))
     except TimeoutError:
         why = f"report was not written within {PATIENCE:g} s"
     except Exception as exc:  # the boundary: the outcome is more than its report
@@ -161,35 +159,3 @@ def surroundings(helper: Hello | None) -> list[str]:
         return [*facts, "helper said: nothing"]
     library = f"{helper.library} {helper.library_version}".strip()
     return [*facts, f"helper said: {helper.package}", f"library: {library or 'none'}"]
-
-
-async def _off_loop(work: Callable[[], str]) -> str:
-    """Do something that may hang in a thread that nothing waits for at exit.
-
-    Raises:
-        TimeoutError: It took too long; the thread is left to itself.
-        Exception: What it raised.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[str] = loop.create_future()
-
-    def give(value: str | Exception) -> None:
-        if done.done():
-            return
-        if isinstance(value, Exception):
-            done.set_exception(value)
-        else:
-            done.set_result(value)
-
-    def run() -> None:
-        value: str | Exception
-        try:
-            value = work()
-        except Exception as exc:  # goes to whoever waits
-            value = exc
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(give, value)
-
-    threading.Thread(target=run, name="libxlpy report", daemon=True).start()
-    async with asyncio.timeout(PATIENCE):
-        return await done

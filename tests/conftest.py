@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,11 @@ SETTLE = 10.0
 
 
 def pytest_configure() -> None:
-    """Adopt orphans: a helper or host whose parent died is then seen as ours."""
+    """Adopt orphans: a helper or host whose parent died is then seen as ours.
+
+    And take Ctrl-C: a shell that runs us in its background has it ignored.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

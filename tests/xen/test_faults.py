@@ -260,6 +260,22 @@ def test_disk_is_full(make_guest, tmp_path: Path) -> None:
         ok("umount", small)
 
 
+@pytest.mark.long
+def test_failed_save_of_pv_is_put_right_and_kept(make_guest) -> None:
+    """Also where Xen has no log-dirty mode for it that could be switched off."""
+    guest = make_guest("pv")
+    before = guest.ticks()
+    done = run("xlpy", "-v", "save", guest.name, "/dev/full")
+    assert done.returncode == 1
+    assert "log-dirty mode off" in done.stderr
+    assert "FAILED" not in done.stderr
+    [line] = [each for each in done.stderr.splitlines() if "report: " in each]
+    report = ok("xlpy", "report", Path(line.partition("report: ")[2]).stem)
+    assert "No space left on device (ENOSPC)" in report
+    assert "guest: running" in report
+    assert_went_on(before, guest.next_ticks(3))
+
+
 @pytest.mark.parametrize(
     ("prefix", "told"),
     [

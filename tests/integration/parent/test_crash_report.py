@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -93,6 +94,6 @@ async def test_disk_that_hangs_costs_bounded_time(
 
 def joined() -> None:
     """Wait until the disk's thread has ended."""
-    for thread in module.threading.enumerate():
-        if thread.name == "libxlpy report":
+    for thread in threading.enumerate():
+        if thread.name == "libxlpy aside":
             thread.join()
