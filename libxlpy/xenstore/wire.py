@@ -62,7 +62,10 @@ class Wire:
             await self._writer.drain()
             packet = await reply
         except OSError as exc:
-            raise ConnectionLost(f"connection to xenstored lost: {exc}") from exc
+            why = f"connection to xenstored lost: {exc}"
+            del self._waiting[number]
+            self._fail(why)  # now: the receiver may not have had its turn yet
+            raise ConnectionLost(why) from exc
         finally:
             self._waiting.pop(number, None)
         return _checked(packet, kind, payload)

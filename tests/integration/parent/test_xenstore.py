@@ -1,6 +1,7 @@
 """The xenstore client against a xenstore that speaks the real wire protocol."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from libxlpy.errors import XenstoreError
 from libxlpy.xenstore import Xenstore, connect
+from libxlpy.xenstore.wire import ConnectionLost
 from libxlpy_protocol.xenstore_wire import Packet, XsType, encode
 
 ROOT = "/tool/test-parent"
@@ -145,3 +147,13 @@ async def test_transaction_number_that_is_none_is_told(tmp_path: Path, number: b
             await store.transact(never)
     server.close()
     await server.wait_closed()
+
+
+async def test_connection_is_lost_as_soon_as_a_request_meets_it(store: Xenstore):
+    """Else the request is made again on the same one for ever, and nobody gets on."""
+    wire, _ = await store.connection.request(XsType.DIRECTORY, b"/\0")
+    wire._reader.set_exception(ConnectionResetError(errno.ECONNRESET, "reset"))
+    with pytest.raises(ConnectionLost, match="reset"):
+        await wire.ask(XsType.DIRECTORY, b"/\0")
+    assert "reset" in wire.lost
+    assert await store.directory("/")  # by a new one
