@@ -25,22 +25,23 @@ def kernel_place(pid: int) -> str:
     Args:
         pid: Of the process, which nobody has reaped.
     """
-    tasks = sorted(
-        (PROC / str(pid) / "task").glob("*"), key=lambda task: int(task.name)
-    )
-    places = [place for task in tasks if (place := _place(task))]
+    tids = [int(task.name) for task in (PROC / str(pid) / "task").glob("*")]
+    # The main thread first: the number of another may be lower, as numbers wrap.
+    tids.sort(key=lambda tid: (tid != pid, tid))
+    places = [place for tid in tids if (place := _place(pid, tid))]
     return "; ".join(places[:THREADS_TOLD])
 
 
-def _place(task: Path) -> str:
+def _place(pid: int, tid: int) -> str:
     """Give the place of one thread; "" if it is dead."""
+    task = PROC / str(pid) / "task" / str(tid)
     state = state_of(_read(task / "stat"))
     if not state or state in DEAD:
         return ""
     channel = _read(task / "wchan")
     where = channel if channel not in {"", "0"} else "unknown"
     stack = frames(_read(task / "stack"))
-    text = f"thread {task.name} in state {state} at {where}"
+    text = f"thread {tid} in state {state} at {where}"
     return f"{text}, stack {' < '.join(stack)}" if stack else text
 
 
