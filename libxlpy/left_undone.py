@@ -13,11 +13,10 @@ from libxlpy.errors import JobError
 from libxlpy.helper_process import helper_argv
 from libxlpy.ops import ops_helper
 from libxlpy.plan import Plan
+from libxlpy.repair_facts import done_of, is_failed
 from libxlpy.results import GuestState, JobReport
 from libxlpy.run import JobRun
 
-#: In a repair's fact that it could not be done.
-FAILED = ": FAILED"
 ASK = "hypervisor asked where the guest is"
 
 
@@ -25,7 +24,7 @@ def left_undone(details: JobReport) -> tuple[str, ...]:
     """Give what is left to do; nothing if all was repaired, or the guest is gone."""
     if details.guest is GuestState.GONE:
         return ()
-    left = [fact.partition(FAILED)[0] for fact in details.repairs if FAILED in fact]
+    left = [done_of(fact) for fact in details.repairs if is_failed(fact)]
     unknown = details.guest is GuestState.UNKNOWN
     return tuple(dict.fromkeys([*left, *([ASK] if unknown else [])]))
 
@@ -73,6 +72,6 @@ class JobRecovery:
         async with claim(around, self._plan.domid, "a recovery"), ops_helper(around):
             settled = await self._plan.settle(self._run)
         details = self._error.details
-        done = [fact for fact in details.repairs if FAILED not in fact]
+        done = [fact for fact in details.repairs if not is_failed(fact)]
         repairs = tuple(dict.fromkeys([*done, *settled.repairs]))
         self._error.details = replace(details, guest=settled.guest, repairs=repairs)

@@ -11,10 +11,11 @@ from typing import Any
 from libxlpy import domain_ops
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
 from libxlpy.domain_info import guest_state, uuid_bytes
-from libxlpy.errors import DomainReused, UsageError
+from libxlpy.errors import DomainReused, UsageError, errno_text
 from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import ask_guest
+from libxlpy.repair_facts import failed
 from libxlpy.restore import restore_result
 from libxlpy.results import GuestState, JobReport, RestoreResult, SaveResult
 from libxlpy.run import JobRun
@@ -119,8 +120,9 @@ class RawSave(Plan[SaveResult]):
                 result = await ops.op(Op.LOGDIRTY_OFF, self.domid, uuid=self.uuid)
                 off = "log-dirty mode off"
                 facts = await domain_ops.find(ops, self.domid, self.uuid)
-                fact = off if result.retval >= 0 else f"{off}: FAILED"
-                return Settled(guest_state(facts), (fact,))
+                if result.retval < 0:
+                    off = failed(off, errno_text(result.errnoval))
+                return Settled(guest_state(facts), (off,))
         except DomainReused as exc:
             return Settled(GuestState.GONE, (str(exc),))
         except LibxlpyError as exc:

@@ -22,6 +22,7 @@ from libxlpy.left_file import LeftFile
 from libxlpy.ops import ops_helper
 from libxlpy.recovered import Decision, Outcome, Recovered, Step
 from libxlpy.repair import Repair, ask_guest
+from libxlpy.repair_facts import failed, is_failed
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy.simxen.client import SimClient
 from libxlpy.surroundings import Surroundings
@@ -263,10 +264,10 @@ class Recovery:
             try:
                 await step.act()
             except (LibxlpyError, OSError) as exc:
-                self._facts.append(f"{step.fact}: FAILED: {exc}")
+                self._facts.append(failed(step.fact, exc))
             else:
                 self._facts += [step.fact] if step.fact else []
-        if any("FAILED" in fact for fact in self._facts):
+        if any(map(is_failed, self._facts)):
             return Decision(Outcome.FAILED, "not all could be put right")
         self._lock.forget()
         return decision

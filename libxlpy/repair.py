@@ -19,6 +19,7 @@ from libxlpy.errors import DomainReused
 from libxlpy.link import HelperLink
 from libxlpy.ops import ops_helper
 from libxlpy.plan import Settled
+from libxlpy.repair_facts import failed
 from libxlpy.results import GuestState
 from libxlpy.surroundings import Surroundings
 from libxlpy.suspend import GuestSuspend
@@ -32,6 +33,8 @@ TRIES = 2
 LATE_LOOK = 0.02
 #: Argument of RESUME: the guest's suspend call returns "cancelled".
 RESUME_CANCELLED = 1
+#: Fact of a device model that was told to log no more.
+QUIET = "device model's log-dirty mode off"
 
 
 class Repair:
@@ -160,7 +163,7 @@ class Repair:
         """Switch its dirty logging off, if it may be on."""
         if emulator.logging:
             off = emulator.log_dirty(ops, enable=False)
-            await self._step("device model's log-dirty mode off", off)
+            await self._step(QUIET, off)
 
     async def _run_emulator(self, emulator: Emulator, ops: HelperLink) -> None:
         await self.quiet_emulator(emulator, ops)
@@ -187,11 +190,11 @@ class Repair:
             async with asyncio.timeout(seconds):
                 await work
         except TimeoutError:
-            self.facts.append(f"{fact}: FAILED: not done in {seconds:g} s")
+            self.facts.append(failed(fact, f"not done in {seconds:g} s"))
         except DomainReused:
             raise
         except (LibxlpyError, OSError) as exc:
-            self.facts.append(f"{fact}: FAILED: {exc}")
+            self.facts.append(failed(fact, exc))
         else:
             self.facts.append(fact)
             return True

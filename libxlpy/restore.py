@@ -12,6 +12,7 @@ from libxlpy.emulator import EMULATOR_QEMU, Emulator
 from libxlpy.errors import BackendError, UsageError, XenError
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import ask_guest
+from libxlpy.repair_facts import failed
 from libxlpy.results import JobReport, RestoreResult
 from libxlpy.run import JobRun
 from libxlpy.simxen.client import SimClient
@@ -37,6 +38,8 @@ RESTORE_ENTRY: dict[str, Any] = {
 }
 #: Seconds for the embedded host to launch or destroy a guest.
 HOST_TIMEOUT = 30.0
+#: Fact of a domain that a failed restore had begun to fill.
+DESTROYED = "half-built domain destroyed"
 
 
 class DomainRestore(Plan[RestoreResult]):
@@ -110,9 +113,9 @@ class DomainRestore(Plan[RestoreResult]):
         if run.failure is not None:
             try:
                 await self._ask_host("destroy")
-                facts.append("half-built domain destroyed")
+                facts.append(DESTROYED)
             except LibxlpyError as exc:
-                facts.append(f"half-built domain destroyed: FAILED: {exc}")
+                facts.append(failed(DESTROYED, exc))
         settled = await ask_guest(self._around, self.domid, self.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 

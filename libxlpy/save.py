@@ -26,7 +26,8 @@ from libxlpy.helper_process import start_process
 from libxlpy.libxl_save import LibxlSave, save_argv
 from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
-from libxlpy.repair import Repair, ask_guest
+from libxlpy.repair import QUIET, Repair, ask_guest
+from libxlpy.repair_facts import failed
 from libxlpy.results import JobReport, SaveResult
 from libxlpy.run import JobRun
 from libxlpy.surroundings import Surroundings
@@ -242,7 +243,7 @@ class DomainSave(Plan[SaveResult]):
             async with ops_helper(self._around) as ops:
                 await repair.quiet_emulator(self._emulator, ops)
         except LibxlpyError as exc:
-            return [f"device model's log-dirty mode off: FAILED: {exc}"]
+            return [failed(QUIET, exc)]
         return repair.facts
 
     def result(self, run: JobRun, report: JobReport) -> SaveResult:

@@ -19,6 +19,7 @@ from libxlpy.errors import UsageError
 from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import TRIES, ask_guest
+from libxlpy.repair_facts import failed
 from libxlpy.restore import RESTORE_ENTRY, restore_result
 from libxlpy.results import JobReport, RestoreResult
 from libxlpy.run import JobRun
@@ -124,7 +125,7 @@ class XenRestore(Plan[RestoreResult]):
                     found = await domain_ops.find(ops, self.domid)
                 break
             except LibxlpyError as exc:
-                told = f"{REMOVED}: FAILED: hypervisor could not be asked: {exc}"
+                told = failed(REMOVED, f"hypervisor could not be asked: {exc}")
         else:
             return (told,)
         told_all = run.record.complete is not None
@@ -133,7 +134,7 @@ class XenRestore(Plan[RestoreResult]):
         try:
             await xen_toolstack.destroy(self._around, self.domid, found.uuid)
         except LibxlpyError as exc:
-            return (f"{REMOVED}: FAILED: {exc}",)
+            return (failed(REMOVED, exc),)
         return (REMOVED,)
 
     def _is_half_built(self, found: DomainFacts, *, told_all: bool) -> bool:

@@ -1,11 +1,11 @@
 """Parse and check the argv of the build helper."""
 
 import uuid as uuids
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from libxlpy_helper.options import OptionsError
+from libxlpy_helper.options import OptionsError, Reader, read_options
 
 NONE: Final = -1
 
@@ -30,7 +30,7 @@ def _switch(_name: str, _rest: list[str]) -> bool:
 
 
 #: Option -> what reads its value.
-_OPTIONS: Final[dict[str, Callable[[str, list[str]], int | bytes]]] = {
+_READERS: Final[dict[str, Reader]] = {
     "--parent": _number,
     "--config-fd": _number,
     "--destroy": _number,
@@ -62,7 +62,7 @@ def parse_build_options(argv: Sequence[str]) -> BuildOptions:
     Raises:
         OptionsError: Unknown, repeated, missing or malformed.
     """
-    values = _read(list(argv))
+    values = read_options(argv, _READERS)
     if "--parent" not in values:
         raise OptionsError("--parent is missing")
     if ("--config-fd" in values) == ("--destroy" in values):
@@ -77,15 +77,3 @@ def parse_build_options(argv: Sequence[str]) -> BuildOptions:
         monitor=values.get("--monitor", False),
         uuid=values.get("--uuid", b""),
     )
-
-
-def _read(rest: list[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    while rest:
-        name = rest.pop(0)
-        if name not in _OPTIONS:
-            raise OptionsError(f"unknown option {name!r}")
-        if name in values:
-            raise OptionsError(f"{name} given twice")
-        values[name] = _OPTIONS[name](name, rest)
-    return values

@@ -3,22 +3,27 @@
 Written out by hand: argparse costs a quarter of the helper's start.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 BACKENDS: Final = ("xen", "simxen")
 
-#: Option -> may be left out.
-_OPTIONS: Final = {
-    "--parent": False,
-    "--backend": False,
-    "--host": True,
-    "--library": True,
-}
+#: Reads the value of an option, whose name it is told, off the rest of argv.
+Reader = Callable[[str, list[str]], Any]
 
 
 class OptionsError(Exception):
     """argv is not what libxlpy passes; the text says what is wrong."""
+
+
+def _text(name: str, rest: list[str]) -> str:
+    if not rest or not rest[0]:
+        raise OptionsError(f"{name} needs a value")
+    return rest.pop(0)
+
+
+_READERS: Final = dict.fromkeys(("--parent", "--backend", "--host", "--library"), _text)
+_NEEDED: Final = ("--parent", "--backend")
 
 
 class Options(NamedTuple):
@@ -40,9 +45,9 @@ def parse_options(argv: Sequence[str]) -> Options:
     Raises:
         OptionsError: Unknown, repeated, missing or malformed.
     """
-    values = _pairs(argv)
-    for name, optional in _OPTIONS.items():
-        if not optional and name not in values:
+    values = read_options(argv, _READERS)
+    for name in _NEEDED:
+        if name not in values:
             raise OptionsError(f"{name} is missing")
     options = Options(
         parent=_pid(values["--parent"]),
@@ -54,18 +59,25 @@ def parse_options(argv: Sequence[str]) -> Options:
     return options
 
 
-def _pairs(argv: Sequence[str]) -> dict[str, str]:
-    values: dict[str, str] = {}
+def read_options(argv: Sequence[str], readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """Return the value of each option that ``argv`` has.
+
+    Args:
+        argv: Without the program's name.
+        readers: Of all options that there are.
+
+    Raises:
+        OptionsError: Unknown or repeated, or its reader says so.
+    """
+    values: dict[str, Any] = {}
     rest = list(argv)
     while rest:
         name = rest.pop(0)
-        if name not in _OPTIONS:
+        if name not in readers:
             raise OptionsError(f"unknown option {name!r}")
         if name in values:
             raise OptionsError(f"{name} given twice")
-        if not rest or not rest[0]:
-            raise OptionsError(f"{name} needs a value")
-        values[name] = rest.pop(0)
+        values[name] = readers[name](name, rest)
     return values
 
 

@@ -16,6 +16,7 @@ from libxlpy.cli.save import read_config
 from libxlpy.cli.settings import Settings
 from libxlpy.cli.signals import Interrupted
 from libxlpy.cli.verify import config_name
+from libxlpy.repair_facts import is_failed
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken, read_xl_header
 
 #: Bytes looked through at a time for what is wrong with a file; some milliseconds.
@@ -94,7 +95,7 @@ class Restore:
             self._settings.out.json({"result": "failed", "error": str(exc)})
         defect = await self._defect(fd)
         cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
-        left = [repair for repair in exc.repairs if "FAILED" in repair]
+        left = [repair for repair in exc.repairs if is_failed(repair)]
         if exc.guest not in (GuestState.GONE, GuestState.UNKNOWN):
             left.append(f"{GUESTS[exc.guest]}, domid {exc.details.domid}")
         line = "; ".join(

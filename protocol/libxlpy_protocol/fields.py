@@ -8,6 +8,7 @@ the documentation. Messages say the kind of each field in its annotation;
 """
 
 import enum
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, get_args, get_origin
 
@@ -51,7 +52,7 @@ class FieldError(ValueError):
     """A value does not fit its field."""
 
 
-class Field:
+class Field(ABC):
     """One kind of value; see the module's text."""
 
     word: str
@@ -60,9 +61,9 @@ class Field:
         """Check a value of ours; return what goes on the wire."""
         return self.take(value)
 
+    @abstractmethod
     def take(self, value: object) -> object:
         """Check a value from the wire; return what we hold."""
-        raise NotImplementedError
 
 
 def _require(value: object, kind: type) -> None:

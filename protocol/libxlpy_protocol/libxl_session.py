@@ -7,6 +7,7 @@ its last message, Complete, is answered too. Calls get ids here, counted by each
 """
 
 import enum
+from abc import ABC, abstractmethod
 from typing import ClassVar, Final, TypeAlias
 
 from libxlpy_protocol.enums import Mode, Side
@@ -81,7 +82,7 @@ LIBXL_TRANSITIONS: Final[dict[LibxlState, dict[Act, LibxlState]]] = {
 _Events: TypeAlias = list[Event]
 
 
-class _Session:
+class _Session(ABC):
     """What both ends have in common.
 
     Args:
@@ -133,8 +134,9 @@ class _Session:
             raise
         return events
 
+    @abstractmethod
     def _receive(self, data: bytes, events: _Events) -> None:
-        raise NotImplementedError
+        """Take bytes; add to ``events`` what is complete, also if more is bad."""
 
     def _say(self, message: Message) -> None:
         """Check what the helper says against every rule, then move the state."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import psutil
 
+from libxlpy import Context, Job, SaveResult, SuspendFlags
 from libxlpy.simxen.client import request
 from libxlpy_protocol.xenstore_wire import Packet, PacketBuffer, XsType, encode
 
@@ -95,3 +96,12 @@ class Guest:
 async def aside(function: Any, *arguments: Any) -> Any:
     """Do something blocking away from the loop."""
     return await asyncio.to_thread(function, *arguments)
+
+
+async def saved_and_resumed(ctx: Context, guest: Guest) -> Job[SaveResult]:
+    """Save a guest live to nowhere and let it run on; give the job, which has ended."""
+    with Path("/dev/null").open("wb") as null:
+        job = await ctx.domain_suspend(guest.domid, null.fileno(), SuspendFlags.LIVE)
+        await job
+    await ctx.domain_resume(guest.domid)
+    return job

@@ -1,6 +1,7 @@
 """The low-level functions with streams that have checkpoints in them."""
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from libxlpy import (
     GuestState,
     ImageState,
     RestoreCallbacks,
+    RestoreResult,
     SaveCallbacks,
     StreamType,
     SuspendFlags,
@@ -82,6 +84,18 @@ def empty(pv: Guest) -> Any:
     request(pv.host, "destroy", domid=domid)
 
 
+async def restored_by(
+    ctx: Context, empty: int, stream: Path, checkpoint: Callable[[], Awaitable[int]]
+) -> RestoreResult:
+    with stream.open("rb") as file:
+        callbacks = RestoreCallbacks(checkpoint=checkpoint)
+        return await (
+            await ctx.xc_domain_restore(
+                empty, file.fileno(), callbacks, stream_type=REMUS
+            )
+        )
+
+
 async def test_checkpointed_stream_is_restored_to_its_last_checkpoint(
     ctx: Context, pv: Guest, empty: int, stream: Path
 ):
@@ -91,14 +105,7 @@ async def test_checkpointed_stream_is_restored_to_its_last_checkpoint(
         seen.append(len(seen))
         return 1
 
-    with stream.open("rb") as file:
-        job = await ctx.xc_domain_restore(
-            empty,
-            file.fileno(),
-            RestoreCallbacks(checkpoint=checkpoint),
-            stream_type=REMUS,
-        )
-        restored = await job
+    restored = await restored_by(ctx, empty, stream, checkpoint)
     assert seen == [*range(CHECKPOINTS)]
     assert restored.store_gfn > 0
     saved = await aside(pv.verify)
@@ -113,15 +120,8 @@ async def test_checkpoint_that_fails_fails_the_restore(
     async def checkpoint() -> int:
         return 0
 
-    with stream.open("rb") as file:
-        job = await ctx.xc_domain_restore(
-            empty,
-            file.fileno(),
-            RestoreCallbacks(checkpoint=checkpoint),
-            stream_type=REMUS,
-        )
-        with pytest.raises(CallbackFailed) as caught:
-            await job
+    with pytest.raises(CallbackFailed) as caught:
+        await restored_by(ctx, empty, stream, checkpoint)
     assert (caught.value.name, caught.value.value) == ("checkpoint", 0)
     assert caught.value.guest is GuestState.PAUSED
 

@@ -10,18 +10,9 @@ import pytest
 
 from libxlpy import Cancelled, Context, GuestTimedOut, SuspendFlags, Watcher
 from libxlpy.logs import level_of
-from tests.integration.parent.guest import Guest
+from tests.integration.parent.guest import Guest, saved_and_resumed
 
 LIVE = SuspendFlags.LIVE
-
-
-async def save(ctx: Context, guest: Guest) -> str:
-    """Save a guest to nowhere and resume it; give the job's name."""
-    with Path("/dev/null").open("wb") as null:
-        job = await ctx.domain_suspend(guest.domid, null.fileno(), LIVE)
-        await job
-    await ctx.domain_resume(guest.domid)
-    return job.name
 
 
 @pytest.fixture
@@ -35,7 +26,7 @@ def of(log: pytest.LogCaptureFixture, name: str) -> list[logging.LogRecord]:
 
 
 async def test_every_record_has_job_domid_and_phase(ctx: Context, pv: Guest, log):
-    name = await save(ctx, pv)
+    name = (await saved_and_resumed(ctx, pv)).name
     records = of(log, "libxlpy.job") + of(log, "libxlpy.helper")
     assert {vars(each)["job"] for each in records} == {name}
     assert {vars(each)["domid"] for each in records} == {pv.domid}
@@ -119,13 +110,13 @@ class Noting(Watcher):
 async def test_watcher_sees_a_job_from_begin_to_end(ctx: Context, pv: Guest):
     watcher = Noting()
     ctx.watch(watcher)
-    await save(ctx, pv)
+    await saved_and_resumed(ctx, pv)
     assert watcher.told[0] == "began"
     assert watcher.told[-1] == "ended: save None False"
     assert {"PhaseEvent", "StatEvent"} <= set(watcher.told)
     ctx.unwatch(watcher)
     before = len(watcher.told)
-    await save(ctx, pv)
+    await saved_and_resumed(ctx, pv)
     assert len(watcher.told) == before
 
 
@@ -135,7 +126,7 @@ async def test_watcher_that_fails_harms_no_job(ctx: Context, pv: Guest):
     loop.set_exception_handler(lambda _, what: errors.append(str(what["exception"])))
     watcher = Noting(fails=True)
     ctx.watch(watcher)
-    await save(ctx, pv)
+    await saved_and_resumed(ctx, pv)
     assert errors == ["a watcher's defect"] * len(watcher.told)
     assert watcher.told[-1].startswith("ended: save None")
 

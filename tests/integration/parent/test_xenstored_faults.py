@@ -1,7 +1,7 @@
 """Saves while xenstored restarts, falls silent or is gone for good."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -133,32 +133,24 @@ async def test_one_that_stays_away_is_told_to_whoever_watches(
 
 
 @pytest.mark.parametrize("fault", ["drop", "restart"])
-async def test_restart_before_the_answer_does_not_fail_the_save(
-    own_ctx: Context, own_guest: Guest, fault: str
+@pytest.mark.parametrize(
+    ("slowly", "moment"),
+    [("slow_ack", until_asked), ("slow_suspend", until_acked)],
+    ids=["before the answer", "between answer and suspend"],
+)
+async def test_restart_does_not_fail_the_save(
+    own_ctx: Context,
+    own_guest: Guest,
+    fault: str,
+    slowly: str,
+    moment: Callable[[Guest], None],
 ):
-    own_guest.misbehave("slow_ack", seconds=2)
+    own_guest.misbehave(slowly, seconds=2)
     with Path("/dev/null").open("wb") as null:
         job = await own_ctx.domain_suspend(
             own_guest.domid, null.fileno(), LIVE, deadlines=PATIENT
         )
-        await aside(until_asked, own_guest)
-        await xenstored(own_guest.host, fault)
-        result = await job
-    assert result.guest is GuestState.SUSPENDED
-    await own_ctx.domain_resume(own_guest.domid)
-    await aside(own_guest.assert_untouched)
-
-
-@pytest.mark.parametrize("fault", ["drop", "restart"])
-async def test_restart_between_answer_and_suspend_does_not_fail_the_save(
-    own_ctx: Context, own_guest: Guest, fault: str
-):
-    own_guest.misbehave("slow_suspend", seconds=2)
-    with Path("/dev/null").open("wb") as null:
-        job = await own_ctx.domain_suspend(
-            own_guest.domid, null.fileno(), LIVE, deadlines=PATIENT
-        )
-        await aside(until_acked, own_guest)
+        await aside(moment, own_guest)
         await xenstored(own_guest.host, fault)
         result = await job
     assert result.guest is GuestState.SUSPENDED

@@ -9,7 +9,7 @@ import pytest
 
 from libxlpy import Cancelled, Context, SuspendFlags, UsageError
 from libxlpy.supervision import Notifier, Service, Supervisor
-from tests.integration.parent.guest import Guest, aside
+from tests.integration.parent.guest import Guest, aside, saved_and_resumed
 from tests.integration.parent.test_job_ends import reach
 from tests.integration.supervision.listener import Listener, listening
 
@@ -26,19 +26,11 @@ def supervised(listener: Listener, watchdog: float | None = None) -> Supervisor:
     return Supervisor(listener.address, watchdog)
 
 
-async def save(ctx: Context, guest: Guest) -> str:
-    with Path("/dev/null").open("wb") as null:
-        job = await ctx.domain_suspend(guest.domid, null.fileno(), LIVE)
-        await job
-    await ctx.domain_resume(guest.domid)
-    return job.name
-
-
 async def test_life_of_a_service(ctx: Context, pv: Guest, listener):
     async with Service(ctx, supervised(listener)) as service:
         service.ready()
         await aside(listener.until, "READY=1")
-        name = await save(ctx, pv)
+        name = (await saved_and_resumed(ctx, pv)).name
         await aside(listener.until_status, f"{name} suspend")
         assert await aside(listener.until_status, "no job") == "no job"
         assert not service.stopping
@@ -72,7 +64,7 @@ async def test_watchdog_is_not_fed_for_a_job_that_shows_no_life(
 
 async def test_flush_extends_the_timeout(ctx: Context, pv: Guest, listener):
     async with Service(ctx, supervised(listener)):
-        name = await save(ctx, pv)
+        name = (await saved_and_resumed(ctx, pv)).name
         await aside(listener.until_status, f"{name} flush")
         usec = int(await aside(listener.until, "EXTEND_TIMEOUT_USEC="))
     assert usec > 1_000_000
@@ -111,7 +103,7 @@ async def test_supervisor_that_is_gone_harms_nothing(ctx: Context, pv: Guest, tm
         supervisor = supervised(listener, watchdog=0.3)
     async with Service(ctx, supervisor) as service:
         service.ready()
-        await save(ctx, pv)
+        await saved_and_resumed(ctx, pv)
 
 
 async def test_what_must_arrive_is_sent_again(ctx: Context, tmp_path):

@@ -12,21 +12,12 @@ from opentelemetry.trace import StatusCode
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from libxlpy import Context, GuestTimedOut, SaveResult, SuspendFlags
+from libxlpy import Context, GuestTimedOut, SuspendFlags
 from libxlpy.telemetry.metrics import Metrics
 from libxlpy.telemetry.spans import Spans
-from tests.integration.parent.guest import Guest
+from tests.integration.parent.guest import Guest, saved_and_resumed
 
 LIVE = SuspendFlags.LIVE
-
-
-async def save(ctx: Context, guest: Guest) -> SaveResult:
-    """Save a guest to nowhere and resume it."""
-    with Path("/dev/null").open("wb") as null:
-        job = await ctx.domain_suspend(guest.domid, null.fileno(), LIVE)
-        result = await job
-    await ctx.domain_resume(guest.domid)
-    return result
 
 
 async def fail(ctx: Context, guest: Guest) -> None:
@@ -92,7 +83,7 @@ def provider(exporter):
 async def test_spans_of_a_job(ctx: Context, pv: Guest, provider, exporter):
     ctx.watch(Spans(provider))
     with provider.get_tracer("test").start_as_current_span("request") as request:
-        result = await save(ctx, pv)
+        result = await (await saved_and_resumed(ctx, pv))
     spans = {span.name: span for span in exporter.get_finished_spans()}
     job = spans["xen save"]
     assert job.parent.span_id == request.get_span_context().span_id
@@ -123,7 +114,7 @@ async def test_span_of_a_failure(ctx: Context, pv: Guest, provider, exporter):
 
 async def test_api_alone_costs_and_makes_nothing(ctx: Context, pv: Guest):
     ctx.watch(Spans())
-    result = await save(ctx, pv)
+    result = await (await saved_and_resumed(ctx, pv))
     assert result.pages
 
 

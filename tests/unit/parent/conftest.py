@@ -1,9 +1,10 @@
 """A scripted helper in place of the real one; nothing may block the event loop."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from blockbuster import BlockBuster
@@ -42,6 +43,24 @@ def nothing_blocks() -> Iterator[None]:
     guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")
     yield
     guard.deactivate()
+
+
+class Turns:
+    """Counts the turns that the event loop gives to others. A context manager."""
+
+    number = 0
+
+    def __enter__(self) -> Self:
+        self._counter = asyncio.create_task(self._count())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._counter.cancel()
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.number += 1
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from libxlpy.job import CancelKind
 from libxlpy.pump import TAKEN
 from libxlpy.results import GuestState, ImageState
 from libxlpy_protocol.messages import CallMessage
-from tests.unit.parent.conftest import FakePlan, StartJob
+from tests.unit.parent.conftest import FakePlan, StartJob, Turns
 
 
 async def outcome(job: Any) -> JobError:
@@ -350,7 +350,6 @@ async def test_callback_that_ignores_cancellation_is_reported(start_job: StartJo
 
 
 async def test_flood_gives_other_tasks_a_turn_per_read(start_job: StartJob):
-    turns = 0
     bytes_logged = 0
 
     def observe(direction: str, message: object) -> None:
@@ -358,16 +357,9 @@ async def test_flood_gives_other_tasks_a_turn_per_read(start_job: StartJob):
         if type(message).__name__ == "Log":
             bytes_logged += 1000
 
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    counter = asyncio.create_task(count())
-    report = await start_job("floods", observer=observe)
-    counter.cancel()
+    with Turns() as turns:
+        report = await start_job("floods", observer=observe)
     assert bytes_logged == 2048 * 1000
-    assert turns >= bytes_logged // TAKEN
+    assert turns.number >= bytes_logged // TAKEN
     assert len(report.log_lines) <= 40
     assert len(report.frames) <= 24

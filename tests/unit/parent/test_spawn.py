@@ -25,7 +25,7 @@ from libxlpy.ops import Ops
 from libxlpy.ops_link import start_ops_helper
 from libxlpy.results import JobReport
 from libxlpy.surroundings import Surroundings
-from tests.unit.parent.conftest import FakePlan, StartJob
+from tests.unit.parent.conftest import FakePlan, StartJob, Turns
 
 HERE = Path(__file__).parent
 PATIENCE = 20.0
@@ -87,20 +87,11 @@ async def all_reaped() -> None:
 async def test_exec_that_hangs_ends_the_job_and_not_the_loop(
     start_job: StartJob, program: str
 ):
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    counter = asyncio.create_task(count())
-    job = start_job("good", argv=lambda backend: [program], spawn=0.3)
-    with pytest.raises(TimedOut) as caught:
-        await job
-    counter.cancel()
-    assert turns > 100, "nothing else had a turn"
+    with Turns() as turns:
+        job = start_job("good", argv=lambda backend: [program], spawn=0.3)
+        with pytest.raises(TimedOut) as caught:
+            await job
+    assert turns.number > 100, "nothing else had a turn"
     assert (caught.value.deadline, caught.value.seconds) == ("spawn", 0.3)
     assert caught.value.repairs == ("looked",)
     assert job.helper_pid is None
