@@ -24,13 +24,13 @@ from libxlpy.claims import claim
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.errors import BackendError, UsageError
 from libxlpy.job import Job
-from libxlpy.jobs import Jobs
+from libxlpy.jobs import Jobs, begun
 from libxlpy.libxl_helper import OWN, find_helper
 from libxlpy.link import finish
 from libxlpy.meter import Suspended
 from libxlpy.ops import Ops
 from libxlpy.pump import Observer
-from libxlpy.restoring import plan_restore
+from libxlpy.restoring import Preparing, plan_restore
 from libxlpy.results import RestoreResult, SaveResult
 from libxlpy.save import DomainSave
 from libxlpy.stall import NO_STALL_POLICY, StallPolicy
@@ -227,15 +227,24 @@ class Context(XcCalls):
         """
         around = self._around(deadlines)
         stream = StreamFd(fd, "read")
+        preparing = plan_restore(around, config, name, paused=paused, monitor=monitor)
+        return await begun(self._begin_restore(stream, preparing))
+
+    async def _begin_restore(
+        self, stream: StreamFd, preparing: Preparing
+    ) -> Job[RestoreResult]:
         try:
-            plan, around = await plan_restore(
-                around, config, name, paused=paused, monitor=monitor
-            )
+            plan, around = await preparing
         except BaseException:
             stream.close()
             raise
-        async with claim(around, plan.domid, "a restore") as claimed:
-            return await self._jobs.begin(plan, stream, around, claimed)
+        try:
+            async with claim(around, plan.domid, "a restore") as claimed:
+                return await self._jobs.begin(plan, stream, around, claimed)
+        except BaseException:
+            stream.close()
+            await plan.discard()
+            raise
 
     async def domain_resume(
         self, domid: int, suspend_cancel: bool = True, *, uuid: str = ""

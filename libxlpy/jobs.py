@@ -1,5 +1,8 @@
 """The jobs of one context: started, found to be in the way, cancelled at the end."""
 
+import asyncio
+import contextlib
+from collections.abc import Coroutine
 from typing import Any
 
 from libxlpy import domain_ops
@@ -7,6 +10,7 @@ from libxlpy.claims import Claim, forget
 from libxlpy.errors import UsageError
 from libxlpy.job import Job
 from libxlpy.journal import Folder, Stream
+from libxlpy.link import finish
 from libxlpy.logs import JobLog
 from libxlpy.ops import ops_helper
 from libxlpy.plan import Plan, Result
@@ -82,6 +86,26 @@ class Jobs:
         for domid, (name, folder) in self._handed_over.items():
             forget(folder, domid, name)  # left suspended on purpose
         self._handed_over.clear()
+
+
+async def begun(beginning: Coroutine[Any, Any, Job[Result]]) -> Job[Result]:
+    """Give a job that has begun.
+
+    Its beginning is gone through to the end, bounded, also if we are cancelled: what it
+    makes on the way would be nobody's. A job that nobody gets is closed.
+    """
+    task = asyncio.create_task(beginning)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await finish(asyncio.create_task(_given_up(task)))
+        raise
+
+
+async def _given_up(beginning: asyncio.Task[Job[Any]]) -> None:
+    with contextlib.suppress(LibxlpyError):
+        job = await beginning
+        await job.close()
 
 
 async def uuid_of(around: Surroundings, domid: int) -> str:

@@ -88,6 +88,10 @@ class Plan(ABC, Generic[Result]):
         Every step has its deadline; nothing is raised.
         """
 
+    async def discard(self) -> None:
+        """Undo what was made for a job that does not begin; raises nothing."""
+        return
+
     async def abandon(self, run: "JobRun") -> Settled | None:
         """Undo a job that succeeded, but whose caller was gone by then.
 

@@ -6,6 +6,7 @@ guest. Any failure destroys the half-built domain. For real Xen see ``xen_restor
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
@@ -97,6 +98,11 @@ class DomainRestore(Plan[RestoreResult]):
     def limit(self, call: CallMessage) -> float:
         """Give the deadline of a callback."""
         return self._around.deadlines.callback
+
+    async def discard(self) -> None:
+        """Destroy the empty domain."""
+        with contextlib.suppress(LibxlpyError):
+            await self._ask_host("destroy")
 
     # ----- the end ----------------------------------------------------------------
 

@@ -1,5 +1,8 @@
 """Prepare a restore: on which backend, of which domain."""
 
+from collections.abc import Coroutine
+from typing import Any
+
 from libxlpy.configuration import restored_domain
 from libxlpy.domains import list_domains
 from libxlpy.plan import Plan
@@ -8,6 +11,9 @@ from libxlpy.results import RestoreResult
 from libxlpy.surroundings import Surroundings
 from libxlpy.xen_restore import XenRestore
 from libxlpy.xen_target import Target
+
+#: Gives the plan of a restore, and what its job runs in.
+Preparing = Coroutine[Any, Any, tuple[Plan[RestoreResult], Surroundings]]
 
 
 async def plan_restore(

@@ -22,7 +22,9 @@ def _text(name: str, rest: list[str]) -> str:
     return rest.pop(0)
 
 
-_READERS: Final = dict.fromkeys(("--parent", "--backend", "--host", "--library"), _text)
+_READERS: Final[dict[str, Reader]] = dict.fromkeys(
+    ("--parent", "--backend", "--host", "--library"), _text
+)
 _NEEDED: Final = ("--parent", "--backend")
 
 

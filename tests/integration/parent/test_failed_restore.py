@@ -14,8 +14,10 @@ from libxlpy import (
     GuestState,
     JobError,
     UsageError,
+    context,
+    jobs,
 )
-from libxlpy.simxen.client import request
+from libxlpy.simxen.client import SimClient, request
 from tests.integration.parent.guest import Guest, aside
 
 
@@ -128,3 +130,49 @@ async def test_cancelled_call_leaves_no_domain(
                 job = await task  # it was quicker
                 await job.cancel()
     assert domids(host) == before
+
+
+#: Where a restore's domain is there already, and its job is not.
+PLACES = [(SimClient, "__aexit__"), (context, "claim"), (jobs, "uuid_of")]
+
+
+@pytest.mark.parametrize(("where", "name"), PLACES, ids=[name for _, name in PLACES])
+async def test_call_cancelled_before_its_job_has_begun_leaves_no_domain(
+    ctx: Context,
+    host: Path,
+    image: tuple[Path, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    where: object,
+    name: str,
+):
+    path, config = image
+    before = domids(host)
+    passed = getattr(where, name)
+
+    def cancels(*arguments: object, **more: object) -> object:
+        task.cancel()
+        return passed(*arguments, **more)
+
+    monkeypatch.setattr(where, name, cancels)
+    with path.open("rb") as file:
+        task = asyncio.create_task(
+            ctx.domain_restore(file.fileno(), config=config, name="copy")
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert domids(host) == before
+
+
+async def test_refused_stream_leaves_no_domain(
+    ctx: Context, host: Path, image: tuple[Path, bytes]
+):
+    _, config = image
+    reading, writing = os.pipe()
+    first = await ctx.domain_restore(reading, config=config, name="first")
+    before = domids(host)
+    with pytest.raises(UsageError, match="another job uses this stream"):
+        await ctx.domain_restore(reading, config=config, name="copy")
+    assert domids(host) == before
+    await first.cancel()
+    os.close(reading)
+    os.close(writing)
