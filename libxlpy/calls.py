@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from libxlpy.errors import CallbackFailed, JobError, TimedOut, XenError
+from libxlpy.errors import CallbackFailed, Cancelled, JobError, TimedOut, XenError
 from libxlpy_protocol.messages import (
     MESSAGES,
     Answer,
     CallMessage,
     Message,
+    PrecopyPolicy,
     failure_answer,
 )
 from libxlpy_protocol.session import Event
@@ -37,11 +38,11 @@ class Calls:
         self._failed = failed
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._stopped = False
-        #: The last callback that answered "failed", by Xen's convention.
-        self._refused: CallbackFailed | None = None
+        #: What the last callback that ended the job with its answer stands for.
+        self._refused: JobError | None = None
 
     def blamed(self, failure: JobError) -> JobError:
-        """Give what a failed verdict is due to: itself, or a callback that failed."""
+        """Give what a failed verdict is due to: itself, or what a callback answered."""
         if isinstance(failure, XenError) and self._refused is not None:
             return self._refused
         return failure
@@ -94,7 +95,7 @@ class Calls:
                 value = await self._run.plan.answer(call, self._run)
             link.pump.send(Answer(value), call_id)
             if Answer(value) == failure_answer(type(call)):
-                self._refused = CallbackFailed(name, None, value)
+                self._refused = refusal(call, value)
         except JobError as exc:
             return exc
         except asyncio.CancelledError as exc:
@@ -128,6 +129,13 @@ class Calls:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         return [f"callback {name} can't be stopped" for name in self._tasks.values()]
+
+
+def refusal(call: CallMessage, value: object) -> JobError:
+    """Give what an answer stands for that is "failed", by Xen's convention."""
+    if isinstance(call, PrecopyPolicy):
+        return Cancelled(f"precopy_policy chose to abort in pass {call.iteration}")
+    return CallbackFailed(xen_name(type(call)), None, value)
 
 
 def xen_name(call: type[Message]) -> str:

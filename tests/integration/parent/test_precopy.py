@@ -7,12 +7,12 @@ import pytest
 
 from libxlpy import (
     CallbackFailed,
+    Cancelled,
     Context,
     GuestState,
     PrecopyAnswer,
     PrecopyStats,
     SuspendFlags,
-    XenError,
 )
 from tests.integration.parent.guest import Guest, aside
 
@@ -65,7 +65,9 @@ async def test_policy_that_aborts_ends_the_save(ctx: Context, pv: Guest, null_fd
         return PrecopyAnswer.ABORT
 
     job = await ctx.domain_suspend(pv.domid, null_fd, LIVE, precopy_policy=never)
-    with pytest.raises(XenError) as caught:
+    with pytest.raises(
+        Cancelled, match="precopy_policy chose to abort in pass 0"
+    ) as caught:
         await job
     assert caught.value.guest is GuestState.RUNNING
     await aside(pv.assert_untouched)
