@@ -117,6 +117,14 @@ int shim_logdirty_off(const struct shim_library *, xc_interface *, uint32_t);
 int shim_harden(int);
 int shim_take_signals(int);
 
+struct evtchn { ...; };
+int evtchn_open(struct evtchn *, const struct shim_library *, xc_interface *, uint32_t,
+                uint32_t);
+int evtchn_notify(const struct evtchn *);
+int evtchn_take(const struct evtchn *);
+int evtchn_unmask(const struct evtchn *);
+void evtchn_close(struct evtchn *);
+
 extern "Python" {
     void on_log(int, int, const char *, const char *);
     void on_progress(const char *, const char *, unsigned long, unsigned long);
@@ -209,12 +217,12 @@ def _binding(compiler: list[str], work: Path) -> Path:
     builder = FFI()
     builder.cdef(CDEF)
     builder.cdef(XENLIGHT_CDEF)
-    headers = '#include "shim.h"\n#include "xenlight.h"'
+    headers = '#include "shim.h"\n#include "evtchn.h"\n#include "xenlight.h"'
     builder.set_source("libxlpy_helper._xenguest", headers)
     builder.emit_c_code(str(generated))
     include = [f"-I{SOURCES}", f"-I{sysconfig.get_path('include')}"]
     limited = "-DPy_LIMITED_API=0x030b0000"
-    shims = [SOURCES / "shim.c", SOURCES / "xenlight.c"]
+    shims = [SOURCES / f"{name}.c" for name in ("shim", "evtchn", "xenlight")]
     objects = [*_compile_all(compiler, shims, work), work / "_xenguest.o"]
     lenient = [*compiler, *GENERATED, limited, *include]
     _run([*lenient, "-c", str(generated), "-o", str(objects[-1])])

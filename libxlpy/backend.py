@@ -38,7 +38,7 @@ class Backend:
     #: Folder of the embedded host; None on Xen.
     host: Path | None
     xenstore_socket: Path
-    #: Folder of the QMP sockets.
+    #: Folder of the QMP sockets, and of the locks of suspend event channels.
     qmp_dir: Path
     #: Folder of the device models' saved states.
     state_dir: Path
@@ -51,6 +51,13 @@ class Backend:
     def qmp_path(self, domid: int) -> Path:
         """Give the QMP socket of an HVM domain's device model."""
         return self.qmp_dir / f"qmp-libxl-{domid}"
+
+    def suspend_lock_path(self, domid: int) -> Path:
+        """Give the file that is locked by who uses a guest's suspend event channel.
+
+        Source: Xen, tools/libs/guest/xg_suspend.c, SUSPEND_LOCK_FILE.
+        """
+        return self.qmp_dir / f"suspend-evtchn-{domid}.lock"
 
     def save_path(self, domid: int) -> Path:
         """Give the file that a device model saves its state to."""

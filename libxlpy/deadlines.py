@@ -26,7 +26,8 @@ class Deadlines:
     hello: float = 60.0
     #: ``control/shutdown`` = suspend written until the guest acknowledges (as libxl).
     suspend_ack: float = 60.0
-    #: Guest acknowledged until the hypervisor says shutdown(suspend) (as libxl).
+    #: Guest acknowledged, or was asked by what it can't acknowledge, until the
+    #: hypervisor says shutdown(suspend) (as libxl).
     suspend: float = 60.0
     #: One QMP command, connecting included.
     qemu: float = 10.0

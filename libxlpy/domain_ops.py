@@ -85,11 +85,18 @@ async def has_pv_drivers(ops: HelperLink, domid: int, uuid: str) -> bool:
 
     Xen: tools/libs/light/libxl_dom_suspend.c, domain_suspend_callback_common().
     """
-    callback, sleeps = [
-        (await ops.checked_op(Op.HVM_PARAM, domid, number, uuid=uuid)).values
-        for number in (PARAM_CALLBACK_IRQ, PARAM_ACPI_S_STATE)
-    ]
-    return callback > (0,) and sleeps == (0,)
+    callback = await _hvm_param(ops, domid, PARAM_CALLBACK_IRQ, uuid)
+    return callback > 0 and await is_awake(ops, domid, uuid)
+
+
+async def is_awake(ops: HelperLink, domid: int, uuid: str) -> bool:
+    """Tell whether an HVM guest is in no ACPI sleep; errors as above."""
+    return await _hvm_param(ops, domid, PARAM_ACPI_S_STATE, uuid) == 0
+
+
+async def _hvm_param(ops: HelperLink, domid: int, number: int, uuid: str) -> int:
+    result = await ops.checked_op(Op.HVM_PARAM, domid, number, uuid=uuid)
+    return result.values[0] if result.values else 0
 
 
 async def list_facts(ops: HelperLink) -> list[DomainFacts]:

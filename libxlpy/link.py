@@ -22,17 +22,21 @@ from libxlpy_protocol.ledger import MAX_OPS
 from libxlpy_protocol.messages import (
     TEXT_MAX,
     Abort,
+    AskToSuspend,
     DomainOp,
     Hello,
     Message,
     Op,
     OpResult,
+    SuspendEvent,
     clip,
 )
 from libxlpy_protocol.session import Event, ParentSession
 
 #: Our version, as it goes into the hello (a test compares it with the packaging).
 PACKAGE = "0.1.0"
+#: Feature of a helper that can use a guest's suspend event channel.
+SUSPEND_EVENT = "suspend-event"
 
 
 class Link(ABC):
@@ -110,6 +114,22 @@ class Link(ABC):
         self.process.close()
 
 
+class Bell:
+    """Rung by whoever has news for the one who waits."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the one who waits, or who will."""
+        self._rung.set()
+
+    async def changed(self) -> None:
+        """Wait for the next time, as for a change in xenstore."""
+        await self._rung.wait()
+        self._rung.clear()
+
+
 class HelperLink(Link):
     """One helper of our own."""
 
@@ -134,6 +154,8 @@ class HelperLink(Link):
         self._on_event = on_event
         self._ops: dict[int, asyncio.Future[OpResult]] = {}
         self._op_slots = asyncio.Semaphore(MAX_OPS)
+        #: The guest's suspend event channel.
+        self.suspend_event = Bell()
         super().__init__(around, process, self.session, climbed=climbed)
         #: Goes into the abort message.
         self.abort_reason = ""
@@ -155,6 +177,8 @@ class HelperLink(Link):
                 waiting = self._ops.pop(event.call_id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(event.message)
+            case SuspendEvent():
+                self.suspend_event.ring()
             case _ if self._on_event is not None:
                 self._on_event(event)
 
@@ -183,6 +207,19 @@ class HelperLink(Link):
             BackendError: The helper is gone or did not answer in time.
         """
         meant = uuid_bytes(uuid)
+        return await self._request(op.name, DomainOp(op, domid, argument, meant))
+
+    async def ask_to_suspend(self, ask: AskToSuspend) -> OpResult:
+        """Have a guest asked to suspend by its event channel; errors as of :meth:`op`.
+
+        ``suspend_event`` rings when it may have done so.
+        """
+        if SUSPEND_EVENT not in self.greeted.result().features:
+            return OpResult(-1, errno.EOPNOTSUPP)
+        return await self._request("event channel", ask)
+
+    async def _request(self, what: str, message: DomainOp | AskToSuspend) -> OpResult:
+        domid = message.domid
         async with self._op_slots:
             waiting: asyncio.Future[OpResult] = (
                 asyncio.get_running_loop().create_future()
@@ -190,17 +227,17 @@ class HelperLink(Link):
             call_id = 0
             try:
                 async with asyncio.timeout(self._around.deadlines.domain_op):
-                    call_id = self.pump.send(DomainOp(op, domid, argument, meant))
+                    call_id = self.pump.send(message)
                     self._ops[call_id] = waiting
                     await asyncio.wait([waiting])
             except LocalProtocolError as exc:
-                raise BackendError(f"{op.name} not possible: {exc}") from exc
+                raise BackendError(f"{what} not possible: {exc}") from exc
             except TimeoutError as exc:
-                raise BackendError(f"{op.name} of domain {domid}: no answer") from exc
+                raise BackendError(f"{what} of domain {domid}: no answer") from exc
         if waiting.cancelled():
-            raise BackendError(f"{op.name} of domain {domid}: the helper is gone")
+            raise BackendError(f"{what} of domain {domid}: the helper is gone")
         result = waiting.result()
-        if result.retval < 0 and result.errnoval == errno.ESTALE and uuid:
+        if result.retval < 0 and result.errnoval == errno.ESTALE and message.uuid:
             raise DomainReused(domid)
         return result
 

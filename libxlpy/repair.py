@@ -155,7 +155,10 @@ class Repair:
                         return
                     await asyncio.sleep(LATE_LOOK)
         except TimeoutError:
-            self.facts.append(f"guest did not suspend in {seconds:g} s more")
+            self.facts.append(
+                f"guest did not suspend in {seconds:g} s more; it may do so later: "
+                "the request can't be taken back"
+            )
 
     # ----- device model -----------------------------------------------------------
 

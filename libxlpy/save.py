@@ -37,6 +37,7 @@ from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
     CallMessage,
     Image,
+    Log,
     Message,
     Mode,
     OnParentLoss,
@@ -50,6 +51,8 @@ from libxlpy_protocol.messages import (
     callback_mask,
 )
 
+#: Xentoollog's level of warnings, ``XTL_WARN``.
+LEVEL_WARN = 7
 #: Suspend's answers to libxenguest; 0 would be "failed".
 SUSPENDED = 1
 
@@ -177,6 +180,9 @@ class DomainSave(Plan[SaveResult]):
     async def _suspend_guest(self, run: JobRun) -> int:
         assert run.link is not None
         run.enter("suspend")
+        self._suspend.remark = lambda text: run.record.news(
+            Log(LEVEL_WARN, -1, "libxlpy", text)
+        )
         await self._suspend.suspend(run.link)
         run.record.meter.suspended(self._suspend.suspended_at)
         if self._emulator is not None:

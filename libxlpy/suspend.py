@@ -2,8 +2,9 @@
 
 In order of execution: write ``control/shutdown`` = "suspend" in a transaction; wait for
 the guest's acknowledgement (it writes something else, normally ""); wait until the
-hypervisor says shutdown(suspend). A guest without PV drivers can't read xenstore: it is
-shut down by hypercall.
+hypervisor says shutdown(suspend). A guest that offers an event channel for it is asked
+by that instead, and acknowledges nothing. One without PV drivers can't read xenstore:
+it is shut down by hypercall.
 
 What happened is kept in :class:`GuestSuspend` for the repair after a failure. Nothing
 here is told as a guest's timeout but a guest that did not answer.
@@ -14,6 +15,7 @@ Xen: tools/libs/light/libxl_dom_suspend.c, domain_suspend_callback_common().
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from libxlpy import domain_ops
 from libxlpy.backend import Backend
@@ -21,6 +23,7 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.domain_info import REASON_SUSPEND, DomainType
 from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
 from libxlpy.link import HelperLink
+from libxlpy.suspend_event import ask_by_event, offered_port
 from libxlpy.xenstore import Watch, Xenstore, connect
 from libxlpy_protocol.messages import Op
 
@@ -48,7 +51,8 @@ class GuestSuspend:
         # ----- results: facts -----
         #: The request may have reached the guest.
         self.asked = False
-        #: The guest took the request out of ``control/shutdown``.
+        #: The guest took the request out of ``control/shutdown``; or it was asked by
+        #: what can't be taken back.
         self.acked = False
         #: The hypervisor said shutdown(suspend).
         self.suspended = False
@@ -59,6 +63,8 @@ class GuestSuspend:
         self.resumed_at = 0.0
         #: Called when one of the facts changes, before it is acted on.
         self.changed: Callable[[], None] = lambda: None
+        #: Called with what the caller should know of how the guest is asked.
+        self.remark: Callable[[str], None] = lambda text: None
         # ----- private -----
         #: How often the request was written; again if a commit was lost or disturbed.
         self._writes = 0
@@ -84,6 +90,13 @@ class GuestSuspend:
             XenstoreError: Xenstored can't be used.
             BackendError: The hypervisor can't be asked.
         """
+        try:
+            await self._suspend(ops)
+        except DomainReused as exc:
+            text = f"domain {self.domid} is another domain now"
+            raise GuestFailed("gone", text) from exc
+
+    async def _suspend(self, ops: HelperLink) -> None:
         if await self._is_suspended(ops):
             self.was_suspended = True
             self.changed()
@@ -96,7 +109,9 @@ class GuestSuspend:
             ) as store,
             store.watch("@releaseDomain") as release,
         ):
-            if await self._has_drivers(ops):
+            if await self._ask_by_event(store, ops):
+                pass
+            elif await self._has_drivers(ops):
                 await self._ask(store, ops, release)
             else:
                 self.asked = self.acked = True
@@ -109,6 +124,31 @@ class GuestSuspend:
                 # The first may have been answered: it must not be asked once more
                 # when it is resumed.
                 await self.withdraw(store)
+
+    async def _ask_by_event(self, store: Xenstore, ops: HelperLink) -> bool:
+        """Ask by the guest's event channel; False if it has none that can be used."""
+        port = await offered_port(store, self.domid)
+        if not port or not await self._is_awake(ops):
+            return False
+        self.asked = self.acked = True  # before it is: the answer may be lost
+        self.changed()
+        path = self._backend.suspend_lock_path(self.domid)
+        try:
+            why = await ask_by_event(ops, self.domid, self.uuid, port, path)
+        except DomainReused:
+            self.asked = self.acked = False
+            raise
+        if why:
+            self.asked = self.acked = False
+            self.changed()
+            self.remark(f"guest's event channel for suspend can't be used: {why}")
+        return not why
+
+    async def _is_awake(self, ops: HelperLink) -> bool:
+        """Tell whether the guest's kernel can take an event."""
+        if self.kind != "hvm":
+            return True
+        return await domain_ops.is_awake(ops, self.domid, self.uuid)
 
     async def _has_drivers(self, ops: HelperLink) -> bool:
         """Tell whether the guest's kernel reads its xenstore nodes."""
@@ -146,9 +186,10 @@ class GuestSuspend:
         try:
             async with asyncio.timeout(seconds):
                 while not await self._is_suspended(ops):
-                    await first_change(release, seconds=LOOK_AGAIN)
+                    await first_change(release, ops.suspend_event)
         except TimeoutError as exc:
-            text = f"guest agreed to suspend but did not in {seconds:g} s"
+            agreed = "agreed" if self._writes else "was asked"
+            text = f"guest {agreed} to suspend but did not in {seconds:g} s"
             raise GuestTimedOut(text) from exc
 
     async def _is_suspended(self, ops: HelperLink) -> bool:
@@ -156,12 +197,9 @@ class GuestSuspend:
 
         Raises:
             GuestFailed: It can't be any more.
+            DomainReused: It has ended, and another domain has its domid.
         """
-        try:
-            facts = await domain_ops.find(ops, self.domid, self.uuid)
-        except DomainReused as exc:
-            text = f"domain {self.domid} is another domain now"
-            raise GuestFailed("gone", text) from exc
+        facts = await domain_ops.find(ops, self.domid, self.uuid)
         if facts is None or facts.dying:
             raise GuestFailed("gone")
         if facts.suspended:
@@ -211,7 +249,15 @@ class GuestSuspend:
 # ----- small things ---------------------------------------------------------------
 
 
-async def first_change(*watches: Watch, seconds: float = LOOK_AGAIN) -> None:
+class Changing(Protocol):
+    """What can be waited for: a watch, a bell."""
+
+    async def changed(self) -> object:
+        """Wait for the next change."""
+        ...
+
+
+async def first_change(*watches: Changing, seconds: float = LOOK_AGAIN) -> None:
     """Wait until one of some watches fires, or for so long.
 
     Raises:

@@ -98,10 +98,10 @@ msgpack array `[number, call id, field, field, ...]`.
    makes Xen's library take its own error path, clean up and put the guest back. It is
    what a parent answers when its callback failed, and what a helper takes for the
    answer by itself when the parent is gone or has said `Abort`.
-4. From `Start` on the parent may send `DomainOp`, with ids of its own that also count
-   up from 1, at most {MAX_OPS} of them without `OpResult`; results may come in any
-   order. In mode OPS there is nothing else but `Log` and `Stat`, and the parent ends it
-   by closing its pipe.
+4. From `Start` on the parent may send `DomainOp` and `AskToSuspend`, with ids of its
+   own that also count up from 1, at most {MAX_OPS} of them without `OpResult`; results
+   may come in any order. In mode OPS there is nothing else but `DomainOp`, `Log` and
+   `Stat`, and the parent ends it by closing its pipe.
 5. `Abort` ends a job early. The helper calls no more, lets Xen clean up and says
    `Complete`. What was already on its way then is taken and leads nowhere: one call,
    one answer. A helper that is told to stop by a signal does the same by itself; only

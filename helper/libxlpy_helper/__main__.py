@@ -32,7 +32,7 @@ from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.messages import NAME_MAX, Hello, Log, Mode, Progress, Start, clip
 
 PACKAGE_VERSION: Final = "0.1.0"
-FEATURES: Final = ("stat", "domain-ops", "libxl-stream")
+FEATURES: Final = ("stat", "domain-ops", "libxl-stream", "suspend-event")
 
 
 def main(argv: Sequence[str]) -> NoReturn:

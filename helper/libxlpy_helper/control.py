@@ -20,6 +20,7 @@ from libxlpy_helper.guest import Guest
 from libxlpy_helper.ops import perform
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.stats import Stats
+from libxlpy_helper.suspend_channel import SuspendChannel
 from libxlpy_helper.waker import Waker
 from libxlpy_helper.wire import ParentGoneError, Wire
 from libxlpy_helper.xenguest import Handle
@@ -27,6 +28,7 @@ from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Abort as AbortMessage
 from libxlpy_protocol.messages import (
     Answer,
+    AskToSuspend,
     Complete,
     DomainOp,
     Mode,
@@ -77,6 +79,7 @@ class Control:
         self._poll = select.poll()
         for fd in (wire.read_fd, waker.fd, signal_fd):
             self._poll.register(fd, select.POLLIN)
+        self._suspend = SuspendChannel(handle, self._poll, outbox)
         self._beat_at = time.monotonic()
         self._start: Start | None = None  # of a save or restore
         self._guest: Guest | None = None  # of a save
@@ -120,6 +123,7 @@ class Control:
         except Exception as exc:  # the main thread must not wait for ever
             sys.excepthook(type(exc), exc, exc.__traceback__)
         finally:
+            self._suspend.close()
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.flush()
             os._exit(status)
@@ -130,6 +134,7 @@ class Control:
             self._waker.clear()
         if self._signal_fd in ready:
             self._on_signal()
+        self._suspend.look(ready)
         try:
             if self._wire.read_fd in ready and self._lost is None:
                 self._read()
@@ -167,12 +172,8 @@ class Control:
 
     def _handle_event(self, event: Event) -> None:
         match event.message:
-            case Start() as start:
-                if start.mode is not Mode.OPS:
-                    if start.mode is not Mode.RESTORE:
-                        self._guest = Guest(self._handle, start.domid, start.uuid)
-                    self._start = start
-                    self._has_start.set()
+            case Start(mode=mode) as start if mode is not Mode.OPS:
+                self._begin(start)
             case Answer(value=value):
                 self._answer(value)
             case AbortMessage():
@@ -181,8 +182,17 @@ class Control:
                 self._released = True
             case DomainOp() as op:
                 self._outbox.put(perform(self._handle, op), event.call_id)
+            case AskToSuspend() as ask:
+                guest = self._guest if self._is_busy else None
+                self._outbox.put(self._suspend.ask(guest, ask), event.call_id)
             case _:
                 pass  # hello: the session has looked at it
+
+    def _begin(self, start: Start) -> None:
+        if start.mode is not Mode.RESTORE:
+            self._guest = Guest(self._handle, start.domid, start.uuid)
+        self._start = start
+        self._has_start.set()
 
     def _answer(self, value: int | bytes | None) -> None:
         self._look_at_guest()  # a failure makes libxc clean up
@@ -196,6 +206,7 @@ class Control:
             self._beat_at = time.monotonic() + HEARTBEAT
             if self._lost is None:
                 self._outbox.put(self._stats.stat(self._outbox.dropped))
+            self._suspend.unmask()
             self._look_at_guest()
 
     def _look_at_guest(self) -> None:
@@ -215,13 +226,9 @@ class Control:
         if self._lost is not None:
             return
         self._wire.write(calls=not self._channel.closed)
-        if self._wire.is_blocked:
-            self._poll.register(self._wire.write_fd, select.POLLOUT)
-        elif not self._wire.is_idle:
+        self._wire.watch(self._poll)
+        if not self._wire.is_blocked and not self._wire.is_idle:
             self._waker.wake()  # its share of this turn is used up
-        if not self._wire.is_blocked:
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(self._wire.write_fd)
 
     # ----- ends -------------------------------------------------------------------
 
@@ -247,13 +254,10 @@ class Control:
         if self._lost is not None:
             return
         self._lost = why
-        for fd in (self._wire.read_fd, self._wire.write_fd):
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(fd)
+        self._wire.leave(self._poll)
         if self._start is None:
-            is_ops = self._wire.session.mode is Mode.OPS
-            gone = why is ExitStatus.PARENT_LOST
-            self._status = ExitStatus.OK if is_ops and gone else why
+            done = self._wire.session.mode is Mode.OPS and why is ExitStatus.PARENT_LOST
+            self._status = ExitStatus.OK if done else why
             return
         if self._is_replaced():
             _say(f"domain {self._start.domid} is another domain now: left alone")
@@ -286,13 +290,9 @@ class Control:
             return
         saved = outcome is not None and not outcome.retval
         if not (saved and start.on_parent_loss is OnParentLoss.FINISH):
-            repair(
-                self._handle,
-                guest,
-                start,
-                suspend_asked=self._channel.suspend_asked,
-                end_by=min(self._end_by, time.monotonic() + ALONE_MAX),
-            )
+            asked = self._channel.suspend_asked
+            end_by = min(self._end_by, time.monotonic() + ALONE_MAX)
+            repair(self._handle, guest, start, suspend_asked=asked, end_by=end_by)
 
 
 def _say(text: str) -> None:

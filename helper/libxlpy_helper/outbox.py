@@ -2,8 +2,9 @@
 
 The parent may read slowly or not at all; whoever puts a message here never waits for
 it. Calls, results and phases are all kept (there can be only a few). Of progress the
-latest per kind is kept, of heartbeats the latest, of log lines the last ones; how many
-lines were lost is counted. Messages leave in the order in which they came.
+latest per kind is kept, of heartbeats and events the latest, of log lines the last
+ones; how many lines were lost is counted. Messages leave in the order in which they
+came.
 """
 
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final, NamedTuple
 
-from libxlpy_protocol.messages import Log, Message, Progress, Stat
+from libxlpy_protocol.messages import Log, Message, Progress, Stat, SuspendEvent
 
 LOGS_MAX: Final = 256  # lines
 PROGRESS_MAX: Final = 16  # kinds; libxc has one per iteration
@@ -47,8 +48,8 @@ class Outbox:
                     self._put_log(entry)
                 case Progress(context=context, doing_what=doing_what):
                     self._put_latest((context, doing_what), entry)
-                case Stat():
-                    self._put_latest(Stat, entry)
+                case Stat() | SuspendEvent():
+                    self._put_latest(type(message), entry)
                 case _:
                     self._must.append(entry)
         self._wake()

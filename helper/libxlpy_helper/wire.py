@@ -1,6 +1,8 @@
 """The two pipes to the parent: bytes from and to the session, never waiting."""
 
+import contextlib
 import os
+import select
 from typing import Final
 
 from libxlpy_helper.harden import ControlPipes
@@ -80,6 +82,24 @@ class Wire:
             except (BrokenPipeError, ConnectionResetError):
                 raise ParentGoneError from None
             self._frame = self._frame[sent:]
+
+    # -- what the owner polls ------------------------------------------------------
+
+    def watch(self, poll: select.poll) -> None:
+        """Have it wake up when a full pipe takes bytes again."""
+        if self.is_blocked:
+            poll.register(self.write_fd, select.POLLOUT)
+        else:
+            with contextlib.suppress(KeyError):
+                poll.unregister(self.write_fd)
+
+    def leave(self, poll: select.poll) -> None:
+        """Have it look at neither pipe any more."""
+        for fd in (self.read_fd, self.write_fd):
+            with contextlib.suppress(KeyError):
+                poll.unregister(fd)
+
+    # -- private -------------------------------------------------------------------
 
     def _next_frame(self, *, calls: bool) -> bool:
         while (entry := self._outbox.take()) is not None:

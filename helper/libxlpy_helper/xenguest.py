@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from libxlpy_helper._xenguest import ffi, lib
+from libxlpy_helper.event_channel import EventChannel
 from libxlpy_helper.from_c import (
     RESTORE_CALLBACKS,
     SAVE_CALLBACKS,
@@ -214,6 +215,14 @@ class Handle:
         if lib.shim_hvm_param(self._library, self._xch, domid, param, value):
             raise OSError(ffi.errno, f"hvm_param_get: {os.strerror(ffi.errno)}")
         return int(value[0])
+
+    def event_channel(self, domid: int, port: int) -> EventChannel:
+        """Bind an event channel that a guest offers for its suspension.
+
+        Raises:
+            OSError: It can't be bound.
+        """
+        return EventChannel(self._library, self._xch, domid, port)
 
     def pause(self, domid: int) -> Result:
         """xc_domain_pause."""

@@ -25,6 +25,9 @@ typedef struct xentoollog_logger xentoollog_logger;
 typedef struct xen_domctl_getdomaininfo xc_domaininfo_t;
 typedef struct xen_sysctl_physinfo xc_physinfo_t;
 typedef unsigned long xen_pfn_t;
+typedef struct xenevtchn_handle xenevtchn_handle;
+typedef uint32_t evtchn_port_t;
+typedef int xenevtchn_port_or_error_t;
 
 typedef enum {
     XTL_NONE, XTL_DEBUG, XTL_VERBOSE, XTL_DETAIL, XTL_PROGRESS, XTL_INFO,
@@ -155,5 +158,19 @@ typedef int xc_shadow_control_4_14_fn(xc_interface *xch, uint32_t domid,
                                       xc_hypercall_buffer_t *dirty_bitmap,
                                       unsigned long pages, unsigned long *mb,
                                       uint32_t mode, xc_shadow_op_stats_t *stats);
+
+/* ---- event channels: xenctrl.h, xenevtchn.h ---- */
+
+typedef int xc_domain_subscribe_for_suspend_fn(xc_interface *xch, uint32_t domid,
+                                               evtchn_port_t port);
+typedef xenevtchn_handle *xenevtchn_open_fn(xentoollog_logger *logger,
+                                            unsigned open_flags);
+typedef int xenevtchn_close_fn(xenevtchn_handle *xce);
+typedef int xenevtchn_fd_fn(xenevtchn_handle *xce);
+typedef xenevtchn_port_or_error_t xenevtchn_bind_interdomain_fn(
+    xenevtchn_handle *xce, uint32_t domid, evtchn_port_t remote_port);
+typedef int xenevtchn_notify_fn(xenevtchn_handle *xce, evtchn_port_t port);
+typedef xenevtchn_port_or_error_t xenevtchn_pending_fn(xenevtchn_handle *xce);
+typedef int xenevtchn_unmask_fn(xenevtchn_handle *xce, evtchn_port_t port);
 
 #endif

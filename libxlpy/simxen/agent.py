@@ -1,5 +1,7 @@
 """What a guest's kernel does about its xenstore nodes: it obeys ``control/shutdown``.
 
+And its event channel for suspend, if it has one.
+
 It acts as the guest's own domid, on relative paths, and only while the guest can run: a
 paused guest answers nobody.
 
@@ -17,11 +19,13 @@ from libxlpy.simxen.reasons import (
     SHUTDOWN_REBOOT,
     SHUTDOWN_SUSPEND,
 )
+from libxlpy.simxen.suspend_channel import GUEST_PORT
 from libxlpy.simxen.xenstored.connection import Connection
 from libxlpy.simxen.xenstored.store import Store
 from libxlpy_protocol.xenstore_wire import Packet, XsType
 
 REQUEST_PATH = "control/shutdown"
+CHANNEL_PATH = "device/suspend/event-channel"
 #: What may be written there -> the reason the guest then shuts down with.
 REASONS: Mapping[str, int] = {
     "suspend": SHUTDOWN_SUSPEND,
@@ -58,6 +62,9 @@ class Agent:
         await self._domain.runnable.wait()
         for feature in FEATURES:
             self._request(XsType.WRITE, f"control/feature-{feature}\0", b"1")
+        if (channel := self._domain.suspend_channel) is not None:
+            channel.on_request = self._rung.set
+            self._request(XsType.WRITE, f"{CHANNEL_PATH}\0", b"%d" % GUEST_PORT)
         self._request(XsType.WATCH, f"{REQUEST_PATH}\0agent\0")
         while True:
             await self._rung.wait()
@@ -67,6 +74,9 @@ class Agent:
 
     async def _obey(self) -> None:
         """Do what is asked, unless a fault gets in the way."""
+        channel = self._domain.suspend_channel
+        if channel is not None and channel.take_request():
+            await self._obey_event()
         asked = self._asked()
         if asked not in REASONS:
             return
@@ -85,6 +95,16 @@ class Agent:
         if fault is not None and name == "slow_suspend":
             await asyncio.sleep(fault.seconds)
         await self._domain.shutdown(FAULT_REASONS.get(name, reason))
+
+    async def _obey_event(self) -> None:
+        """Suspend, unless a fault gets in the way; there is nothing to answer."""
+        fault = self._domain.faults.take(Place.AGENT)
+        name = fault.name if fault else ""
+        if name in ("never_ack", "never_suspend"):
+            return
+        if fault is not None and name in ("slow_ack", "slow_suspend"):
+            await asyncio.sleep(fault.seconds)
+        await self._domain.shutdown(FAULT_REASONS.get(name, SHUTDOWN_SUSPEND))
 
     def _asked(self) -> str:
         reply = self._request(XsType.READ, f"{REQUEST_PATH}\0")

@@ -21,6 +21,7 @@ from libxlpy.simxen.guest_process import GuestProcess, in_thread
 from libxlpy.simxen.library import Verified, simxen_library
 from libxlpy.simxen.reasons import FAULT_REASONS, SHUTDOWN_CRASH, SHUTDOWN_SUSPEND
 from libxlpy.simxen.spec import DomainSpec
+from libxlpy.simxen.suspend_channel import SuspendChannel
 from libxlpy.simxen.vcpu import (
     DEVICE_MODEL_PAGES,
     PAGE_SIZE,
@@ -55,6 +56,7 @@ class Domain:
         self.name = spec.name
         self.uuid = spec.uuid or uuid.uuid4()
         self.faults = FaultPlan()
+        self.suspend_channel = SuspendChannel() if spec.suspend_channel else None
         self.memory = SharedMemory(f"simxen-{domid}", spec.nr_pages * PAGE_SIZE)
         self.vcpu = VcpuPage(f"simxen-{domid}-vcpu", spec.nr_pages)
         self.guest: GuestProcess | None = None
@@ -157,6 +159,9 @@ class Domain:
             self.shutdown_reason = reason
             await self._follow()
         self._on_shutdown(self)
+        channel = self.suspend_channel
+        if channel is not None and channel.subscribed and reason == SHUTDOWN_SUSPEND:
+            channel.fire()
 
     async def shutdown_by_hypercall(self, reason: int) -> None:
         """Shut down as a toolstack asks, which a fault can get in the way of."""

@@ -27,6 +27,8 @@ def write_keys(store: Store, domain: Domain) -> None:
         (f"{home}/memory/static-max", memory_kib, readable),
         (f"{home}/memory/target", memory_kib, readable),
         (f"{home}/device", "", readable),
+        (f"{home}/device/suspend", "", readable),
+        (f"{home}/device/suspend/event-channel", "", own),
         (f"{home}/control", "", readable),
         (f"{home}/control/shutdown", "", own),
         (f"{home}/control/feature-suspend", "", own),

@@ -83,6 +83,14 @@ def domain_facts(domain: Domain) -> dict[str, Any]:
         "restored_count": domain.vcpu["arch.restored_count"],
         "logdirty": domain.logdirty,
         "tracker": Tracker(domain.vcpu["tracker_state"]).name.lower(),
+        "suspend_channel": _channel_facts(domain),
         "fault": domain.faults.fault.name if domain.faults.fault else "",
         "config": domain.spec.config,
     }
+
+
+def _channel_facts(domain: Domain) -> dict[str, Any] | None:
+    channel = domain.suspend_channel
+    if channel is None:
+        return None
+    return {"bound": channel.bound, "requests": channel.requests}

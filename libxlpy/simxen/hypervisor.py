@@ -15,6 +15,11 @@ from typing import Protocol
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import HypercallError
 from libxlpy.simxen.facts import domain_type, domain_values
+from libxlpy.simxen.suspend_channel import (
+    GUEST_PORT,
+    TOOLSTACK_PORT,
+    SuspendChannel,
+)
 
 REQUEST = struct.Struct("<II7Q")
 REPLY = struct.Struct("<ii15Q")
@@ -108,7 +113,21 @@ async def _op_hvm_param(
     return [int(has_irq)], []
 
 
+async def _op_subscribe(
+    _machine: Machine, domain: Domain, args: tuple[int, ...]
+) -> Result:
+    channel = domain.suspend_channel
+    if channel is not None:  # Xen takes any port; it finds out when it fires it
+        channel.subscribed = args[0] == GUEST_PORT
+    return NO_RESULT
+
+
+async def _op_bind(_machine: Machine, _domain: Domain, _args: object) -> Result:
+    raise HypercallError(errno.EINVAL)  # the guest offers no such port, or it is bound
+
+
 OP_LIST = 2
+OP_BIND = 13
 OPERATIONS: Mapping[int, Handler] = {
     1: _op_info,
     3: _op_map,
@@ -120,6 +139,8 @@ OPERATIONS: Mapping[int, Handler] = {
     9: _op_logdirty,
     10: _op_restored,
     11: _op_hvm_param,
+    12: _op_subscribe,
+    OP_BIND: _op_bind,
 }
 
 
@@ -175,9 +196,22 @@ class HypervisorServer:
             sock.setblocking(False)
             try:
                 while len(data := await loop.sock_recv(sock, 4096)) == REQUEST.size:
+                    if (channel := self._to_bind(data)) is not None:
+                        _send(sock, _pack(0, 0, [TOOLSTACK_PORT]), [])
+                        await channel.serve(sock)
+                        return
                     _send(sock, *await self._answer(data))
             except OSError:
                 return  # the caller is gone, or does not read its replies
+
+    def _to_bind(self, data: bytes) -> SuspendChannel | None:
+        """Give the channel that a request binds, if it does and can."""
+        op, domid, port, *_ = REQUEST.unpack(data)
+        domain = self._machine.domains.get(domid)
+        if op != OP_BIND or domain is None or port != GUEST_PORT:
+            return None
+        channel = domain.suspend_channel
+        return channel if channel is not None and not channel.bound else None
 
     async def _answer(self, data: bytes) -> tuple[bytes, list[int]]:
         op, domid, *args = REQUEST.unpack(data)

@@ -37,6 +37,7 @@ class DomainSpec:
         fill: Write every page once before all else.
         tracker: How its writes are tracked.
         pv_drivers: It answers ``control/shutdown``; only an HVM guest may lack them.
+        suspend_channel: It offers an event channel for the request to suspend.
         paused: Created paused.
         restore: Created empty, to be restored into.
         uuid: Unique in its host; made up if None.
@@ -55,6 +56,7 @@ class DomainSpec:
     fill: bool = True
     tracker: TrackerKind = TrackerKind.AUTO
     pv_drivers: bool = True
+    suspend_channel: bool = False
     paused: bool = False
     restore: bool = False
     uuid: UUID | None = None
@@ -82,6 +84,8 @@ def parse_spec(request: Mapping[str, Any]) -> DomainSpec:
     spec = DomainSpec(**fields)
     if not spec.pv_drivers and spec.type != "hvm":
         raise SimxenError(f"a {spec.type} guest always has PV drivers: leave it out")
+    if spec.suspend_channel and not spec.pv_drivers:
+        raise SimxenError("suspend_channel needs pv_drivers: they serve it")
     if spec.pattern is Pattern.HOT and not 0 < spec.hot_pages <= spec.nr_pages:
         raise SimxenError(f"hot_pages must be 1..{spec.nr_pages} with pattern hot")
     return spec
@@ -187,6 +191,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "fill": read_bool,
     "tracker": _member(TrackerKind),
     "pv_drivers": read_bool,
+    "suspend_channel": read_bool,
     "paused": read_bool,
     "restore": read_bool,
     "domid": _integer(1, LAST_DOMID),

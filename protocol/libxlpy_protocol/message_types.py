@@ -1,8 +1,8 @@
 """The messages: frozen dataclasses whose annotations are the wire types.
 
-What may be done with each (number, sender, modes, answer ...) is in
-:data:`libxlpy_protocol.messages.MESSAGES`. Fields go on the wire in the order
-written here. Numbers that mean "none" are -1, texts that mean "none" are empty.
+What may be done with each (number, sender, modes, answer ...) is in ``MESSAGES`` of
+:mod:`libxlpy_protocol.rules`. Fields go on the wire in the order written here. Numbers
+that mean "none" are -1, texts that mean "none" are empty.
 """
 
 from dataclasses import dataclass
@@ -265,6 +265,24 @@ class DomainOp(Message):
     domid: U32
     argument: I64 = 0
     uuid: UuidBytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AskToSuspend(Message):
+    """Ask the guest to suspend by its event channel; 0, or an errno: it was not asked.
+
+    ``port`` is the guest's end, ``lock_path`` a file that the helper keeps locked.
+    """
+
+    domid: U32
+    port: U32
+    lock_path: Path
+    uuid: UuidBytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendEvent(Message):
+    """The event channel has fired, maybe more than once: the guest may be suspended."""
 
 
 @dataclass(frozen=True, slots=True)

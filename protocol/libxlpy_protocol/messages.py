@@ -24,6 +24,7 @@ from libxlpy_protocol.fields import (
 from libxlpy_protocol.message_types import (
     Abort,
     Answer,
+    AskToSuspend,
     Checkpoint,
     Complete,
     DomainOp,
@@ -42,6 +43,7 @@ from libxlpy_protocol.message_types import (
     Stat,
     StaticDataDone,
     Suspend,
+    SuspendEvent,
     SwitchQemuLogdirty,
     ToolstackRestore,
     ToolstackSave,
@@ -69,6 +71,7 @@ __all__ = [
     "Abort",
     "Answer",
     "AnyMessage",
+    "AskToSuspend",
     "CallMessage",
     "Checkpoint",
     "Complete",
@@ -98,6 +101,7 @@ __all__ = [
     "StaticDataDone",
     "StreamType",
     "Suspend",
+    "SuspendEvent",
     "SwitchQemuLogdirty",
     "ToolstackRestore",
     "ToolstackSave",
@@ -132,8 +136,11 @@ HelperMessage: TypeAlias = (
     | Stat
     | Phase
     | OpResult
+    | SuspendEvent
 )
 #: What a helper may receive.
-ParentMessage: TypeAlias = Hello | Start | Answer | Abort | DomainOp | Release
+ParentMessage: TypeAlias = (
+    Hello | Start | Answer | Abort | DomainOp | AskToSuspend | Release
+)
 #: Any message.
 AnyMessage: TypeAlias = HelperMessage | ParentMessage

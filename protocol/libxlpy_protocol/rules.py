@@ -132,6 +132,8 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
     m.SaveLibxc: Rule(
         44, Side.HELPER, Flow.CALL, SAVE, once=True, answer_types=(int,), failure=-1
     ),
+    m.AskToSuspend: Rule(45, Side.PARENT, Flow.OP, SAVE),
+    m.SuspendEvent: _notice(46, SAVE),
 }
 
 #: Message class of each number on the wire.

@@ -48,7 +48,7 @@ HELPER: Final = Side.HELPER
 PARENT: Final = Side.PARENT
 
 _SIGNS_OF_LIFE: Final = (m.Log, m.Stat)
-_NEWS: Final = (*_SIGNS_OF_LIFE, m.Progress, m.Phase)
+_NEWS: Final = (*_SIGNS_OF_LIFE, m.Progress, m.Phase, m.SuspendEvent)
 
 
 def _each(side: Side, kinds: Iterable[type[m.Message]], to: State) -> dict[Key, State]:
@@ -56,7 +56,10 @@ def _each(side: Side, kinds: Iterable[type[m.Message]], to: State) -> dict[Key, 
 
 
 def _ops(state: State) -> dict[Key, State]:
-    return {(PARENT, m.DomainOp): state, (HELPER, m.OpResult): state}
+    return {
+        **_each(PARENT, (m.DomainOp, m.AskToSuspend), state),
+        (HELPER, m.OpResult): state,
+    }
 
 
 TRANSITIONS: Final[dict[State, dict[Key, State]]] = {

@@ -47,6 +47,14 @@ extern SIMXEN_API xc_domain_shutdown_fn xc_domain_shutdown;
 extern SIMXEN_API xc_domain_resume_fn xc_domain_resume;
 extern SIMXEN_API xc_domain_destroy_fn xc_domain_destroy;
 extern SIMXEN_API xc_logdirty_control_fn xc_logdirty_control;
+extern SIMXEN_API xc_domain_subscribe_for_suspend_fn xc_domain_subscribe_for_suspend;
+extern SIMXEN_API xenevtchn_open_fn xenevtchn_open;
+extern SIMXEN_API xenevtchn_close_fn xenevtchn_close;
+extern SIMXEN_API xenevtchn_fd_fn xenevtchn_fd;
+extern SIMXEN_API xenevtchn_bind_interdomain_fn xenevtchn_bind_interdomain;
+extern SIMXEN_API xenevtchn_notify_fn xenevtchn_notify;
+extern SIMXEN_API xenevtchn_pending_fn xenevtchn_pending;
+extern SIMXEN_API xenevtchn_unmask_fn xenevtchn_unmask;
 extern SIMXEN_API xc_domain_save_fn xc_domain_save;
 extern SIMXEN_API xc_domain_restore_4_14_fn xc_domain_restore;
 

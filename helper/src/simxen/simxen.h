@@ -38,6 +38,17 @@ enum simxen_op {
     SIMXEN_LOGDIRTY = 9,  /* arg0 1 on, 0 off; val0 of "on": enum simxen_tracker. On when on: -1/EINVAL */
     SIMXEN_HVM_PARAM = 11, /* arg0 HVM_PARAM_*; val0 its value; of a PV domain: -1/EINVAL */
     SIMXEN_RESTORED = 10, /* arg0 store_gfn, arg1 console_gfn, arg2 store_evtchn, arg3 console_evtchn */
+    SIMXEN_SUBSCRIBE = 12, /* arg0 a port of the guest's: notified when it has shut down to suspend */
+    SIMXEN_BIND = 13, /* arg0 a port that the guest offers, val0 ours; the connection is then the
+                       * channel, and carries struct simxen_channel_message both ways */
+};
+
+/* To the host: notify, unmask; from it: an event, after which there is none before an unmask. */
+enum simxen_channel_what { SIMXEN_CHANNEL_EVENT, SIMXEN_CHANNEL_NOTIFY, SIMXEN_CHANNEL_UNMASK };
+
+struct simxen_channel_message {
+    uint32_t what;
+    uint32_t port; /* our end */
 };
 
 struct simxen_request {

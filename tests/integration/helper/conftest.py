@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy.simxen import client
 from tests.integration.helper.driver import FakeHost
+from tests.integration.helper.simxen_host import Simxen
 
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "helper" / "src"
@@ -40,6 +42,14 @@ def fake_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def host(tmp_path: Path, fake_library: Path) -> FakeHost:
     """A fake host with one running PV domain, 7."""
     return FakeHost(tmp_path, fake_library)
+
+
+@pytest.fixture
+def simxen(tmp_path: Path) -> Iterator[Simxen]:
+    """A simxen host of one test."""
+    host = Simxen(tmp_path / "h")
+    yield host
+    client.stop_host(host.directory)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from libxlpy_protocol.messages import (
     SaveLibxc,
     Start,
     Stat,
+    SuspendEvent,
     callback_mask,
 )
 from libxlpy_protocol.session import Event, ParentSession
@@ -35,7 +36,7 @@ from libxlpy_protocol.session import Event, ParentSession
 LIMIT = 20.0
 
 MessageT = TypeVar("MessageT", bound=Message)
-NEWS = (Log, Progress, Stat, Phase)
+NEWS = (Log, Progress, Stat, Phase, SuspendEvent)
 #: Calls that a parent offers which leaves libxc to the helper.
 OFFERED = frozenset(CALLS) - {SaveLibxc}
 

@@ -26,6 +26,14 @@ FUNCTIONS = {
     "xc_domain_destroy": "xc_domain_destroy_fn",
     "xc_domain_shutdown": "xc_domain_shutdown_fn",
     "xc_logdirty_control": "xc_logdirty_control_fn",
+    "xc_domain_subscribe_for_suspend": "xc_domain_subscribe_for_suspend_fn",
+    "xenevtchn_open": "xenevtchn_open_fn",
+    "xenevtchn_close": "xenevtchn_close_fn",
+    "xenevtchn_fd": "xenevtchn_fd_fn",
+    "xenevtchn_bind_interdomain": "xenevtchn_bind_interdomain_fn",
+    "xenevtchn_notify": "xenevtchn_notify_fn",
+    "xenevtchn_pending": "xenevtchn_pending_fn",
+    "xenevtchn_unmask": "xenevtchn_unmask_fn",
 }
 
 #: Structs of which we have every field.
@@ -112,6 +120,7 @@ CONSTANTS = {
 START = """
 #include <stddef.h>
 #include <xenctrl.h>
+#include <xenevtchn.h>
 #include <xenguest.h>
 #define XEN_ABI_CHECK
 #include "xen_abi.h"

@@ -19,11 +19,10 @@ from libxlpy_protocol.messages import (
     XcFlags,
 )
 from tests.integration.helper.driver import FakeHost
-from tests.integration.helper.test_simxen import ALL_BUT_POLICY, Simxen, simxen
+from tests.integration.helper.simxen_host import Simxen
+from tests.integration.helper.test_simxen import ALL_BUT_POLICY
 from tests.integration.parent.guest import Guest
 from tests.integration.parent.reused import Successor
-
-__all__ = ["simxen"]
 
 HVM = 2 | 32
 #: As the fake library makes it, of domain 7.

@@ -6,16 +6,12 @@ helper's own small clients.
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from libxlpy.simxen import client
-from libxlpy_helper.qmp_client import QmpClient
-from libxlpy_helper.xenstore_client import COMMIT, XenstoreClient
 from libxlpy_protocol.messages import (
     CALLS,
     Answer,
@@ -34,61 +30,11 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
     XcFlags,
 )
-from tests.integration.helper.driver import LIMIT, OFFERED, Parent
+from tests.integration.helper.driver import OFFERED, Parent
+from tests.integration.helper.simxen_host import Simxen, assert_runs
 
 SHUTDOWN = 4
 ALL_BUT_POLICY = OFFERED - {PrecopyPolicy}
-
-
-class Simxen:
-    """A host, and what a toolstack does to its guests."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        client.start_host(directory)
-
-    def ask(self, do: str, **fields: object) -> dict[str, Any]:
-        reply: dict[str, Any] = client.request(self.directory, do, **fields)
-        return reply
-
-    def create(self, kind: str, **fields: object) -> int:
-        values = {"name": "guest", "type": kind, "memory_mib": 8, "vcpus": 1}
-        dirty = {"rate": 500, "pattern": "uniform", "fill": True}
-        reply = self.ask("create", **{**values, **dirty, **fields})
-        return int(reply["domid"])
-
-    def helper(self, pass_fds: list[int] | None = None) -> Parent:
-        backend = ["--backend", "simxen", "--host", str(self.directory)]
-        return Parent(backend, pass_fds or [])
-
-    def xenstore(self) -> XenstoreClient:
-        path = str(self.directory / "xenstored.sock")
-        return XenstoreClient(path, time.monotonic() + LIMIT, LIMIT)
-
-    def qmp_path(self, domid: int) -> str:
-        return str(self.directory / f"qmp-libxl-{domid}")
-
-    def qmp(self, domid: int) -> QmpClient:
-        return QmpClient(self.qmp_path(domid), time.monotonic() + LIMIT, LIMIT)
-
-    def ask_to_suspend(self, domid: int) -> None:
-        with contextlib.closing(self.xenstore()) as xenstore:
-            tx_id = xenstore.begin()
-            path = f"/local/domain/{domid}/control/shutdown"
-            xenstore.write(path, b"suspend", tx_id)
-            xenstore.end(tx_id, COMMIT)
-
-    def state(self, domid: int) -> dict[str, Any]:
-        reply = self.ask("info", domid=domid)
-        found: dict[str, Any] = reply.get("domain", reply)
-        return found
-
-
-@pytest.fixture
-def simxen(tmp_path: Path) -> Iterator[Simxen]:
-    host = Simxen(tmp_path / "h")
-    yield host
-    client.stop_host(host.directory)
 
 
 def info(parent: Parent, domid: int) -> OpResult:
@@ -230,20 +176,6 @@ def test_guest_runs_on_after_the_parent_is_lost(
         assert parent.process.returncode == 6
         stderr = parent.read_stderr()
     assert_runs(simxen, domid, stderr)
-
-
-def assert_runs(simxen: Simxen, domid: int, stderr: str) -> None:
-    """See the guest at work, and nothing left of the save."""
-    state = simxen.state(domid)
-    assert not state["logdirty"], stderr
-    assert not state.get("qemu_logdirty"), stderr
-    with contextlib.closing(simxen.xenstore()) as xenstore:
-        path = f"/local/domain/{domid}/control/shutdown"
-        assert xenstore.read(path) == b"", stderr
-    counter = state["counter"]
-    deadline = time.monotonic() + LIMIT
-    while simxen.state(domid)["counter"] == counter:
-        assert time.monotonic() < deadline, f"the guest stands still: {stderr}"
 
 
 def test_dead_host_is_status_4(simxen: Simxen, tmp_path: Path) -> None:

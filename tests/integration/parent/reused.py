@@ -23,9 +23,9 @@ KEPT_BY_QEMU = ("qemu_logdirty", "qmp_running")
 class Successor(Guest):
     """The domain that gets a domid when its first one is gone."""
 
-    def __init__(self, first: Guest) -> None:
+    def __init__(self, first: Guest, **fields: Any) -> None:
         first.destroy()
-        super().__init__(first.host, first.kind, domid=first.domid)
+        super().__init__(first.host, first.kind, domid=first.domid, **fields)
         self._hypercall(OP_LOGDIRTY, 1)
         if self.kind == "hvm":
             self._qmp("xen-set-global-dirty-log", enable=True)

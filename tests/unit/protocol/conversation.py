@@ -10,6 +10,7 @@ from libxlpy_protocol.messages import (
     MESSAGES,
     Abort,
     Answer,
+    AskToSuspend,
     Checkpoint,
     Complete,
     DomainOp,
@@ -35,6 +36,7 @@ from libxlpy_protocol.messages import (
     StaticDataDone,
     StreamType,
     Suspend,
+    SuspendEvent,
     SwitchQemuLogdirty,
     ToolstackRestore,
     ToolstackSave,
@@ -92,6 +94,8 @@ SAMPLES: dict[type[Message], Message] = {
         ToolstackRestore(5, b"physmap\0"),
         Release(),
         SaveLibxc(),
+        AskToSuspend(5, 9, "/run/xen/suspend-evtchn-5.lock", bytes(range(16))),
+        SuspendEvent(),
     )
 }
 

@@ -49,6 +49,8 @@ TABLE = """
 42 ToolstackRestore   helper call      R    -    1024 -1  -
 43 Release            parent notice    SRM  once 64    -  -
 44 SaveLibxc          helper call      S    once 64   -1  -
+45 AskToSuspend       parent op        S    -    64    -  -
+46 SuspendEvent       helper notice    S    -    64    -  -
 """
 LETTERS = {
     "S": Mode.SAVE,

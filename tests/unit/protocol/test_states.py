@@ -42,7 +42,9 @@ parent Answer              . . . . . R A  D . .
 parent Abort               . . . . A A A  D . .
 parent Release             . . . . . . .  D . .
 parent DomainOp            . . . . R C A  D . .
+parent AskToSuspend        . . . . R C A  D . .
 helper OpResult            . . . . R C A  D . .
+helper SuspendEvent        . . . . R C A  . . .
 """
 LETTERS = dict(zip("FPHGRCADXE", State, strict=True))
 OPEN_STATES = [s for s in State if s not in (State.CLOSED, State.ERROR)]
@@ -71,7 +73,7 @@ IDS = [f"{s.name}-{w.name}-{k.__name__}" for s, w, k in CELLS]
 
 
 def test_grid_is_whole() -> None:
-    assert len(CELLS) == 10 * 2 * 23
+    assert len(CELLS) == 10 * 2 * 25
     assert set(TRANSITIONS) == set(State)
 
 

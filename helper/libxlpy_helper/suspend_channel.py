@@ -1,0 +1,127 @@
+# pathlib would cost 8 ms of the helper's start.
+# ruff: noqa: PTH108
+"""Ask a guest to suspend by the event channel that it offers, and hear from it.
+
+Who uses the channel locks a file, as libxl and xen-hptool do, by the same kind of lock:
+it ends with us, however that is. Nothing here waits for anybody: the parent looks where
+the guest is, an event only makes it look at once.
+
+Xen: tools/libs/guest/xg_suspend.c.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+from collections.abc import Container
+from typing import Final
+
+from libxlpy_helper.event_channel import EventChannel
+from libxlpy_helper.guest import Guest
+from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.xenguest import Handle
+from libxlpy_protocol.messages import AskToSuspend, OpResult, SuspendEvent
+
+TRIES: Final = 16  # at a lock file that others remove at that moment
+LOCK_SIZE: Final = 1  # bytes; what the others lock, too
+
+
+class SuspendChannel:
+    """The channel of one save; nothing is open before it is asked for."""
+
+    def __init__(self, handle: Handle, poll: select.poll, outbox: Outbox) -> None:
+        """Take the control thread's handle, what it polls, and where its news go."""
+        self._handle = handle
+        self._poll = poll
+        self._outbox = outbox
+        self._path = ""
+        self._lock_fd = -1
+        self._channel: EventChannel | None = None
+
+    def ask(self, guest: Guest | None, ask: AskToSuspend) -> OpResult:
+        """Open the channel and ask the guest; a failure is in the result.
+
+        Args:
+            guest: The one that is saved.
+            ask: What the parent says.
+        """
+        if guest is None or self._lock_fd != -1:
+            return OpResult(-1, errno.EINVAL)
+        try:
+            self._open(guest, ask)
+        except OSError as exc:
+            self.close()
+            return OpResult(-1, exc.errno or errno.EIO)
+        return OpResult(0)
+
+    def _open(self, guest: Guest, ask: AskToSuspend) -> None:
+        """Lock, bind, ask; a domain that is another one by now is not asked."""
+        _refuse_another(guest)
+        self._lock_fd = lock(ask.lock_path)
+        self._path = ask.lock_path
+        self._channel = self._handle.event_channel(ask.domid, ask.port)
+        self._poll.register(self._channel.fd, select.POLLIN)
+        _refuse_another(guest)
+        self._channel.notify()
+
+    def look(self, ready: Container[int]) -> None:
+        """Tell the parent if one of the descriptors that are ready is ours."""
+        if self._channel is None or self._channel.fd not in ready:
+            return
+        try:
+            self._channel.take()
+        except OSError:
+            self.close()  # the parent looks once a second anyway
+        else:
+            self._outbox.put(SuspendEvent())
+
+    def unmask(self) -> None:
+        """Let another event come: not at once, lest the guest can keep us busy."""
+        if self._channel is not None:
+            with contextlib.suppress(OSError):
+                self._channel.unmask()
+
+    def close(self) -> None:
+        """Give the channel back, then the lock; does nothing if none is open."""
+        if self._channel is not None:
+            self._poll.unregister(self._channel.fd)
+            self._channel.close()
+            self._channel = None
+        if self._lock_fd != -1:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)  # while it is locked
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def lock(path: str) -> int:
+    """Make and lock a file; return the descriptor that holds the lock.
+
+    Raises:
+        OSError: EAGAIN or EACCES, somebody else has it; or it can't be made.
+    """
+    for _ in range(TRIES):
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(path, flags, 0o600)
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, LOCK_SIZE)
+            if _is_at(fd, path):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)  # removed by who had it before: lock the next one
+    raise OSError(errno.EAGAIN, "the lock file changes all the time")
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+
+
+def _refuse_another(guest: Guest) -> None:
+    if guest.is_replaced():
+        raise OSError(errno.ESTALE, "another domain has the domid")
