@@ -22,7 +22,7 @@ from libxlpy_helper.guest import Guest, ReplacedError
 from libxlpy_helper.ops import is_suspended
 from libxlpy_helper.qmp_client import QmpClient
 from libxlpy_helper.xenguest import Handle, Result
-from libxlpy_helper.xenstore_client import COMMIT, ROLL_BACK, XenstoreClient
+from libxlpy_helper.xenstore_client import XenstoreClient
 from libxlpy_protocol.messages import Start
 
 SILENCE_MAX: Final = 0.4  # seconds for one answer of xenstored or qemu
@@ -103,19 +103,16 @@ class _Repair:
         """Take the request back; False: the guest has taken it already."""
         path = f"/local/domain/{self.start.domid}/control/shutdown"
         with self._xenstore() as xenstore:
-            while True:
-                tx_id = xenstore.begin()
+
+            def clear(tx_id: int) -> bool:
                 if xenstore.read(path, tx_id) != b"suspend":
-                    xenstore.end(tx_id, ROLL_BACK)
                     return False
                 # Should the node change hands from here on, the commit fails.
                 self.guest.check()
                 xenstore.write(path, b"", tx_id)
-                try:
-                    xenstore.end(tx_id, COMMIT)
-                except BlockingIOError:
-                    continue
                 return True
+
+            return xenstore.transact(clear)
 
     def _wait_suspended(self) -> None:
         until = self.end_by - 2 * SILENCE_MAX  # those are for the talk to come

@@ -1,12 +1,15 @@
 """A small synchronous xenstore client, for the repair after the parent is lost.
 
-Every wait is bounded; what a lying xenstored says can end in OSError only.
+Every wait is bounded; what a lying xenstored says can end in OSError only. One that
+restarts is waited for and connected to once more.
 """
 
+import errno
 import os
 import select
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from libxlpy_protocol.errors import XenstoreWireError
@@ -22,6 +25,13 @@ from libxlpy_protocol.xenstore_wire import (
 READ_SIZE: Final = 4096
 COMMIT: Final = b"T"
 ROLL_BACK: Final = b"F"
+#: A xenstored that is not there, or has its hands full, may restart.
+AWAY: Final = (ConnectionRefusedError, FileNotFoundError, BlockingIOError)
+CONNECT_INTERVAL: Final = 0.02  # seconds between two looks for a xenstored
+
+
+class LostError(OSError):
+    """The connection has ended; what was asked may have been done."""
 
 
 class XenstoreClient:
@@ -35,15 +45,23 @@ class XenstoreClient:
             end_by: Nothing lasts beyond it; monotonic seconds.
             silence_max: Seconds to wait for anything to come.
         """
+        self._path = path
         self._end_by = end_by
         self._silence_max = silence_max
-        self._fd = _open(path)
         self._buffer = PacketBuffer()
         self._req_id = 0
+        self._is_second = False  # connection, and the last
+        self._fd = -1
+        try:
+            self._fd = _open(path)
+        except AWAY:
+            self._connect_again()
 
     def close(self) -> None:
-        """Close the connection."""
-        os.close(self._fd)
+        """Close the connection; a second time does nothing."""
+        if self._fd != -1:
+            os.close(self._fd)
+            self._fd = -1
 
     def read(self, path: str, tx_id: int = 0) -> bytes:
         """Return a node's value."""
@@ -69,11 +87,58 @@ class XenstoreClient:
         """
         self._request(XsType.TRANSACTION_END, join([how]), tx_id)
 
+    def transact(self, work: Callable[[int], bool]) -> bool:
+        """Do ``work`` in a transaction, again while others, or a restart, disturb it.
+
+        Args:
+            work: Gets its id; what it returns tells whether to commit. Safe to repeat,
+                also after all was done: the answer to the commit may be lost.
+        """
+        while True:
+            try:
+                tx_id = self.begin()
+                done = work(tx_id)
+                self.end(tx_id, COMMIT if done else ROLL_BACK)
+            except BlockingIOError:
+                continue
+            return done
+
     def resume(self, domid: int) -> None:
         """Make xenstored forget that the domain was shut down."""
         self._request(XsType.RESUME, join([str(domid).encode()]), 0)
 
     def _request(self, kind: XsType, payload: bytes, tx_id: int) -> bytes:
+        """Ask; once more on a new connection if this one ends, and is the first.
+
+        Raises:
+            BlockingIOError: The transaction ended with the connection.
+        """
+        try:
+            return self._ask(kind, payload, tx_id)
+        except LostError:
+            if self._is_second:
+                raise
+            self._connect_again()
+        if tx_id:
+            raise BlockingIOError(errno.EAGAIN, "xenstored: the transaction is lost")
+        return self._ask(kind, payload, tx_id)
+
+    def _connect_again(self) -> None:
+        self.close()
+        self._is_second = True
+        self._buffer = PacketBuffer()
+        until = min(self._end_by, time.monotonic() + self._silence_max)
+        while True:
+            try:
+                self._fd = _open(self._path)
+            except AWAY:
+                if time.monotonic() >= until:
+                    raise TimeoutError("xenstored has gone") from None
+                time.sleep(CONNECT_INTERVAL)
+            else:
+                return
+
+    def _ask(self, kind: XsType, payload: bytes, tx_id: int) -> bytes:
         self._req_id += 1
         try:
             self._send(encode(Packet(kind, self._req_id, tx_id, payload)))
@@ -88,13 +153,19 @@ class XenstoreClient:
         view = memoryview(data)
         while view:
             self._wait(select.POLLOUT)
-            view = view[os.write(self._fd, view) :]
+            try:
+                view = view[os.write(self._fd, view) :]
+            except (BrokenPipeError, ConnectionResetError) as exc:
+                raise LostError(exc.errno, "xenstored has gone") from None
 
     def _receive(self) -> list[Packet]:
         self._wait(select.POLLIN)
-        data = os.read(self._fd, READ_SIZE)
+        try:
+            data = os.read(self._fd, READ_SIZE)
+        except ConnectionResetError as exc:
+            raise LostError(exc.errno, "xenstored has gone") from None
         if not data:
-            raise OSError("xenstored closed the connection")
+            raise LostError(errno.EPIPE, "xenstored closed the connection")
         try:
             return self._buffer.feed(data)
         except XenstoreWireError as exc:
