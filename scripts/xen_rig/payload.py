@@ -72,10 +72,13 @@ def _lay_out_checkout(code: Path, tree: Path) -> None:
 
 
 def _copy_tests(code: Path, tree: Path) -> None:
-    """Put the checkout's tests/ folder beside site/."""
+    """Put the checkout's tests/ folder beside site/, its guests' programs compiled."""
     ignore = shutil.ignore_patterns("__pycache__", ".pytest_cache", "*.pyc")
     if (code / "tests").is_dir():
         shutil.copytree(code / "tests", tree / "tests", symlinks=True, ignore=ignore)
+    for source in (tree / "tests" / "xen").glob("*.c"):
+        # Programs for guests, which have no libraries; dom0 has no compiler.
+        run(["cc", "-static", "-O2", "-Wall", "-o", source.with_suffix(""), source])
 
 
 def _pip() -> list[str]:
