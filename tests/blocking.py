@@ -1,6 +1,15 @@
-"""What may block an event loop under test: small local files that nobody waits for."""
+"""What may block an event loop under test: small local files that nobody waits for.
 
+And how long it may be kept busy: see `tests.lag`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 from blockbuster import BlockBuster
+
+from tests.lag import lag_watched, unit
 
 #: File -> functions.
 ALLOWED = {
@@ -12,8 +21,21 @@ ALLOWED = {
 }
 
 
-def allow_journal(guard: BlockBuster) -> None:
-    """Let the journal write: it is in memory, or in the page cache at worst."""
+
+@contextmanager
+def nothing_may_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockBuster]:
+    """Fail a test whose loop waits in a call, or works for long in one turn."""
+    guard = BlockBuster()
     for function in guard.functions.values():
         for file, names in ALLOWED.items():
             function.can_block_in(file, names)
+    # Names in local folders that nobody but root, or the user, can put elsewhere.
+    guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
+    guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")
+    with lag_watched(monkeypatch) as lag:
+        guard.activate()
+        try:
+            yield guard
+        finally:
+            guard.deactivate()
+    assert lag.worst < unit(), f"a turn of the loop took {lag.worst:.3f} s of processor"

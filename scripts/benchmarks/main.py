@@ -72,6 +72,7 @@ async def measure(arguments: argparse.Namespace) -> list[Row]:
                 Row("one save to a pipe, next to memcpy", "MB/s"),
                 Row("helper start to hello", "ms", less_is_better=True),
                 Row("callback round trip", "us", less_is_better=True),
+                Row("worst lag of the loop", "ms", less_is_better=True),
             ]
             for _ in range(arguments.rounds):
                 for row, sample in zip(
@@ -95,6 +96,7 @@ async def one_round(ours: Bench, reference: Reference) -> list[tuple[float, floa
         (piped, reference.memcpy()),
         (await ours.helper_start(), reference.python_start()),
         (await ours.callback(), reference.echo()),
+        (await ours.save_lag(reference), await reference.idle_lag()),
     ]
 
 

@@ -1,5 +1,6 @@
 """What ours is compared with: C in libxenguest's layout, bare Python, bare pipes."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from lag import worst_lag
 
 SOURCE = Path(__file__).with_name("libxc_layout.c")
 PIPE_SIZE = 1 << 20
@@ -72,6 +75,10 @@ class Reference:
         return speed
 
     # ----- the rest ---------------------------------------------------------------
+
+    async def idle_lag(self) -> float:
+        """Give an idle loop's worst lag beside a save to a pipe, milliseconds."""
+        return await worst_lag(asyncio.to_thread(self.save_to_pipe))
 
     def memcpy(self) -> float:
         """Copy memory that is all mapped and touched, MB/s."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
+from lag import worst_lag
 from reference import Drain, Feed, Reference, big_pipe
 
 from libxlpy import Context, SaveCallbacks, SuspendFlags
@@ -113,6 +114,11 @@ class Bench:
         taken = (time.perf_counter() - start) * 1e3
         await dismiss(link)
         return taken
+
+    async def save_lag(self, reference: Reference) -> float:
+        """Give the loop's worst lag in a save to a pipe, milliseconds."""
+        with Drain(reference.program) as fd:
+            return await worst_lag(self._save(fd))
 
     async def callback(self) -> float:
         """Time libxenguest's precopy_policy callback to the parent and back, us.

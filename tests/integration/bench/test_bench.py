@@ -25,6 +25,7 @@ ROWS = {
     "one save to a pipe, next to memcpy",
     "helper start to hello",
     "callback round trip",
+    "worst lag of the loop",
 }
 
 

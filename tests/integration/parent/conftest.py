@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from blockbuster import BlockBuster
 
 from libxlpy import Context, Deadlines
 from libxlpy.simxen.client import start_host, stop_host
 from libxlpy.simxen.errors import HostNotRunning
-from tests.blocking import allow_journal
+from tests.blocking import nothing_may_block
 from tests.integration.parent.guest import Guest
 
 #: Short where a test waits for one to pass.
@@ -46,21 +45,15 @@ def own_host() -> Iterator[Path]:
 
 
 @pytest.fixture
-def nothing_blocks() -> Iterator[None]:
+def nothing_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test whose loop is blocked."""
-    guard = BlockBuster()
-    # Names in local folders that nobody but root, or the user, can put elsewhere.
-    guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
-    guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")
-    allow_journal(guard)
-    # The tests' own questions to the host.
-    for name, function in guard.functions.items():
-        if name.startswith(("socket.", "io.")):
-            function.can_block_in("libxlpy/simxen/client.py", "request")
-            function.can_block_in("tests/integration/parent/guest.py", "control")
-    guard.activate()
-    yield
-    guard.deactivate()
+    with nothing_may_block(monkeypatch) as guard:
+        # The tests' own questions to the host.
+        for name, function in guard.functions.items():
+            if name.startswith(("socket.", "io.")):
+                function.can_block_in("libxlpy/simxen/client.py", "request")
+                function.can_block_in("tests/integration/parent/guest.py", "control")
+        yield
 
 
 @pytest.fixture

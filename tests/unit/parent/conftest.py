@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from blockbuster import BlockBuster
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
@@ -28,21 +27,15 @@ from libxlpy_protocol.messages import (
     Suspend,
     callback_mask,
 )
-from tests.blocking import allow_journal
+from tests.blocking import nothing_may_block
 from tests.unit.parent import scripted
 
 
 @pytest.fixture(autouse=True)
-def nothing_blocks() -> Iterator[None]:
+def nothing_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test whose loop is blocked."""
-    guard = BlockBuster()
-    allow_journal(guard)
-    guard.activate()
-    # Names in local folders that nobody but root, or the user, can put elsewhere.
-    guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
-    guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")
-    yield
-    guard.deactivate()
+    with nothing_may_block(monkeypatch):
+        yield
 
 
 class Turns:

@@ -1,0 +1,24 @@
+"""The monitor of the loop's lag sees a long turn, and no other thread's work."""
+
+import asyncio
+
+import pytest
+
+from tests.lag import UNIT, lag_watched, unit
+
+
+async def test_work_in_one_piece_is_seen(monkeypatch: pytest.MonkeyPatch):
+    with lag_watched(monkeypatch) as lag:
+        await asyncio.sleep(0)
+        sum(range(UNIT * 3))
+        await asyncio.sleep(0)
+    assert lag.worst > unit()
+
+
+async def test_work_in_pieces_or_aside_is_not(monkeypatch: pytest.MonkeyPatch):
+    with lag_watched(monkeypatch) as lag:
+        await asyncio.to_thread(sum, range(UNIT * 3))
+        for _ in range(300):
+            sum(range(UNIT // 100))
+            await asyncio.sleep(0)
+    assert lag.worst < unit()
