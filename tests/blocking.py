@@ -21,7 +21,6 @@ ALLOWED = {
 }
 
 
-
 @contextmanager
 def nothing_may_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockBuster]:
     """Fail a test whose loop waits in a call, or works for long in one turn."""

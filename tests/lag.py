@@ -1,8 +1,8 @@
 """How long an event loop under test is kept from its other work, in processor time.
 
 Wall time says more about the machine than about us; a call that waits is found by
-blockbuster. What is left is work that is not cut in pieces: a turn of the loop may use as
-much of the processor as some fixed work does in the same process, and no more.
+blockbuster. What is left is work that is not cut in pieces: a turn of the loop may use
+as much of the processor as some fixed work does in the same process, and no more.
 """
 
 import selectors

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from xen_rig.common import RigError, cache_dir, log, need_tools, work_dir
 from xen_rig.image import ensure_image
-from xen_rig.machine import Run, shell
+from xen_rig.machine import Peer, Run, shell
 from xen_rig.payload import CHECKOUT, write_code_image
 from xen_rig.suites import SUITES
 
@@ -76,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         help="give the run up after S seconds (default: %(default).0f)",
     )
     run.add_argument("--console", type=Path, help="keep the boot console in a file")
+    wire = run.add_mutually_exclusive_group()
+    for end in ("listen", "connect"):
+        text = f"{end} at a Unix socket as dom0's port rig.peer: a wire to another run"
+        wire.add_argument(f"--{end}", type=Path, metavar="SOCKET", help=text)
     run.add_argument("command", nargs="+", metavar="CMD", help="after a `--`")
     _add_machine_options(commands.add_parser("shell", help="a shell in dom0"))
     commands.add_parser("clean", help="remove the cache")
@@ -147,4 +151,6 @@ def _boot(options: argparse.Namespace) -> int:
         if interactive:
             return shell(image, disk, work)
         console = options.console or work / "console.log"
-        return Run(image, disk, work, console, options.timeout).run()
+        socket = options.listen or options.connect
+        peer = Peer(socket, listens=bool(options.listen)) if socket else None
+        return Run(image, disk, work, console, options.timeout, peer).run()

@@ -63,6 +63,39 @@ def port(name: str, number: int, fd: int) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Peer:
+    """A wire to another virtual machine: dom0's port `rig.peer`.
+
+    Attributes:
+        socket: The Unix socket that is the wire.
+        listens: Whether we make it; the other one waits until it is there.
+    """
+
+    socket: Path
+    listens: bool
+
+    def arguments(self) -> list[str]:
+        """Return QEMU's arguments for our end."""
+        end = ",server=on,wait=off" if self.listens else ""
+        return [
+            *("-chardev", f"socket,id=peer,path={self.socket}{end}"),
+            *("-device", "virtserialport,chardev=peer,name=rig.peer"),
+        ]
+
+    def wait(self) -> None:
+        """Wait until the other one listens.
+
+        Raises:
+            RigError: It does not.
+        """
+        deadline = time.monotonic() + BOOT_TIMEOUT
+        while not self.listens and not self.socket.exists():
+            if time.monotonic() > deadline:
+                raise RigError(f"no other machine listens at {self.socket}")
+            time.sleep(0.1)
+
+
 def shell(image: Path, code: Path, work: Path) -> int:
     """Give an interactive shell in dom0 on this terminal."""
     command = [*qemu_command(image, code), "-serial", "mon:stdio"]
@@ -83,6 +116,7 @@ class Run:
         work: Our temporary folder; QEMU's own temporary files go there too.
         console: The file that gets all boot and hypervisor messages.
         timeout: Seconds until the run is given up.
+        peer: The wire to another machine, if there is one.
         sink: Where the command's output goes.
     """
 
@@ -91,6 +125,7 @@ class Run:
     work: Path
     console: Path
     timeout: float
+    peer: Peer | None = None
     sink: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
     _booted: bool = False
     _notes: bytes = b""
@@ -101,6 +136,8 @@ class Run:
         Raises:
             RigError: dom0 did not come up, or ended before the command did.
         """
+        if self.peer:
+            self.peer.wait()
         output, output_end = os.pipe()
         status, status_end = os.pipe()
         ends = [output_end, status_end]
@@ -123,6 +160,7 @@ class Run:
             *("-serial", f"file:{self.console}", "-device", "virtio-serial-pci"),
             *port("output", 1, output),
             *port("status", 2, status),
+            *(self.peer.arguments() if self.peer else ()),
         ]
         return subprocess.Popen(
             command,
