@@ -1,6 +1,7 @@
-"""Jobs other than a save whose helper and process are killed in the middle.
+"""Jobs other than a save whose process is killed in the middle, its helper maybe, too.
 
-Run as ``python dying_jobs.py save HOST FILE DOMID``, or ``restore HOST FILE MESSAGE``.
+Run as ``python dying_jobs.py save HOST FILE DOMID``, or ``restore HOST FILE MESSAGE``;
+followed by ``alone`` if the helper is to be left alive.
 """
 
 import asyncio
@@ -18,12 +19,14 @@ class Dying:
 
     job: Job[Any] | None = None
     at = ""
+    alone = False
 
     def die(self) -> None:
-        """Kill the helper and ourselves."""
+        """Kill the helper, if so told, and ourselves."""
         assert self.job is not None
-        assert self.job.helper_pid is not None
-        os.kill(self.job.helper_pid, signal.SIGKILL)
+        pid = self.job.helper_pid
+        if pid is not None and not self.alone:
+            os.kill(pid, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def observe(self, direction: str, message: object) -> None:
@@ -58,14 +61,14 @@ class Dying:
             b'{"c_info": {"name": "back", "type": "pv"}, "b_info": {"max_memkb": 4096}}'
         )
         with path.open("rb") as file:
-            file.seek(len(b"head"))
             self.job = await ctx.domain_restore(file.fileno(), config=config)
             await self.job
 
 
-async def main(what: str, host: str, path: str, argument: str) -> None:
+async def main(what: str, host: str, path: str, argument: str, *how: str) -> None:
     """Run one job."""
     dying = Dying()
+    dying.alone = "alone" in how
     async with Context("simxen", host) as ctx:
         ctx._observer = dying.observe
         if what == "save":

@@ -2,19 +2,22 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import Signals
+from signal import SIGKILL, Signals
+from typing import Any
 
-from libxlpy import Context, Job
+from libxlpy import Context, GuestState, Job
 from libxlpy.errors import JobError
 from libxlpy.results import SaveResult
 from libxlpy_protocol.messages import Message, Release
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
 from tests.fault.victim import Victim
 
-Act = Callable[[Job[SaveResult]], None]
+Act = Callable[[Job[Any]], None]
+#: Runs one save to the end, disturbed by a saboteur.
+Run = Callable[[Victim, Path, "Saboteur"], Coroutine[Any, Any, SaveResult | JobError]]
 
 
 @dataclass
@@ -23,7 +26,7 @@ class Saboteur:
 
     at: Place
     act: Act | None = None
-    job: Job[SaveResult] | None = None
+    job: Job[Any] | None = None
     trace: list[str] = field(default_factory=list)
     struck: str = ""
     struck_at: float = 0.0
@@ -44,51 +47,68 @@ class Saboteur:
         self.trace.append(name)
         self.over = bool(self.struck) or isinstance(message, Release)
 
-    def started(self, job: Job[SaveResult]) -> None:
+    def started(self, job: Job[Any]) -> None:
         """Take the job."""
         self.job = job
 
 
-async def trace_of(victim: Victim, path: Path) -> list[str]:
-    """Give the messages of an undisturbed live save, as "<Log", ">Answer", ..."""
+async def live(victim: Victim, path: Path, saboteur: Saboteur) -> SaveResult | JobError:
+    """Run a live save as ``domain_suspend`` does it."""
+    async with Context("simxen", victim.directory, DEADLINES) as ctx:
+        ctx._observer = saboteur
+        return await live_save(ctx, victim, path, saboteur.started)
+
+
+async def trace_of(victim: Victim, path: Path, run: Run = live) -> list[str]:
+    """Give the messages of an undisturbed save, as "<Log", ">Answer", ..."""
     watcher = Saboteur(-1)
-    outcome = await _save(victim, path, watcher)
+    outcome = await run(victim, path, watcher)
     assert isinstance(outcome, SaveResult), outcome
     assert {"<Suspend", ">Answer", "<Progress", "<Complete"} <= set(watcher.trace)
     return watcher.trace
 
 
-def signalled(number: Signals, trace: list[str]) -> Attack:
-    """Give the attack by a signal; ``trace`` is of a save without it."""
+def kill(number: Signals = SIGKILL) -> Act:
+    """Give what sends a signal to the helper."""
 
-    def act(job: Job[SaveResult]) -> None:
+    def act(job: Job[Any]) -> None:
         assert job.helper_pid is not None
         os.kill(job.helper_pid, number)
 
-    return _attack(number.name, act, trace)
+    return act
+
+
+def cancel(job: Job[Any]) -> None:
+    """Cancel the job."""
+    job.request_cancel("swept")
+
+
+def signalled(number: Signals, trace: list[str]) -> Attack:
+    """Give the attack by a signal; ``trace`` is of a save without it."""
+    return attack(number.name, kill(number), trace)
 
 
 def cancelled(trace: list[str]) -> Attack:
     """Give the attack by a cancel; ``trace`` is of a save without it."""
-    return _attack("cancel", lambda job: job.request_cancel("swept"), trace)
+    return attack("cancel", cancel, trace)
 
 
-def _attack(name: str, act: Act, trace: list[str]) -> Attack:
-    async def attack(victim: Victim, path: Path, place: Place) -> Strike:
+def attack(
+    name: str,
+    act: Act,
+    trace: list[str],
+    run: Run = live,
+    left: tuple[GuestState, ...] = (GuestState.RUNNING,),
+) -> Attack:
+    """Give the attack that acts at one message of a save."""
+
+    async def attacked(victim: Victim, path: Path, place: Place) -> Strike:
         saboteur = Saboteur(place, act)
-        outcome = await _save(victim, path, saboteur)
+        outcome = await run(victim, path, saboteur)
         seconds = time.monotonic() - saboteur.struck_at if saboteur.struck else 0.0
         early = "<Phase" not in saboteur.trace
         late = saboteur.trace.count(">Answer") == trace.count(">Answer")
         context = f"{name} at {saboteur.struck or 'no message'} ({place})"
-        return Strike(saboteur.struck, early, late, seconds, outcome, context)
+        return Strike(saboteur.struck, early, late, seconds, outcome, context, left)
 
-    return attack
-
-
-async def _save(
-    victim: Victim, path: Path, saboteur: Saboteur
-) -> SaveResult | JobError:
-    async with Context("simxen", victim.directory, DEADLINES) as ctx:
-        ctx._observer = saboteur
-        return await live_save(ctx, victim, path, saboteur.started)
+    return attacked

@@ -6,10 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from libxlpy import Outcome
 from libxlpy.simxen.client import request
-from tests.fault.deaths import left, recover
-from tests.fault.saboteur import trace_of
+from tests.fault.deaths import helpers_gone, left, recover
+from tests.fault.saboteur import Saboteur
+from tests.fault.sweep import kinds, long
+from tests.fault.test_restore_sweep import domids, image_of, restore
 from tests.fault.victim import Victim
 
 RAW = Path(__file__).with_name("dying_jobs.py")
@@ -36,32 +40,29 @@ def test_raw_save_leaves_the_guest_to_its_toolstack(hvm_victim, tmp_path):
     assert left(hvm_victim, tmp_path) == []
 
 
-def test_half_built_domain_is_destroyed(pv_victim, tmp_path):
+@long
+@pytest.mark.parametrize("how", ["alone", "with its helper"])
+def test_parent_of_a_restore_killed_at_every_kind_of_message(pv_victim, tmp_path, how):
+    """What was whole is launched, paused; what was not leaves no domain."""
     path = tmp_path / "image"
-    asyncio.run(trace_of(pv_victim, path))
-    before = domids(pv_victim)
-    die("restore", pv_victim.directory, path, "<StaticDataDone")
-    assert len(domids(pv_victim)) == len(before) + 1
-    (found,) = recover(pv_victim)
-    assert found.outcome is Outcome.ROLLED_BACK
-    assert domids(pv_victim) == before
-    assert left(pv_victim, tmp_path) == []
-
-
-def test_restore_that_was_whole_is_launched(pv_victim, tmp_path):
-    path = tmp_path / "image"
-    asyncio.run(trace_of(pv_victim, path))
-    before = domids(pv_victim)
-    die("restore", pv_victim.directory, path, ">Release")
-    (found,) = recover(pv_victim)
-    assert found.outcome is Outcome.FINISHED
-    (made,) = domids(pv_victim) - before
-    facts = Victim(pv_victim.directory, made, "pv").info()
-    assert facts["guest_pid"]
-    assert facts["paused"]
-    request(pv_victim.directory, "destroy", domid=made)
-
-
-def domids(victim: Victim) -> set[int]:
-    domains = request(victim.directory, "list")["domains"]
-    return {each["domid"] for each in domains}
+    config = asyncio.run(image_of(pv_victim, path))
+    watcher, before = Saboteur(-1), domids(pv_victim)
+    asyncio.run(restore(pv_victim, path, config, watcher))
+    outcomes = {}
+    for what in sorted({watcher.trace[place] for place in kinds(watcher.trace)}):
+        die("restore", pv_victim.directory, path, what, how)
+        helpers_gone()
+        (found,) = recover(pv_victim)
+        outcomes[what] = found.outcome
+        made = domids(pv_victim) - before
+        assert len(made) == (found.outcome is Outcome.FINISHED), f"{what}: {found}"
+        for domid in made:
+            facts = Victim(pv_victim.directory, domid, "pv").info()
+            assert facts["guest_pid"], what
+            assert facts["paused"], what
+            request(pv_victim.directory, "destroy", domid=domid)
+        assert left(pv_victim, tmp_path) == [], what
+    finished = {what for what in outcomes if outcomes[what] is Outcome.FINISHED}
+    assert finished == {">Release"}
+    assert set(outcomes.values()) == {Outcome.FINISHED, Outcome.ROLLED_BACK}
+    pv_victim.assert_unharmed(how)

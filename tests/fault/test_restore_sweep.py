@@ -1,33 +1,21 @@
-"""A restore is cancelled, or loses its helper, at every kind of message."""
+"""A restore, raw or not, is cancelled or loses its helper at every kind of message."""
 
 import asyncio
-import os
-import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from libxlpy import Context, GuestState, Job, RestoreResult
+from libxlpy import Context, GuestState, RestoreResult
 from libxlpy.errors import Cancelled, HelperCrashed, JobError
 from libxlpy.simxen.client import request
-from tests.fault.saboteur import Act, Saboteur
+from tests.fault.raw import raw_restore, raw_save
+from tests.fault.saboteur import Act, Saboteur, cancel, kill
 from tests.fault.sweep import DEADLINES, kinds, long
 from tests.fault.victim import Victim
 
-
-def kill(job: Job[Any]) -> None:
-    assert job.helper_pid is not None
-    os.kill(job.helper_pid, signal.SIGKILL)
-
-
-def cancel(job: Job[Any]) -> None:
-    job.request_cancel("swept")
-
-
 ACTS: dict[str, tuple[Act, type[JobError]]] = {
     "cancel": (cancel, Cancelled),
-    "kill": (kill, HelperCrashed),
+    "kill": (kill(), HelperCrashed),
 }
 #: The helper's work is done: a cancel is too late, and a kill may be.
 DONE = {"<Complete", ">Release"}
@@ -51,7 +39,7 @@ async def restore(
         ctx._observer = saboteur
         with path.open("rb") as file:
             job = await ctx.domain_restore(file.fileno(), config=config, name="copy")
-            saboteur.job = job  # type: ignore[assignment]
+            saboteur.started(job)
             try:
                 result = await job
             except JobError as exc:
@@ -60,23 +48,39 @@ async def restore(
         return result
 
 
+async def raw_image_of(victim: Victim, path: Path) -> bytes:
+    """Save a domain's memory; there is no configuration with it."""
+    outcome = await raw_save(victim, path, Saboteur(-1))
+    assert not isinstance(outcome, JobError), outcome
+    return b""
+
+
+#: How the image is made, how it is restored, where the guest is after a failure.
+KINDS = {
+    "restore": (image_of, restore, GuestState.GONE),
+    "raw": (raw_image_of, raw_restore, GuestState.PAUSED),
+}
+
+
 def domids(victim: Victim) -> set[int]:
     return {each["domid"] for each in request(victim.directory, "list")["domains"]}
 
 
 @long
 @pytest.mark.parametrize("name", ACTS)
-def test_restore_attacked_at_every_kind_of_message(victim, tmp_path, name):
+@pytest.mark.parametrize("kind", KINDS)
+def test_restore_attacked_at_every_kind_of_message(victim, tmp_path, kind, name):
     act, expected = ACTS[name]
+    make, run, left = KINDS[kind]
     path = tmp_path / "image"
-    config = asyncio.run(image_of(victim, path))
+    config = asyncio.run(make(victim, path))
     watcher = Saboteur(-1)
     before = domids(victim)
-    outcome = asyncio.run(restore(victim, path, config, watcher))
+    outcome = asyncio.run(run(victim, path, config, watcher))
     assert isinstance(outcome, RestoreResult), outcome
     for place in kinds(watcher.trace):
         saboteur = Saboteur(watcher.trace[place], act)
-        outcome = asyncio.run(restore(victim, path, config, saboteur))
+        outcome = asyncio.run(run(victim, path, config, saboteur))
         context = f"{name} at {saboteur.struck}: {outcome}"
         assert saboteur.struck == watcher.trace[place], context
         assert domids(victim) == before, context
@@ -84,5 +88,5 @@ def test_restore_attacked_at_every_kind_of_message(victim, tmp_path, name):
             assert saboteur.struck in DONE, context
             continue
         assert isinstance(outcome, expected), context
-        assert outcome.guest is GuestState.GONE, context
+        assert outcome.guest is left, context
     victim.assert_unharmed(name)
