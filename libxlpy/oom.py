@@ -20,6 +20,9 @@ RECORD_MAX = 8192
 RECORDS_MAX = 20000
 #: Bytes taken of a small file.
 FILE_MAX = 4096
+#: Seconds by which the log's clock may be off from ours, which NTP keeps right: some
+#: ten parts in a million, for months. No pid comes again that soon.
+DRIFT = 3600.0
 #: Linux: mm/oom_kill.c, __oom_kill_process().
 KILLED = re.compile(r"(?:Out of|cgroup out of) memory\b.*Killed process (\d+) ")
 
@@ -78,14 +81,14 @@ def killed(record: str, pid: int, since: float) -> str | None:
     Args:
         record: ``priority,number,microseconds,flags;text``.
         pid: Of the process.
-        since: When it began, seconds of the same clock.
+        since: When it began, monotonic seconds.
     """
     head, _, text = record.partition(";")
     fields = head.split(",")
     match = KILLED.search(text)
     if match is None or int(match[1]) != pid or len(fields) < 3:
         return None
-    recent = fields[2].isdigit() and int(fields[2]) / 1e6 >= since
+    recent = fields[2].isdigit() and int(fields[2]) / 1e6 >= since - DRIFT
     return text.splitlines()[0] if recent else None
 
 

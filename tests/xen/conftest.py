@@ -57,6 +57,16 @@ def dom0_first() -> None:
     ok("xl", "sched-credit2", "-d", "0", "-w", "4096")
 
 
+@pytest.fixture(scope="session")
+def cgroups() -> Path:
+    """The folder of all control groups, of version 2; the rig's init has none."""
+    folder = Path("/sys/fs/cgroup")
+    if not (folder / "cgroup.procs").exists():
+        ok("mount", "-t", "cgroup2", "cgroup2", folder)
+    (folder / "cgroup.subtree_control").write_text("+memory")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def clean_host() -> Iterator[None]:
     """Check that a test leaves no domain, nothing of one, and no helper behind."""

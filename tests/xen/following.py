@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from .support import PATIENCE
 class Following:
     """One `xlpy COMMAND --json`. A context manager."""
 
-    def __init__(self, command: str, *arguments: str | Path) -> None:
+    def __init__(
+        self, command: str, *arguments: str | Path, prefix: Sequence[str] = ()
+    ) -> None:
         self.events: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
-            ["xlpy", command, "--json", *map(str, arguments)],
+            [*prefix, "xlpy", command, "--json", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,6 +8,7 @@ import pytest
 from libxlpy.errors import HelperCrashed
 from libxlpy.helper_process import ExitStatus
 from libxlpy.oom import (
+    DRIFT,
     FIRST_PID_NAMESPACE,
     OomKills,
     kill_count,
@@ -18,34 +19,52 @@ from libxlpy.oom import (
 )
 from libxlpy.verdict import crash_of
 
-#: As /dev/kmsg gave them, on Linux 6.1 and 6.12; names and numbers changed.
-GLOBAL = (
-    "3,1042,905313846,-;Out of memory: Killed process 4711 (python) total-vm:2097152kB,"
-    " anon-rss:1572864kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:3200kB"
-    " oom_score_adj:0"
-)
-CGROUP = (
-    "3,1190,1200500000,-;Memory cgroup out of memory: Killed process 4711 (python)"
-    " total-vm:524288kB, anon-rss:262144kB, file-rss:9728kB, shmem-rss:0kB, UID:0"
-    " pgtables:640kB oom_score_adj:0"
-)
-EVENTS = "low 0\nhigh 0\nmax 512\noom 3\noom_kill 2\noom_group_kill 0\n"
+#: As /dev/kmsg gave it on Linux 6.12 when a cgroup's memory.max was lowered.
+LOG = """\
+4,394,16386084,-;sh invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, \
+oom_score_adj=0
+4,404,16390225,-; memory_max_write+0x127/0x210
+6,439,16449225,-;memory: usage 64544kB, limit 20480kB, failcnt 0
+6,441,16452405,-;Memory cgroup stats for /oom:
+6,508,16543827,-;[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem \
+pgtables_bytes swapents oom_score_adj name
+6,509,16545471,-;[    186]     0   186    18987    16588    16032      556         0 \
+  192512        0             0 python3
+6,510,16547518,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,\
+mems_allowed=0,oom_memcg=/oom,task_memcg=/oom,task=python3,pid=186,uid=0
+3,511,16550816,-;Memory cgroup out of memory: Killed process 186 (python3) \
+total-vm:75948kB, anon-rss:64128kB, file-rss:2224kB, shmem-rss:0kB, UID:0 \
+pgtables:188kB oom_score_adj:0
+4,626,16785301,-;Out of memory and no killable processes...
+"""
+CGROUP = LOG.splitlines()[-2]
+#: The same when the whole machine has none left.
+GLOBAL = CGROUP.replace("Memory cgroup out of memory", "Out of memory")
+EVENTS = "low 0\nhigh 0\nmax 0\noom 9342\noom_kill 1\noom_group_kill 0\n"
+PID, BEGAN = 186, 9.5
 
 
 @pytest.mark.parametrize("record", [GLOBAL, CGROUP])
 def test_record_of_the_kill_is_a_proof(record: str):
-    assert killed(record, 4711, 900.0) == record.partition(";")[2]
+    assert killed(record, PID, BEGAN) == record.partition(";")[2]
+
+
+def test_no_other_record_of_the_kernels_is_one():
+    assert [each for each in LOG.splitlines() if killed(each, PID, BEGAN)] == [CGROUP]
+
+
+def test_clock_of_the_log_may_be_behind():
+    assert killed(CGROUP, PID, BEGAN + 600)
 
 
 @pytest.mark.parametrize(
     ("record", "pid", "since"),
     [
-        (GLOBAL, 471, 900.0),  # another process
-        (GLOBAL, 4711, 906.0),  # another of the same pid, before
-        ("6,1,1000000000,-;Tasks state (memory values in pages):", 4711, 0.0),
-        ("6,1,1000000000,-;audit: Killed process 4711 (python)", 4711, 0.0),
-        ("garbage", 4711, 0.0),
-        (GLOBAL.replace("905313846", "x"), 4711, 0.0),
+        (CGROUP, 18, BEGAN),  # another process
+        (CGROUP, PID, 16.6 + DRIFT),  # another of the same pid, long before
+        ("6,1,1000000000,-;audit: Killed process 186 (python)", PID, 0.0),
+        ("garbage", PID, 0.0),
+        (CGROUP.replace("16550816", "x"), PID, 0.0),
     ],
 )
 def test_any_other_record_is_none(record: str, pid: int, since: float):
@@ -53,15 +72,15 @@ def test_any_other_record_is_none(record: str, pid: int, since: float):
 
 
 def test_kills_of_a_cgroup_are_counted():
-    assert kill_count(EVENTS) == 2
+    assert kill_count(EVENTS) == 1
     assert kill_count("low 0\nhigh 0\n") == 0
 
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
-    """Folders as the kernel has them, for process 4711."""
-    (tmp_path / "proc/4711").mkdir(parents=True)
-    (tmp_path / "proc/4711/cgroup").write_text("0::/system.slice/xlpyd.service\n")
+    """Folders as the kernel has them, for process 186."""
+    (tmp_path / "proc/186").mkdir(parents=True)
+    (tmp_path / "proc/186/cgroup").write_text("0::/system.slice/xlpyd.service\n")
     folder = tmp_path / "cgroup/system.slice/xlpyd.service"
     folder.mkdir(parents=True)
     (folder / "memory.events").write_text(EVENTS)
@@ -69,20 +88,20 @@ def kernel(tmp_path: Path) -> Path:
 
 
 def test_cgroup_that_counts_one_more_is_a_proof(kernel: Path):
-    before = kills_of(4711, kernel / "proc", kernel / "cgroup")
-    assert before.count == 2
+    before = kills_of(186, kernel / "proc", kernel / "cgroup")
+    assert before.count == 1
     assert before.path is not None
     nothing = kernel / "no log"
-    assert proof(4711, before, 0.0, nothing, kernel / "proc") == ""
-    before.path.write_text(EVENTS.replace("oom_kill 2", "oom_kill 3"))
-    told = proof(4711, before, 0.0, nothing, kernel / "proc")
+    assert proof(186, before, 0.0, nothing, kernel / "proc") == ""
+    before.path.write_text(EVENTS.replace("oom_kill 1", "oom_kill 2"))
+    told = proof(186, before, 0.0, nothing, kernel / "proc")
     assert told == f"{before.path} counts one more oom_kill"
 
 
 def test_process_without_a_cgroup_has_no_count(kernel: Path):
-    assert kills_of(4712, kernel / "proc", kernel / "cgroup") == OomKills()
-    (kernel / "proc/4711/cgroup").write_text("4:memory:/old\n")
-    assert kills_of(4711, kernel / "proc", kernel / "cgroup") == OomKills()
+    assert kills_of(187, kernel / "proc", kernel / "cgroup") == OomKills()
+    (kernel / "proc/186/cgroup").write_text("4:memory:/old\n")
+    assert kills_of(186, kernel / "proc", kernel / "cgroup") == OomKills()
 
 
 def test_log_of_the_kernel_is_for_pids_of_its_own_namespace_only(
@@ -94,11 +113,11 @@ def test_log_of_the_kernel_is_for_pids_of_its_own_namespace_only(
     pid_namespace = kernel / "proc/self/ns/pid"
     pid_namespace.touch()
     assert records(log) == log.read_text().splitlines()
-    assert proof(4711, OomKills(), 0.0, log, kernel / "proc") == ""
+    assert proof(186, OomKills(), 0.0, log, kernel / "proc") == ""
     inode = pid_namespace.stat().st_ino
     assert inode != FIRST_PID_NAMESPACE
     monkeypatch.setattr("libxlpy.oom.FIRST_PID_NAMESPACE", inode)
-    told = proof(4711, OomKills(), 0.0, log, kernel / "proc")
+    told = proof(186, OomKills(), 0.0, log, kernel / "proc")
     assert told.startswith("kernel log: Memory cgroup out of memory: Killed process")
 
 
