@@ -70,11 +70,13 @@ class Job(Generic[Result]):
         """
         self._plan = plan
         self._name = name
+        self._stream = stream
         self._reports = around.backend.reports_dir
         self._run = JobRun(plan, stream, around, note)
         self._ended = ended
         self._outcome: Result | JobError | None = None
         self._taken = False
+        self._undone: Callable[[], None] | None = None
         self._task = asyncio.create_task(self._live(), name=f"libxlpy {plan.what}")
 
     async def _live(self) -> None:
@@ -114,9 +116,10 @@ class Job(Generic[Result]):
             settled = await self._plan.abandon(self._run)
         except Exception as exc:  # the boundary to the plans
             self._run.defect(exc)
-            return
+            settled = self._run.settled
         if settled is not None:
-            self._run.fail(Cancelled("nobody took its result"))
+            if self._run.failure is None:
+                self._run.fail(Cancelled("nobody took its result"))
             self._conclude(settled)
 
     def _conclude(self, settled: Settled) -> None:
@@ -160,6 +163,11 @@ class Job(Generic[Result]):
         link = self._run.link
         return None if link is None else link.process.pid
 
+    @property
+    def stream_fd(self) -> int:
+        """Our duplicate of its stream's descriptor; -1 once nothing uses it."""
+        return self._stream.fd
+
     def done(self) -> bool:
         """Tell whether the job has ended."""
         return self._task.done()
@@ -185,6 +193,10 @@ class Job(Generic[Result]):
     def listen(self, listener: Callable[[JobEvent], None]) -> None:
         """Have a function called with each event; it must neither block nor raise."""
         self._run.record.feed.listen(listener)
+
+    def when_undone(self, told: Callable[[], None]) -> None:
+        """Have a function called should the job be undone after it has ended well."""
+        self._undone = told
 
     def events(self) -> AsyncIterator[JobEvent]:
         """Iterate over what happens from now on, until the job ends.
@@ -269,3 +281,6 @@ class Job(Generic[Result]):
         if self._run.failure is None and not self._taken:
             self._taken = True
             await self._undo()
+            await self._file()
+            if self.error is not None and self._undone is not None:
+                self._undone()

@@ -59,11 +59,12 @@ class Jobs:
                 self._handed_over[domid] = (name, folder)
             else:
                 claim.close()
-            told()
+            told.ended()
 
         job = Job(plan, stream, around, ended, claim.note, name)
         self._jobs[domid] = job
         told = self.watchers.began(job)
+        job.when_undone(told.undone)
         return job
 
     def _check(self, stream: StreamFd) -> set[Identity]:

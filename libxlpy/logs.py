@@ -50,14 +50,23 @@ class JobLog(Watcher):
         else:
             log(JOBS, logging.ERROR, job, "%s", error)
 
+    def undone(self, job: Job[Any]) -> None:
+        """Log that what was complete is not so any more."""
+        log(JOBS, logging.WARNING, job, "%s is undone: %s", job.what, job.error)
+
 
 def log(
     logger: logging.Logger, level: int, job: Job[Any], text: str, *values: Any
 ) -> None:
     """Log a line about a job, if anybody listens."""
-    if logger.isEnabledFor(level) and logger.hasHandlers():
+    if heard(logger, level):
         fields = {"job": job.name, "domid": job.domid, "phase": job.phase}
         logger.log(level, text, *values, extra=fields)
+
+
+def heard(logger: logging.Logger, level: int) -> bool:
+    """Tell whether anybody listens; Python's handler of last resort does not count."""
+    return logger.isEnabledFor(level) and logger.hasHandlers()
 
 
 def level_of(xtl: int) -> int:

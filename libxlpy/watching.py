@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.events import JobEvent
@@ -24,6 +25,20 @@ class Watcher:
     def ended(self, job: Job[Any]) -> None:
         """Take note of a job that has ended, with what ``job.error`` says."""
 
+    def undone(self, job: Job[Any]) -> None:
+        """Take note that one that had ended well is undone: nobody took its result.
+
+        ``job.error`` says so from now on.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What tells those who watch a job of its end, and of what may come after it."""
+
+    ended: Callable[[], None]
+    undone: Callable[[], None]
+
 
 class Watchers:
     """The watchers of one context."""
@@ -39,7 +54,7 @@ class Watchers:
         """Tell one of no further jobs; of those it knows it sees the end."""
         self._watchers.remove(watcher)
 
-    def began(self, job: Job[Any]) -> Callable[[], None]:
+    def began(self, job: Job[Any]) -> Told:
         """Tell all of a job; give what tells them of its end."""
         watchers = tuple(self._watchers)
         for watcher in watchers:
@@ -53,8 +68,12 @@ class Watchers:
             for watcher in watchers:
                 _told(watcher.ended, job)
 
+        def undone() -> None:
+            for watcher in watchers:
+                _told(watcher.undone, job)
+
         job.listen(event)
-        return ended
+        return Told(ended, undone)
 
 
 def _told(function: Callable[..., None], *arguments: Any) -> None:

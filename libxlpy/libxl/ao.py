@@ -19,6 +19,7 @@ from libxlpy.context import Context
 from libxlpy.errors import UsageError
 from libxlpy.job import Job
 from libxlpy.libxl.codes import rc_of
+from libxlpy.logs import heard
 from libxlpy_protocol.errors import LibxlpyError
 
 if TYPE_CHECKING:
@@ -129,9 +130,9 @@ class Ao:
         self.outcome, self.rc = error, rc_of(error)
         defect = not isinstance(error, LibxlpyError)
         extra = {"domid": self.domid}
-        logger.error(
-            "%s: %s", self.what, error, exc_info=error if defect else None, extra=extra
-        )
+        if heard(logger, logging.ERROR):
+            said = error if defect else None
+            logger.error("%s: %s", self.what, error, exc_info=said, extra=extra)
 
     def abort(self) -> None:
         """Abort what can be aborted; a resume, pause, destroy goes to its end."""

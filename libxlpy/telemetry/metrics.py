@@ -40,6 +40,12 @@ class Metrics(Watcher):
             ["kind", "outcome"],
             registry=registry,
         )
+        self._undone = Counter(
+            "libxlpy_jobs_undone",
+            "Jobs that had ended as Completed, then undone: nobody took the result.",
+            ["kind"],
+            registry=registry,
+        )
         self._running = Gauge(
             "libxlpy_jobs_running", "Jobs under way.", ["kind"], registry=registry
         )
@@ -77,6 +83,10 @@ class Metrics(Watcher):
         self._duration.labels(job.kind).observe(figures.total_time / 1000)
         if figures.downtime is not None:
             self._downtime.labels(job.kind).observe(figures.downtime / 1000)
+
+    def undone(self, job: Job[Any]) -> None:
+        """Count a job that was counted as completed and is so no more."""
+        self._undone.labels(job.kind).inc()
 
 
 def outcome(job: Job[Any]) -> str:

@@ -36,12 +36,7 @@ class Spans(Watcher):
 
     def began(self, job: Job[Any]) -> None:
         """Begin the job's span."""
-        attributes: dict[str, str | int] = {
-            "libxlpy.job": job.name,
-            "libxlpy.domid": job.domid,
-        }
-        span = self._tracer.start_span(f"xen {job.kind}", attributes=attributes)
-        self._open[job] = span, None
+        self._open[job] = self._started(job, f"xen {job.kind}"), None
 
     def event(self, job: Job[Any], event: JobEvent) -> None:
         """Go on to the next phase; note a stall."""
@@ -62,8 +57,24 @@ class Spans(Watcher):
         if phase is not None:
             phase.end()
         span.set_attribute("libxlpy.transferred", job.statistics.transferred)
-        if job.error is not None:
-            span.set_attribute("libxlpy.guest", job.error.guest.value)
-            span.set_attribute("error.type", type(job.error).__name__)
-            span.set_status(trace.StatusCode.ERROR, str(job.error))
-        span.end()
+        _end(span, job)
+
+    def undone(self, job: Job[Any]) -> None:
+        """Make a span of a job's undoing: its own one has ended, and well."""
+        _end(self._started(job, f"xen {job.kind} undone"), job)
+
+    def _started(self, job: Job[Any], name: str) -> trace.Span:
+        attributes: dict[str, str | int] = {
+            "libxlpy.job": job.name,
+            "libxlpy.domid": job.domid,
+        }
+        return self._tracer.start_span(name, attributes=attributes)
+
+
+def _end(span: trace.Span, job: Job[Any]) -> None:
+    """End a span, with what became of the job and its guest."""
+    if job.error is not None:
+        span.set_attribute("libxlpy.guest", job.error.guest.value)
+        span.set_attribute("error.type", type(job.error).__name__)
+        span.set_status(trace.StatusCode.ERROR, str(job.error))
+    span.end()

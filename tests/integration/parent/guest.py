@@ -98,6 +98,16 @@ async def aside(function: Any, *arguments: Any) -> Any:
     return await asyncio.to_thread(function, *arguments)
 
 
+async def undone(ctx: Context, guest: Guest) -> Job[SaveResult]:
+    """Save a guest live, take no result, have it undone; give the job."""
+    with Path("/dev/null").open("wb") as null:
+        job = await ctx.domain_suspend(guest.domid, null.fileno(), SuspendFlags.LIVE)
+        await job.ended()
+        await job.close()
+    await aside(guest.assert_untouched)
+    return job
+
+
 async def saved_and_resumed(ctx: Context, guest: Guest) -> Job[SaveResult]:
     """Save a guest live to nowhere and let it run on; give the job, which has ended."""
     with Path("/dev/null").open("wb") as null:

@@ -10,7 +10,7 @@ import pytest
 
 from libxlpy import Cancelled, Context, GuestTimedOut, SuspendFlags, Watcher
 from libxlpy.logs import level_of
-from tests.integration.parent.guest import Guest, saved_and_resumed
+from tests.integration.parent.guest import Guest, aside, saved_and_resumed, undone
 
 LIVE = SuspendFlags.LIVE
 
@@ -55,6 +55,21 @@ async def test_cancel_is_a_warning(ctx: Context, pv: Guest, log):
     with pytest.raises(Cancelled):
         await job
     assert of(log, "libxlpy.job")[-1].levelno == logging.WARNING
+
+
+async def test_late_undo_is_told(ctx: Context, pv: Guest, log):
+    watcher = Noting()
+    ctx.watch(watcher)
+    job = await undone(ctx, pv)
+    *_, last, undo = of(log, "libxlpy.job")
+    what = f"save of domain {pv.domid}"
+    assert last.getMessage() == f"{what} is complete"
+    assert undo.levelno == logging.WARNING
+    assert undo.getMessage().startswith(f"{what} is undone: ")
+    assert "nobody took its result (guest running)" in undo.getMessage()
+    assert watcher.told[-2:] == ["ended: save None False", f"undone: {job.error}"]
+    assert job.error is not None
+    assert await aside(Path(job.error.details.file).exists)
 
 
 def test_levels_of_xentoollog():
@@ -105,6 +120,9 @@ class Noting(Watcher):
 
     def ended(self, job) -> None:
         self.note(f"ended: {job.kind} {job.error} {job.done()}")
+
+    def undone(self, job) -> None:
+        self.note(f"undone: {job.error}")
 
 
 async def test_watcher_sees_a_job_from_begin_to_end(ctx: Context, pv: Guest):

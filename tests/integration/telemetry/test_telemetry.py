@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from libxlpy import Context, GuestTimedOut, SuspendFlags
 from libxlpy.telemetry.metrics import Metrics
 from libxlpy.telemetry.spans import Spans
-from tests.integration.parent.guest import Guest, saved_and_resumed
+from tests.integration.parent.guest import Guest, saved_and_resumed, undone
 
 LIVE = SuspendFlags.LIVE
 
@@ -64,6 +64,16 @@ async def test_metrics_of_jobs(ctx: Context, pv: Guest):
     assert found["libxlpy_job_duration_seconds_count save"] == 2
 
 
+async def test_late_undo_is_counted(ctx: Context, pv: Guest):
+    registry = CollectorRegistry()
+    ctx.watch(Metrics(registry))
+    await undone(ctx, pv)
+    found = samples(registry)
+    assert found["libxlpy_jobs_total save Completed"] == 1
+    assert found["libxlpy_jobs_undone_total save"] == 1
+    assert found["libxlpy_jobs_running save"] == 0
+
+
 # ----- OpenTelemetry ------------------------------------------------------------------
 
 
@@ -110,6 +120,17 @@ async def test_span_of_a_failure(ctx: Context, pv: Guest, provider, exporter):
     assert f"save of domain {pv.domid}: " in job.status.description
     assert job.attributes["error.type"] == "GuestTimedOut"
     assert job.attributes["libxlpy.guest"] == "running"
+
+
+async def test_span_of_a_late_undo(ctx: Context, pv: Guest, provider, exporter):
+    ctx.watch(Spans(provider))
+    job = await undone(ctx, pv)
+    *_, ended, undo = exporter.get_finished_spans()
+    assert (ended.name, undo.name) == ("xen save", "xen save undone")
+    assert ended.status.status_code is StatusCode.UNSET
+    assert undo.attributes["libxlpy.job"] == job.name
+    assert undo.attributes["libxlpy.guest"] == "running"
+    assert undo.status.description == str(job.error)
 
 
 async def test_api_alone_costs_and_makes_nothing(ctx: Context, pv: Guest):

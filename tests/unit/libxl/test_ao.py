@@ -1,6 +1,7 @@
 """One operation: refused at once or told once, never before both parts are through."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from typing import Any, cast
 
@@ -75,6 +76,22 @@ async def test_refused_is_returned_and_never_told():
     assert told.ao.started.result() == told.ao.ended.result() == -6
     assert isinstance(told.ao.outcome, UsageError)
     assert told.rcs == []
+
+
+async def test_failure_is_logged(caplog: pytest.LogCaptureFixture):
+    await Told().run(refuses)
+    [record] = caplog.records
+    assert record.name == "libxlpy.libxl"
+    assert record.getMessage() == "test: no such thing"
+    assert vars(record)["domid"] == 7
+
+
+async def test_failure_that_nobody_listens_to_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    await Told().run(refuses)
+    assert capsys.readouterr() == ("", "")
 
 
 async def test_whatever_ends_the_loops_task_is_an_end(caplog: Any):
