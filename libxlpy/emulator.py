@@ -79,6 +79,15 @@ class Emulator:
         await self._execute(ops, "xen-set-global-dirty-log", {"enable": enable})
         self.logging = enable
 
+    async def check(self, ops: HelperLink) -> None:
+        """See that it is there: a guest may wait for it for ever, and never suspend.
+
+        Raises:
+            DomainNotFound: There is no such domain any more.
+            QmpError: It is gone, or does not answer.
+        """
+        await self._execute(ops, "query-status")
+
     async def stop_and_save(self, ops: HelperLink) -> None:
         """Stop it and have it write its state to the backend's save file.
 

@@ -12,6 +12,8 @@ from libxlpy.errors import QmpError
 
 #: Longest line taken from a device model, bytes.
 LINE_MAX = 256 * 1024
+#: What qemu.qmp raises; ValueError is its way to say that a line is no UTF-8.
+FAILURES = (qemu.qmp.QMPError, OSError, EOFError, ValueError)
 
 
 class Qmp:
@@ -42,7 +44,7 @@ class Qmp:
         except TimeoutError as exc:
             text = f"device model did not answer {command} in {self._timeout:g} s"
             raise QmpError(text) from exc
-        except (qemu.qmp.QMPError, OSError, EOFError) as exc:
+        except FAILURES as exc:
             raise QmpError(f"device model: {command} failed: {exc}") from exc
 
     async def close(self) -> None:
@@ -50,7 +52,7 @@ class Qmp:
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)  # whatever waits for the peer ends
         if self._client.runstate is not qemu.qmp.Runstate.IDLE:
-            with suppress(qemu.qmp.QMPError, OSError, EOFError):
+            with suppress(*FAILURES):
                 await self._client.disconnect()
         self._sock.close()
 
@@ -79,7 +81,7 @@ async def connect(path: Path, *, timeout: float) -> Qmp:  # noqa: ASYNC109
         if isinstance(exc, TimeoutError):
             text = f"device model at {path} did not greet in {timeout:g} s"
             raise QmpError(text) from exc
-        if isinstance(exc, qemu.qmp.QMPError | OSError | EOFError):
+        if isinstance(exc, FAILURES):
             text = f"can't talk to the device model at {path}: {exc}"
             raise QmpError(text) from exc
         raise

@@ -1,9 +1,9 @@
 """Save one domain, in order of execution.
 
 spawn -> hello -> start -> [device model logs dirty pages] -> precopy -> suspend: guest,
-then device model -> last pages -> device model's xenstore nodes and state -> END ->
-complete -> exit -> where is the guest. On success it is left suspended, as libxl leaves
-it: the caller resumes or destroys it.
+if its device model is there, then device model -> last pages -> device model's xenstore
+nodes and state -> END -> complete -> exit -> where is the guest. On success it is left
+suspended, as libxl leaves it: the caller resumes or destroys it.
 
 Xen: tools/libs/light/libxl_dom_save.c.
 """
@@ -17,6 +17,7 @@ from libxlpy.domain_info import DomainInfo, uuid_bytes
 from libxlpy.emulator import EMULATOR_QEMU, Emulator
 from libxlpy.errors import (
     BackendError,
+    GuestTimedOut,
     HelperCrashed,
     NotSupported,
     TimedOut,
@@ -24,6 +25,7 @@ from libxlpy.errors import (
 )
 from libxlpy.helper_process import start_process
 from libxlpy.libxl_save import LibxlSave, save_argv
+from libxlpy.link import HelperLink
 from libxlpy.ops import ops_helper
 from libxlpy.plan import AnswerTo, Plan, Settled
 from libxlpy.repair import QUIET, Repair, ask_guest
@@ -183,13 +185,31 @@ class DomainSave(Plan[SaveResult]):
         self._suspend.remark = lambda text: run.record.news(
             Log(LEVEL_WARN, -1, "libxlpy", text)
         )
-        await self._suspend.suspend(run.link)
+        await self._ask_guest(run.link)
         run.record.meter.suspended(self._suspend.suspended_at)
         if self._emulator is not None:
             run.enter("device model")
             await self._emulator.stop_and_save(run.link)
         run.enter("suspended")
         return SUSPENDED
+
+    async def _ask_guest(self, ops: HelperLink) -> None:
+        """Have the guest suspend; one whose device model fails it can't."""
+        await self._check_emulator(ops)
+        try:
+            await self._suspend.suspend(ops)
+        except GuestTimedOut:
+            await self._check_emulator(ops)
+            raise
+
+    async def _check_emulator(self, ops: HelperLink) -> None:
+        if self._emulator is None:
+            return
+        try:
+            await self._emulator.check(ops)
+        except LibxlpyError:
+            await self._suspend.check(ops)  # a guest that has ended has none
+            raise
 
     async def _save_libxc(self, run: JobRun, helper: Path) -> int:
         argv = save_argv(helper, self._stream_fd, self.domid, self._flags)

@@ -14,7 +14,8 @@ Xen: tools/libs/light/libxl_dom_suspend.c, domain_suspend_callback_common().
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from libxlpy import domain_ops
@@ -90,8 +91,24 @@ class GuestSuspend:
             XenstoreError: Xenstored can't be used.
             BackendError: The hypervisor can't be asked.
         """
-        try:
+        with self._mine():
             await self._suspend(ops)
+
+    async def check(self, ops: HelperLink) -> None:
+        """See that the guest has not ended.
+
+        Raises:
+            GuestFailed: It has.
+            BackendError: The hypervisor can't be asked.
+        """
+        with self._mine():
+            await self._is_suspended(ops)
+
+    @contextmanager
+    def _mine(self) -> Iterator[None]:
+        """A domid that is another domain's tells that the guest has ended."""
+        try:
+            yield
         except DomainReused as exc:
             text = f"domain {self.domid} is another domain now"
             raise GuestFailed("gone", text) from exc

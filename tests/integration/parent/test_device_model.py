@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy import CallbackFailed, Context, GuestState, SuspendFlags, qmp
+from libxlpy.errors import QmpError
 from libxlpy.qmp import Qmp
 from tests.integration.parent.guest import Guest, aside
 from tests.integration.parent.test_failed_save import outcome
@@ -57,6 +58,21 @@ async def test_the_repair_makes_a_new_one_if_it_broke(
     assert isinstance(error, CallbackFailed)
     assert error.guest is GuestState.RUNNING
     assert len(connections) == 2
+    await aside(hvm.assert_untouched)
+
+
+@pytest.mark.parametrize("flags", [LIVE, SuspendFlags(0)])
+@pytest.mark.parametrize("fault", ["qmp_silent", "qmp_garbage"])
+async def test_a_guest_without_device_model_is_not_asked(
+    ctx: Context, hvm: Guest, fault: str, flags: SuspendFlags
+):
+    hvm.misbehave(fault, command="query-status", once=True)
+    with Path("/dev/null").open("wb") as null:
+        error = await outcome(await ctx.domain_suspend(hvm.domid, null.fileno(), flags))
+    assert isinstance(error, CallbackFailed)
+    assert isinstance(error.__cause__, QmpError)
+    assert error.guest is GuestState.RUNNING
+    assert error.details.statistics.downtime is None
     await aside(hvm.assert_untouched)
 
 
