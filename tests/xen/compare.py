@@ -22,7 +22,6 @@ from .support import (
     Guest,
     command_lines,
     domains,
-    helpers,
     in_log_dirty_mode,
     ok,
     run,
@@ -30,6 +29,7 @@ from .support import (
 )
 
 TOOLS = ("xl", "xlpy")
+PROGRAMS = (*HELPERS, "libxlpy_helper.build_domain")
 OLD = b"an older save of it"
 #: Seconds: a tool that has not ended then is said to hang; it is killed.
 HANG = 150.0
@@ -44,7 +44,7 @@ class Scene:
     tool: str
     guest: Guest
     folder: Path
-    process: "subprocess.Popen[str] | None" = None
+    process: "subprocess.Popen[bytes] | None" = None
     facts: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -57,9 +57,9 @@ class Scene:
         self.process = subprocess.Popen(
             [self.tool, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            # No pipe: what is left of a tool would hold it open.
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             process_group=0,
         )
 
@@ -67,7 +67,7 @@ class Scene:
         """Wait until the tool has ended and take how it did."""
         assert self.process is not None
         try:
-            self.process.communicate(timeout=HANG)
+            self.process.wait(HANG)
             self.facts["exit status"] = str(self.process.returncode)
         except subprocess.TimeoutExpired:
             self.facts["exit status"] = f"none: hangs for {HANG:.0f} s"
@@ -80,7 +80,7 @@ class Scene:
         for pid in [self.process.pid, *helper_pids()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.communicate()
+        self.process.wait()
 
     def until_suspended(self) -> None:
         """Wait until the guest is suspended; its pipe is full by then."""
@@ -98,7 +98,7 @@ def helper_pids() -> list[int]:
     return [
         pid
         for pid, words in command_lines()
-        if any(word.rpartition("/")[2] in HELPERS for word in words)
+        if any(word.rpartition("/")[2] in PROGRAMS for word in words)
     ]
 
 
@@ -149,7 +149,7 @@ def guest_destroyed(scene: Scene) -> None:
 
 
 def second_save(scene: Scene) -> None:
-    """A second save of the guest while the first goes on; the second's status."""
+    """A second save of it while the first goes on: status of the second."""
     with suspended(scene):
         second = run(scene.tool, "save", scene.guest.name, scene.folder / "second")
         (scene.folder / "second").unlink(missing_ok=True)
@@ -166,8 +166,8 @@ def disk_full(scene: Scene) -> None:
     scene.end()
 
 
-def guest_is_deaf(scene: Scene) -> None:
-    """The guest's kernel has panicked: it never acknowledges."""
+def guest_crashed(scene: Scene) -> None:
+    """The guest's kernel panics before the save, an older save is in the file."""
     scene.file.write_bytes(OLD)
     ok("xl", "sysrq", scene.guest.name, "c")
     console = scene.guest.console_text
@@ -216,7 +216,7 @@ FAULTS: tuple[Callable[[Scene], None], ...] = (
     guest_destroyed,
     second_save,
     disk_full,
-    guest_is_deaf,
+    guest_crashed,
     cut_file,
     restore_killed,
     restore_helper_killed,
@@ -256,7 +256,7 @@ def file_now(file: Path, before: bytes) -> str:
 def left_over(scene: Scene) -> str:
     """Say what is left behind."""
     left = []
-    if not settled(lambda: not helpers()):
+    if not settled(lambda: not helper_pids()):
         left.append("a helper")
     if states(scene.guest.name) and in_log_dirty_mode(
         int(
@@ -281,7 +281,7 @@ def play(fault: Callable[[Scene], None], tool: str, number: int) -> dict[str, st
     try:
         fault(scene)
         scene.facts["guest"] = guest_now(guest)
-        old = OLD if fault in (disk_full, guest_is_deaf) else b""
+        old = OLD if fault in (disk_full, guest_crashed) else b""
         scene.facts["file"] = file_now(scene.file, old)
         scene.facts["left over"] = left_over(scene)
     finally:
@@ -312,6 +312,8 @@ def main() -> int:
             row = {"fault": fault.__name__, "title": title(fault), "tool": tool}
             row |= facts
             print(json.dumps(row), flush=True)
+            for pid in helper_pids():  # what a tool leaves must not meet the next one
+                os.kill(pid, signal.SIGKILL)
     return 0
 
 
