@@ -166,8 +166,8 @@ class LibxlControl:
         self._lost = why
         for fd in (self._wire.read_fd, self._wire.write_fd, self._parent_fd):
             self._poll.unregister(fd)
-        self._channel.close()
         self._abort.request()
+        self._channel.close()
 
     def _check_end(self) -> None:
         if self._lost is None:

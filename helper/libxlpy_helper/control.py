@@ -246,8 +246,8 @@ class Control:
         self._look_at_guest()
         if not self._is_busy:
             return
+        self._abort.request()  # first: what the end of a call lets go on must not write
         self._channel.close()
-        self._abort.request()
 
     def _lose(self, why: ExitStatus) -> None:
         """Go on without a parent; ``why`` becomes the exit status."""
@@ -263,12 +263,12 @@ class Control:
             _say(f"domain {self._start.domid} is another domain now: left alone")
             self._status = why
             return
-        self._channel.close()
         if self._start.on_parent_loss is OnParentLoss.ABORT_AND_RESUME:
             now = time.monotonic()
             self._unwind_until = now + self.unwind_max
             self._end_by = now + self.alone_max
             self._abort.request()
+        self._channel.close()
 
     def _check_end(self) -> None:
         if self._status is not None:

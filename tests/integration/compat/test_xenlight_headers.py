@@ -13,6 +13,7 @@ START = """
 #include <stddef.h>
 #include <xenctrl.h>
 #include <xenguest.h>
+#include <xenevtchn.h>
 #include <libxl.h>
 #include <libxl_event.h>
 #define XEN_ABI_CHECK
