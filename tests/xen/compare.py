@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from .support import (
     in_log_dirty_mode,
     ok,
     run,
+    settled,
     wait_for,
 )
 
@@ -225,18 +225,10 @@ FAULTS: tuple[Callable[[Scene], None], ...] = (
 # -- what is seen afterwards -----------------------------------------------------------
 
 
-def settled(ask: Callable[[], bool]) -> bool:
-    """Tell whether something becomes true in a while."""
-    deadline = time.monotonic() + SETTLE
-    while not (answer := ask()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return answer
-
-
 def guest_now(guest: Guest) -> str:
     """Say where the guest is."""
     seen = len(guest.ticks())
-    if not settled(lambda: len(guest.ticks()) > seen or not states(guest.name)):
+    if not settled(lambda: len(guest.ticks()) > seen or not states(guest.name), SETTLE):
         letters = states(guest.name)
         if "s" in letters:
             return "SUSPENDED"
@@ -256,7 +248,7 @@ def file_now(file: Path, before: bytes) -> str:
 def left_over(scene: Scene) -> str:
     """Say what is left behind."""
     left = []
-    if not settled(lambda: not helper_pids()):
+    if not settled(lambda: not helper_pids(), SETTLE):
         left.append("a helper")
     if states(scene.guest.name) and in_log_dirty_mode(
         int(
