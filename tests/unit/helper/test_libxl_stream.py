@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libxlpy_helper import libxl_stream
@@ -57,6 +57,7 @@ def read_image(stream: Stream, folder: Path) -> tuple[bytes, bytes]:
     return b"".join(got), path.read_bytes()
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=100), state=st.binary(max_size=300))
 def test_what_is_written_is_read_back_and_aligned(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, state: bytes
