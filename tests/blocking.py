@@ -31,6 +31,7 @@ def nothing_may_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockBuster]:
     # Names in local folders that nobody but root, or the user, can put elsewhere.
     guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
     guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")
+    guard.functions["os.stat"].can_block_in("libxlpy/recovery.py", "_state")
     with lag_watched(monkeypatch) as lag:
         guard.activate()
         try:

@@ -1,9 +1,8 @@
-#define _GNU_SOURCE
 #include "evtchn.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <string.h>
+
+#include "symbols.h"
 
 /* What only opening needs. */
 struct opening {
@@ -16,10 +15,7 @@ struct opening {
 /* libxenevtchn is found as libxenctrl is: libxenguest depends on it. */
 static int find_all(void *handle, struct evtchn *evtchn, struct opening *opening)
 {
-    const struct {
-        const char *name;
-        void *slot; /* points at a function pointer */
-    } symbols[] = {
+    const struct symbol symbols[] = {
         { "xenevtchn_open", &opening->open },
         { "xenevtchn_fd", &opening->fd },
         { "xenevtchn_bind_interdomain", &opening->bind },
@@ -30,14 +26,9 @@ static int find_all(void *handle, struct evtchn *evtchn, struct opening *opening
         { "xenevtchn_unmask", &evtchn->unmask },
     };
 
-    for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
-        void *address = dlsym(handle, symbols[i].name);
-
-        if (!address) {
-            errno = ENOSYS;
-            return -1;
-        }
-        memcpy(symbols[i].slot, &address, sizeof(address));
+    if (find_symbols(handle, symbols, sizeof(symbols) / sizeof(symbols[0]))) {
+        errno = ENOSYS;
+        return -1;
     }
     return 0;
 }

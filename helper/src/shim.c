@@ -10,23 +10,9 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 
+#include "symbols.h"
+
 /* ---- loading ---- */
-
-/* One function a library must have, and where its address goes. */
-struct symbol {
-    const char *name;
-    void *slot; /* points at a function pointer */
-};
-
-static int find(void *handle, const struct symbol *symbol)
-{
-    void *address = dlsym(handle, symbol->name);
-
-    if (!address)
-        return -1;
-    memcpy(symbol->slot, &address, sizeof(address));
-    return 0;
-}
 
 static int fail(char error[SHIM_ERROR_MAX], const char *what, const char *why)
 {
@@ -41,9 +27,9 @@ static int find_logdirty(struct shim_library *library)
     struct symbol now = { "xc_logdirty_control", &library->logdirty_control };
     struct symbol before = { "xc_shadow_control", &library->shadow_control_4_14 };
 
-    if (!find(library->handle, &now))
+    if (!find_symbols(library->handle, &now, 1))
         return 0;
-    return find(library->handle, &before);
+    return find_symbols(library->handle, &before, 1) ? -1 : 0;
 }
 
 static int find_all(struct shim_library *library, char error[SHIM_ERROR_MAX])
@@ -65,10 +51,11 @@ static int find_all(struct shim_library *library, char error[SHIM_ERROR_MAX])
         { "xc_domain_resume", &library->domain_resume },
         { "xc_domain_destroy", &library->domain_destroy },
     };
+    const char *missing = find_symbols(library->handle, symbols,
+                                       sizeof(symbols) / sizeof(symbols[0]));
 
-    for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++)
-        if (find(library->handle, &symbols[i]))
-            return fail(error, "function not found", symbols[i].name);
+    if (missing)
+        return fail(error, "function not found", missing);
     if (find_logdirty(library))
         return fail(error, "function not found", "xc_logdirty_control");
     return 0;
@@ -102,7 +89,7 @@ int shim_set_simxen_host(struct shim_library *library, const char *directory)
     int (*set_host)(const char *);
     struct symbol symbol = { "simxen_set_host", &set_host };
 
-    if (find(library->handle, &symbol)) {
+    if (find_symbols(library->handle, &symbol, 1)) {
         errno = ENOSYS;
         return -1;
     }

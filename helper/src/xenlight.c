@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "symbols.h"
+
 enum {
     SHUTDOWN_AND_DEATH = 1 << 1 | 1 << 2, /* mask of libxl_event_type */
     NO_DOMID = -1,
@@ -19,10 +21,7 @@ enum {
 int xenlight_load(struct xenlight *library, const char *name,
                   char error[XENLIGHT_ERROR_MAX])
 {
-    const struct {
-        const char *name;
-        void *slot; /* points at a function pointer */
-    } symbols[] = {
+    const struct symbol symbols[] = {
         { "libxl_ctx_alloc", &library->ctx_alloc },
         { "libxl_ctx_free", &library->ctx_free },
         { "libxl_domain_config_init", &library->config_init },
@@ -39,19 +38,17 @@ int xenlight_load(struct xenlight *library, const char *name,
         { "libxl_event_wait", &library->event_wait },
         { "libxl_event_free", &library->event_free },
     };
-    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL), *address;
+    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    const char *missing;
 
     if (!handle) {
         snprintf(error, XENLIGHT_ERROR_MAX, "cannot load: %s", dlerror());
         return -1;
     }
-    for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++) {
-        address = dlsym(handle, symbols[i].name);
-        if (!address) {
-            snprintf(error, XENLIGHT_ERROR_MAX, "%s has no %s", name, symbols[i].name);
-            return -1;
-        }
-        memcpy(symbols[i].slot, &address, sizeof(address));
+    missing = find_symbols(handle, symbols, sizeof(symbols) / sizeof(symbols[0]));
+    if (missing) {
+        snprintf(error, XENLIGHT_ERROR_MAX, "%s has no %s", name, missing);
+        return -1;
     }
     return 0;
 }

@@ -69,7 +69,6 @@ def test_kernel_kills_the_helper(
         save.until_phase("libxc")
         squeeze(group)
         line = save.failure()
-    print(line)
     assert "signal SIGKILL, for want of memory" in line
     assert re.search(proof, line)
     assert "guest is running" in line

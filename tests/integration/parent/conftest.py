@@ -48,7 +48,6 @@ def own_host() -> Iterator[Path]:
 def nothing_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test whose loop is blocked."""
     with nothing_may_block(monkeypatch) as guard:
-        guard.functions["os.stat"].can_block_in("libxlpy/recovery.py", "_state")
         # The tests' own questions to the host.
         for name, function in guard.functions.items():
             if name.startswith(("socket.", "io.")):

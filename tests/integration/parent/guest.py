@@ -60,14 +60,22 @@ class Guest:
 
     def control(self) -> bytes:
         """Give what ``control/shutdown`` holds."""
-        path = f"/local/domain/{self.domid}/control/shutdown\0"
+        return self._xenstore(XsType.READ, "control/shutdown")
+
+    def write_node(self, node: str, value: bytes) -> None:
+        """Write one of its xenstore nodes, as dom0."""
+        self._xenstore(XsType.WRITE, node, value)
+
+    def _xenstore(self, kind: XsType, node: str, value: bytes = b"") -> bytes:
+        path = f"/local/domain/{self.domid}/{node}\0".encode()
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(str(self.host / "xenstored.sock"))
-            sock.sendall(encode(Packet(XsType.READ, 1, 0, path.encode())))
+            sock.sendall(encode(Packet(kind, 1, 0, path + value)))
             buffer = PacketBuffer()
             while True:
                 for packet in buffer.feed(sock.recv(4096)):
+                    assert packet.type == kind, packet
                     return packet.payload
 
     def assert_untouched(self) -> None:

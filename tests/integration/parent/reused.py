@@ -9,7 +9,6 @@ import socket
 from typing import Any
 
 from libxlpy.simxen.hypervisor import REPLY, REQUEST
-from libxlpy_protocol.xenstore_wire import Packet, XsType, encode
 from tests.integration.parent.guest import PATIENCE, Guest
 
 OP_SHUTDOWN, OP_LOGDIRTY = 6, 9
@@ -31,7 +30,7 @@ class Successor(Guest):
             self._qmp("xen-set-global-dirty-log", enable=True)
             self._qmp("stop")
         self._hypercall(OP_SHUTDOWN, REASON_SUSPEND)
-        self._ask_to_suspend()
+        self.write_node("control/shutdown", ASKED)
         self._before = self._state()
 
     def assert_left_alone(self) -> None:
@@ -66,11 +65,3 @@ class Successor(Guest):
                 file.flush()
                 while "return" not in json.loads(file.readline()):
                     pass
-
-    def _ask_to_suspend(self) -> None:
-        path = f"/local/domain/{self.domid}/control/shutdown\0".encode()
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(PATIENCE)
-            sock.connect(str(self.host / "xenstored.sock"))
-            sock.sendall(encode(Packet(XsType.WRITE, 1, 0, path + ASKED)))
-            assert sock.recv(4096)

@@ -7,8 +7,8 @@ import pytest
 from libxlpy import CallbackFailed, Context, GuestState, SuspendFlags, qmp
 from libxlpy.errors import QmpError
 from libxlpy.qmp import Qmp
+from tests.integration.parent.failing import outcome
 from tests.integration.parent.guest import Guest, aside
-from tests.integration.parent.test_failed_save import outcome
 
 LIVE = SuspendFlags.LIVE
 JUNK = b"\xa5" * (1 << 20)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,10 @@ from libxlpy import (
     TimedOut,
 )
 from libxlpy.job import Job
-from libxlpy_protocol.messages import Message
+from tests.integration.parent.failing import At, outcome
 from tests.integration.parent.guest import Guest, aside
 
 LIVE = SuspendFlags.LIVE
-
-
-async def outcome(job: Job[Any]) -> JobError:
-    with pytest.raises(JobError) as caught:
-        await job
-    error = caught.value
-    assert "\n" not in str(error)
-    assert str(error) in error.report()
-    return error
 
 
 async def result_or_error(job: Job[SaveResult]) -> SaveResult | JobError:
@@ -46,21 +36,6 @@ async def result_or_error(job: Job[SaveResult]) -> SaveResult | JobError:
         return await job
     except JobError as exc:
         return exc
-
-
-class At:
-    """Acts when the n-th message of a kind passes."""
-
-    def __init__(self, kind: str, act: Callable[[], None]) -> None:
-        self.kind = kind
-        self.act = act
-        self.seen = asyncio.Event()
-
-    def __call__(self, direction: str, message: Message) -> None:
-        name = f"{direction}{type(message).__name__}"
-        if name.endswith(self.kind) and not self.seen.is_set():
-            self.seen.set()
-            self.act()
 
 
 # ----- the guest ----------------------------------------------------------------------

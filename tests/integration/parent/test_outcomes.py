@@ -34,8 +34,8 @@ from libxlpy.job import Job
 from tests.fault.deaths import die
 from tests.fault.liar import LyingJobs
 from tests.fault.victim import Victim
+from tests.integration.parent.failing import At
 from tests.integration.parent.guest import Guest, aside
-from tests.integration.parent.test_failed_save import At
 
 NULL = Path(os.devnull)
 

@@ -23,9 +23,9 @@ from libxlpy import (
 from libxlpy.cli import main
 from libxlpy.files import SaveFile
 from libxlpy.xenstore import Xenstore
+from tests.integration.parent.failing import outcome
 from tests.integration.parent.guest import Guest, aside
 from tests.integration.parent.reused import ASKED, Successor
-from tests.integration.parent.test_failed_save import outcome
 
 LIVE = SuspendFlags.LIVE
 PATIENT = Deadlines(suspend_ack=60.0)

@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,15 +22,13 @@ from libxlpy import (
 from libxlpy.events import LogEvent
 from libxlpy.link import HelperLink
 from libxlpy_protocol.messages import AskToSuspend, OpResult
-from libxlpy_protocol.xenstore_wire import Packet, XsType, encode
+from tests.integration.parent.failing import At, outcome
 from tests.integration.parent.guest import (
-    PATIENCE,
     Guest,
     aside,
     saved_and_resumed,
 )
 from tests.integration.parent.reused import Successor
-from tests.integration.parent.test_failed_save import At, outcome
 
 LIVE = SuspendFlags.LIVE
 PATIENT = Deadlines(suspend=60.0)
@@ -79,12 +76,7 @@ def is_locked(guest: Guest) -> bool:
 
 def offer(guest: Guest, port: bytes) -> None:
     """Write another port than the guest's into its node."""
-    path = f"/local/domain/{guest.domid}/device/suspend/event-channel\0".encode()
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(PATIENCE)
-        sock.connect(str(guest.host / "xenstored.sock"))
-        sock.sendall(encode(Packet(XsType.WRITE, 1, 0, path + port)))
-        assert sock.recv(4096)
+    guest.write_node("device/suspend/event-channel", port)
 
 
 async def test_it_suspends_and_says_so(ctx: Context, guest: Guest):

@@ -20,8 +20,8 @@ from libxlpy.journal import Folder
 from libxlpy.simxen.client import request
 from libxlpy.xenstore import Watch, Xenstore, connect
 from tests.integration.parent.conftest import QUICK
+from tests.integration.parent.failing import outcome
 from tests.integration.parent.guest import Guest, aside
-from tests.integration.parent.test_failed_save import outcome
 from tests.integration.parent.test_reused_domid import until_asked
 
 LIVE = SuspendFlags.LIVE
