@@ -102,7 +102,7 @@ def failure_of(complete: Complete, hint: str, library: str = "libxenguest") -> J
     if complete.aborted:
         return Cancelled("the helper was told to stop by a signal")
     if complete.errnoval == errno.ESTALE:
-        return GuestFailed("gone", "the guest has ended, its domid is another domain's")
+        return GuestFailed("gone", "the guest has ended")
     if complete.errnoval in STREAM_ERRNOS:
         return StreamError(complete.errnoval, hint)
     return XenError(complete.retval, complete.errnoval, hint, library)

@@ -86,4 +86,5 @@ def nothing_left() -> Iterator[None]:
         if descriptors.get(fd) != what and "anon_inode:[eventpoll]" not in what
     }
     assert not leaked, f"descriptors left behind: {leaked}"
-    assert left_in_shared_places() <= shared, "shared memory or a mount left behind"
+    places = left_in_shared_places() - shared
+    assert not places, f"shared memory or mounts left behind: {places}"

@@ -210,12 +210,12 @@ class Control:
             self._look_at_guest()
 
     def _look_at_guest(self) -> None:
-        """End at once if its domid is another's: libxc would go on with that one.
+        """End at once if it has ended: libxc may wait long for a reader of its stream.
 
-        There is nothing to unwind then, and libxc's own clean-up would end the other
-        domain's log-dirty mode.
+        Or go on with another domain of its domid, whose log-dirty mode its clean-up
+        would end. There is nothing to unwind.
         """
-        if self._is_replaced():
+        if self._is_busy and self._guest is not None and self._guest.has_ended():
             self.complete(Complete(-1, errno.ESTALE, aborted=False))
             self._released = True
 

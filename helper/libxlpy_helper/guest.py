@@ -1,6 +1,6 @@
 """The domain that a save is about: known by its uuid, for domids are used again."""
 
-from libxlpy_helper.ops import find, is_another, is_suspended
+from libxlpy_helper.ops import find, is_another, is_dying, is_suspended
 from libxlpy_helper.xenguest import DomainInfo, Handle
 
 
@@ -25,6 +25,7 @@ class Guest:
         self._handle = handle
         self._domid = domid
         self._uuid = uuid
+        self._was_there = False
         #: It was so before anybody was asked by us: then it is not ours to resume.
         self.was_suspended = False
         try:
@@ -32,6 +33,7 @@ class Guest:
         except OSError:
             return  # the operation itself will meet it
         if info is not None:
+            self._was_there = True
             self._uuid = info.uuid
             self.was_suspended = is_suspended(info)
 
@@ -60,3 +62,13 @@ class Guest:
         except OSError:
             return False  # nobody knows
         return bool(self._uuid) and is_another(info, self._uuid)
+
+    def has_ended(self) -> bool:
+        """Tell whether it is gone, or going, or another domain has its domid."""
+        try:
+            info = self.info()
+        except OSError:
+            return False  # nobody knows
+        if info is None:
+            return self._was_there or self.is_replaced()
+        return is_dying(info)

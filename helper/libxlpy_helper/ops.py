@@ -8,6 +8,7 @@ from libxlpy_helper.xenguest import DomainInfo, Handle, Result
 from libxlpy_protocol.messages import DomainOp, Op, OpResult
 
 FLAGS: Final = 1 | 2 | 4 | 8 | 16 | 32  # dying hvm shutdown paused blocked running
+DYING: Final = 1
 HVM_GUEST: Final = 2
 SHUTDOWN: Final = 4
 REASON_SHIFT: Final = 16
@@ -38,6 +39,11 @@ def find(handle: Handle, domid: int) -> DomainInfo | None:
 def is_another(info: DomainInfo | None, uuid: bytes) -> bool:
     """Tell whether a domid has gone from the domain of ``uuid`` to another one."""
     return info is not None and info.uuid != uuid
+
+
+def is_dying(info: DomainInfo) -> bool:
+    """Tell whether a domain is being destroyed; it is there until nobody maps it."""
+    return bool(info.flags & DYING)
 
 
 def is_hvm(info: DomainInfo) -> bool:

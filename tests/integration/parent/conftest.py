@@ -1,5 +1,6 @@
 """A real host and a context on it; nothing may block the event loop."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -82,3 +83,12 @@ def hvm(host: Path) -> Iterator[Guest]:
     """Give a running HVM guest."""
     with Guest(host, "hvm") as made:
         yield made
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[int]:
+    """Give a pipe that nobody reads: a save gets stuck in it."""
+    reading, writing = os.pipe()
+    yield writing
+    os.close(reading)
+    os.close(writing)

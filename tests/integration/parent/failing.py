@@ -1,6 +1,7 @@
 """Have a job fail at one message, and take what it says of that."""
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -33,3 +34,11 @@ class At:
         if name.endswith(self.kind) and not self.seen.is_set():
             self.seen.set()
             self.act()
+
+
+def until_full(fd: int) -> None:
+    """Wait until a pipe takes no more."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    while poll.poll(0):
+        pass

@@ -25,7 +25,7 @@ from libxlpy import (
     TimedOut,
 )
 from libxlpy.job import Job
-from tests.integration.parent.failing import At, outcome
+from tests.integration.parent.failing import At, outcome, until_full
 from tests.integration.parent.guest import Guest, aside
 
 LIVE = SuspendFlags.LIVE
@@ -95,6 +95,19 @@ async def test_destroyed_guest_is_gone(ctx: Context, pv: Guest):
                 break
         await aside(pv.destroy)
         error = await outcome(job)
+    assert isinstance(error, GuestFailed)
+    assert error.reason == "gone"
+    assert error.guest is GuestState.GONE
+
+
+@pytest.mark.parametrize("flags", [LIVE, SuspendFlags(0)])
+async def test_guest_is_destroyed_while_its_stream_is_stuck(
+    ctx: Context, guest: Guest, full_pipe: int, flags: SuspendFlags
+):
+    job = await ctx.domain_suspend(guest.domid, full_pipe, flags)
+    await aside(until_full, full_pipe)
+    await aside(guest.destroy)
+    error = await outcome(job)
     assert isinstance(error, GuestFailed)
     assert error.reason == "gone"
     assert error.guest is GuestState.GONE

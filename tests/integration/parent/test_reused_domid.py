@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import select
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,29 +21,13 @@ from libxlpy import (
 from libxlpy.cli import main
 from libxlpy.files import SaveFile
 from libxlpy.xenstore import Xenstore
-from tests.integration.parent.failing import outcome
+from tests.integration.parent.failing import outcome, until_full
 from tests.integration.parent.guest import Guest, aside
 from tests.integration.parent.reused import ASKED, Successor
 
 LIVE = SuspendFlags.LIVE
 PATIENT = Deadlines(suspend_ack=60.0)
 LEFT_ALONE = "is another domain now: left alone"
-
-
-@pytest.fixture
-def full_pipe() -> Iterator[int]:
-    """Give a pipe that nobody reads: a save gets stuck in it."""
-    reading, writing = os.pipe()
-    yield writing
-    os.close(reading)
-    os.close(writing)
-
-
-def until_full(fd: int) -> None:
-    poll = select.poll()
-    poll.register(fd, select.POLLOUT)
-    while poll.poll(0):
-        pass
 
 
 def until_asked(guest: Guest) -> None:
