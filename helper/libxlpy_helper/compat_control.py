@@ -5,15 +5,22 @@ an abort is a SIGTERM, and libxl answers even the last message.
 """
 
 import contextlib
+import errno
 import os
 import select
 import sys
+import threading
 import time
 from typing import Final
 
 from libxlpy_helper.abort import KICK_INTERVAL, Abort
 from libxlpy_helper.compat_wire import LibxlChannel, LibxlWire, ParentGoneError
-from libxlpy_helper.control import ALONE_MAX, SIGNALFD_INFO_SIZE, UNWIND_MAX
+from libxlpy_helper.control import (
+    ALONE_MAX,
+    HEARTBEAT,
+    SIGNALFD_INFO_SIZE,
+    UNWIND_MAX,
+)
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.guest import Guest
 from libxlpy_helper.orphan import repair
@@ -58,7 +65,9 @@ class LibxlControl:
         for fd in (wire.read_fd, waker.fd, signal_fd, parent_fd):
             self._poll.register(fd, select.POLLIN)
         self._poll.register(wire.write_fd, 0)  # its other end may close all the same
+        self._look_at = time.monotonic() if start.mode is Mode.SAVE else FOREVER
         self._outcome: Complete | None = None
+        self._ends = threading.Lock()  # one outcome, whichever thread has it
         self._lost: ExitStatus | None = None  # why there is no libxl to talk to
         self._unwind_until = FOREVER
         self._end_by = FOREVER
@@ -68,8 +77,11 @@ class LibxlControl:
 
     def complete(self, outcome: Complete) -> None:
         """Tell how the operation ended; the last thing the main thread does."""
-        self._outbox.put(outcome)
-        self._outcome = outcome
+        with self._ends:
+            if self._outcome is not None:
+                return
+            self._outbox.put(outcome)
+            self._outcome = outcome
         self._waker.wake()
 
     # ----- the thread -------------------------------------------------------------
@@ -94,6 +106,7 @@ class LibxlControl:
             self._waker.clear()
         if self._signal_fd in ready:
             self._on_signal()
+        self._look_at_guest()
         if self._lost is None:
             try:
                 self._talk(ready)
@@ -105,10 +118,24 @@ class LibxlControl:
 
     def _timeout_ms(self) -> float | None:
         now = time.monotonic()
-        until = min(self._unwind_until, self._end_by)
+        until = min(self._look_at, self._unwind_until, self._end_by)
         if self._abort.requested and self._outcome is None:
             until = min(until, now + KICK_INTERVAL)
         return None if until == FOREVER else max(0, int((until - now) * 1000) + 1)
+
+    def _look_at_guest(self) -> None:
+        """End a save whose guest has: libxc may wait long for a reader of its stream.
+
+        Or go on with another domain of its domid. There is nothing to unwind.
+        """
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + HEARTBEAT
+        if self._outcome is not None or self._lost is not None:
+            self._look_at = FOREVER
+        elif self._guest.has_ended():
+            _say(f"domain {self._start.domid} has ended")
+            self.complete(Complete(-1, errno.ESTALE, aborted=False))
 
     def _talk(self, ready: dict[int, int]) -> None:
         """Take answers, send messages.

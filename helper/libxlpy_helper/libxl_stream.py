@@ -6,6 +6,7 @@ read ahead would be a byte lost. Each step heeds an abort.
 
 import errno
 import os
+import select
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,18 @@ class Stream:
                 raise OSError(errno.EPROTO, "the stream ends inside a record")
             data += part
         return bytes(data)
+
+    def at_end(self) -> bool:
+        """Tell whether there is no more to read; does not wait, may take a byte.
+
+        Raises:
+            OSError: The stream is broken.
+            AbortedError: The operation was aborted.
+        """
+        self.check()
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(0)) and not os.read(self.fd, 1)
 
 
 # --------------------------------------------------------------------------------------

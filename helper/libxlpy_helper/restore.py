@@ -4,6 +4,7 @@ import errno
 
 from libxlpy_helper import libxl_stream
 from libxlpy_helper.callbacks import ParentCallbacks
+from libxlpy_helper.libxl_stream import Stream
 from libxlpy_helper.operation import Operation, RefusedError, check_result
 from libxlpy_helper.xenguest import RestoreArguments, Result
 from libxlpy_protocol.messages import (
@@ -51,7 +52,7 @@ def check_restore(operation: Operation) -> None:
 
 def _restore_libxc(operation: Operation) -> None:
     callbacks, result, results = restore_libxc(operation)
-    check_result(callbacks, result)
+    check_result(callbacks, told_of_end(operation.stream, result))
     operation.outbox.put(results)
 
 
@@ -75,6 +76,16 @@ def restore_libxc(
         arguments, callbacks, operation.offered
     )
     return callbacks, result, RestoreResults(store_gfn, console_gfn)
+
+
+def told_of_end(stream: Stream, result: Result) -> Result:
+    """Give a failed restore that has met the end of its stream an errno for that.
+
+    libxc leaves 0 there, as in other failures.
+    """
+    if result.retval and not result.errnoval and stream.at_end():
+        return result._replace(errnoval=errno.ENODATA)
+    return result
 
 
 def _restore_records(operation: Operation) -> None:

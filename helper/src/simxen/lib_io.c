@@ -50,7 +50,7 @@ static int move(transfer_fn *transfer, int fd, short events, struct iovec *vecto
             continue;
         }
         if (n == 0) {
-            errno = EPIPE;
+            errno = 0;
             return -1;
         }
         count = consume(&vector, count, (size_t)n);

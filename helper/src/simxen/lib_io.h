@@ -9,9 +9,9 @@
 
 #define IO_VECTOR_MAX 1024 /* IOV_MAX of Linux */
 
-/* All of these: 0 when every byte was moved, else -1 and errno (EPIPE: the stream ended).
- * They go on after EINTR and partial transfers and wait where the descriptor is non-blocking.
- * The vectors are used up. */
+/* All of these: 0 when every byte was moved, else -1 and errno; that is 0 where the stream
+ * ends, as libxc has it. They go on after EINTR and partial transfers and wait where the
+ * descriptor is non-blocking. The vectors are used up. */
 int io_write_vector(int fd, struct iovec *vector, int count);
 int io_read_vector(int fd, struct iovec *vector, int count);
 int io_write(int fd, const void *data, size_t size);

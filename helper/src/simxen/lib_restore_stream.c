@@ -160,7 +160,7 @@ static int one_record(struct restore *r)
  * failover right; libxc fails over on anything, also when the peer's guest still runs. */
 static bool peer_lost(int error)
 {
-    return error == EPIPE || error == ECONNRESET || error == ETIMEDOUT || error == EIO;
+    return error == 0 || error == ECONNRESET || error == ETIMEDOUT || error == EIO;
 }
 
 int restore_stream(struct restore *r)

@@ -47,7 +47,7 @@ static ssize_t some(int from, loff_t *from_at, int to, loff_t *to_at, size_t siz
         if (n > 0)
             return n;
         if (n == 0) {
-            errno = EPIPE;
+            errno = 0;
             return -1;
         }
         if (io_again(stream_fd, events) != 0)

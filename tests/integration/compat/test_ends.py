@@ -72,6 +72,18 @@ def test_end_of_libxl_while_libxc_writes(host: FakeHost, pipe: tuple[int, int]) 
     assert "shadow_op 7 0" in host.calls()
 
 
+def test_guest_that_ends_ends_a_save_that_waits_for_its_reader(
+    host: FakeHost, pipe: tuple[int, int]
+) -> None:
+    host.script("write 1000000", "cleanup", "logdirty-off")
+    with LibxlParent(host, save_argv(pipe[1]), [pipe[1]]) as parent:
+        os.read(pipe[0], 1)
+        host.domains({})
+        assert parent.finish() == Complete(-1, errno.ESTALE, False)
+        assert "domain 7 has ended" in parent.stderr()
+    assert "shadow_op 7 0" not in host.calls()  # it may be another's domid by now
+
+
 def test_checkpointed_guest_is_not_resumed_behind_its_peers_back(
     host: FakeHost, pipe: tuple[int, int]
 ) -> None:

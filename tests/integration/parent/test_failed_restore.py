@@ -13,6 +13,7 @@ from libxlpy import (
     Context,
     GuestState,
     JobError,
+    StreamError,
     UsageError,
     context,
     jobs,
@@ -65,6 +66,7 @@ async def test_cut_image_is_an_error_and_leaves_no_domain(
     await aside(cut_off, path, cut)
     before = domids(host)
     error = await failed(ctx, path, config)
+    assert isinstance(error, StreamError), error
     assert domids(host) == before
     assert error.guest is GuestState.GONE
     assert "half-built domain destroyed" in error.repairs

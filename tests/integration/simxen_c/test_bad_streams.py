@@ -14,7 +14,9 @@ PAGE_DATA, STATIC_DATA_END = 0x01, 0x10
 PAGES = 1024
 RANDOM_CUTS, FLIPS = 20, 80
 #: What a damaged stream may be answered with.
-EXPECTED = {errno.EBADMSG, errno.EPIPE, errno.ENOMEM}
+#: 0: the stream ends; libxc has no errno for that.
+ENDED = 0
+EXPECTED = {errno.EBADMSG, ENDED, errno.ENOMEM}
 
 
 def record(kind, body=b""):
@@ -105,7 +107,7 @@ def cuts(stream):
 
 def test_cut_anywhere(stream, target):
     for cut in cuts(stream):
-        target.refuses(stream[:cut], errno.EPIPE)
+        target.refuses(stream[:cut], ENDED)
     assert target.feed(stream).retval == 0
 
 
