@@ -5,16 +5,19 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from xen_rig.awake import Waker
 from xen_rig.common import RigError, find_tool
 
 TIMED_OUT = 124
 # dom0 is up in 15 s on an idle machine of 2 cores; a busy one took 90.
 BOOT_TIMEOUT = 600.0
 CONSOLE_LINES = 12
+LOOK_INTERVAL = 5.0  # seconds between two looks at whether the machine lives
 
 # Scrubbing all free memory only costs time here.
 XEN_OPTIONS = (
@@ -141,19 +144,20 @@ class Run:
         output, output_end = os.pipe()
         status, status_end = os.pipe()
         ends = [output_end, status_end]
+        waker = Waker(self.work / "qmp")
         try:
-            qemu = self._start(output_end, status_end)
+            qemu = self._start(output_end, status_end, waker)
         finally:
             for end in ends:
                 os.close(end)
         try:
-            return self._follow(output, status)
+            return self._follow(output, status, lambda: waker.look(qemu.pid))
         finally:
             _stop(qemu)
             os.close(output)
             os.close(status)
 
-    def _start(self, output: int, status: int) -> subprocess.Popen[bytes]:
+    def _start(self, output: int, status: int, waker: Waker) -> subprocess.Popen[bytes]:
         """Start QEMU, in a session of its own: a Ctrl-C is ours to handle."""
         command = [
             *qemu_command(self.image, self.code),
@@ -161,6 +165,7 @@ class Run:
             *port("output", 1, output),
             *port("status", 2, status),
             *(self.peer.arguments() if self.peer else ()),
+            *waker.arguments,
         ]
         return subprocess.Popen(
             command,
@@ -171,7 +176,7 @@ class Run:
             start_new_session=True,
         )
 
-    def _follow(self, output: int, status: int) -> int:
+    def _follow(self, output: int, status: int, look: Callable[[], None]) -> int:
         """Wait for what comes first: the status, the end of QEMU, the time."""
         started = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -184,7 +189,8 @@ class Run:
                 left = started + limit - time.monotonic()
                 if left <= 0:
                     return self._timed_out(limit)
-                ready = {key.fd for key, _ in selector.select(left)}
+                ready = {key.fd for key, _ in selector.select(min(left, LOOK_INTERVAL))}
+                look()
                 if output in ready:
                     self._pass_on(output)
                 if status in ready:
