@@ -70,6 +70,7 @@ class Job(Generic[Result]):
         """
         self._plan = plan
         self._name = name
+        self._stream = stream
         self._reports = around.backend.reports_dir
         self._run = JobRun(plan, stream, around, note)
         self._ended = ended
@@ -161,6 +162,11 @@ class Job(Generic[Result]):
         """Process id of the helper; None before it was started."""
         link = self._run.link
         return None if link is None else link.process.pid
+
+    @property
+    def stream_fd(self) -> int:
+        """Our duplicate of its stream's descriptor; -1 once nothing uses it."""
+        return self._stream.fd
 
     def done(self) -> bool:
         """Tell whether the job has ended."""

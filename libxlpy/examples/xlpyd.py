@@ -37,7 +37,7 @@ class Daemon:
 
     async def run(self, socket: Path, drain: float) -> None:
         """Serve until SIGTERM or SIGINT; then have everything end."""
-        for found in await self._ctx.recover():
+        for found in await self._service.recover():
             LOG.warning("recovered: %s", found)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()

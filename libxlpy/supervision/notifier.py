@@ -3,13 +3,18 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from struct import pack
 from typing import Self
 
 from libxlpy.errors import UsageError
 
 #: Microseconds in a second: the supervisor's unit.
 USEC = 1_000_000
+#: Control message that has a descriptor.
+RIGHTS = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+#: First descriptor that a supervisor hands over; sd_listen_fds(3).
+FIRST_LISTEN_FD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +24,28 @@ class Supervisor:
     Attributes:
         address: Of its socket, a path or ``@`` and an abstract name; "" if it has none.
         watchdog: Seconds within which it wants a sign of life; None if it wants none.
+        room: Descriptors that it keeps for a later life of the daemon, at most.
+        handed: Name -> descriptor that it has handed over; ours, inheritable.
     """
 
     address: str = ""
     watchdog: float | None = None
+    room: int = 0
+    handed: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
-        """Read ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+        """Read ``NOTIFY_SOCKET``, ``WATCHDOG_*``, ``FDSTORE`` and ``LISTEN_*``.
 
         Raises:
             UsageError: One of them can't be used.
         """
-        return cls(environment.get("NOTIFY_SOCKET", ""), _watchdog(environment))
+        return cls(
+            environment.get("NOTIFY_SOCKET", ""),
+            _watchdog(environment),
+            _number(environment, "FDSTORE", "descriptors"),
+            _handed(environment),
+        )
 
 
 class Notifier:
@@ -55,16 +69,22 @@ class Notifier:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             self._socket.setblocking(False)
 
-    def send(self, *assignments: str) -> bool:
+    def send(self, *assignments: str, fd: int | None = None) -> bool:
         """Send assignments as one datagram.
+
+        Args:
+            assignments: Each a name, "=" and a value.
+            fd: Goes along, for ``FDSTORE=1``.
 
         Returns:
             Whether it was taken, or nobody is there to take any; if not, try again.
         """
         if self._socket is None:
             return True
-        try:
-            self._socket.sendto("\n".join(assignments).encode(), self._address)
+        along = [] if fd is None else [(*RIGHTS, pack("i", fd))]
+        text = "\n".join(assignments).encode()
+        try:  # socket.send_fds of Python 3.11 takes no address
+            self._socket.sendmsg([text], along, 0, self._address)
         except OSError:
             return False  # its queue is full, or it is about to come back
         return True
@@ -82,10 +102,36 @@ def _abstract(address: str) -> str:
 
 def _watchdog(environment: Mapping[str, str]) -> float | None:
     """Give the seconds of the watchdog, if it is for us."""
-    usec = environment.get("WATCHDOG_USEC", "")
     pid = environment.get("WATCHDOG_PID", "")
-    if not usec or (pid and pid != str(os.getpid())):
+    if not environment.get("WATCHDOG_USEC") or (pid and pid != str(os.getpid())):
         return None
-    if not usec.isascii() or not usec.isdigit() or int(usec) == 0:
-        raise UsageError(f"WATCHDOG_USEC {usec!r} is no number of microseconds")
-    return int(usec) / USEC
+    usec = _number(environment, "WATCHDOG_USEC", "microseconds", least=1)
+    return usec / USEC
+
+
+def _handed(environment: Mapping[str, str]) -> dict[str, int]:
+    """Give the descriptors handed over, if they are for us, by their names."""
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    number = _number(environment, "LISTEN_FDS", "descriptors")
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    if not number or names == [""]:
+        return {}  # what has no name is none that we have given away
+    if len(names) != number:
+        text = f"LISTEN_FDS {number} does not fit LISTEN_FDNAMES of {len(names)} names"
+        raise UsageError(text)
+    return {name: FIRST_LISTEN_FD + place for place, name in enumerate(names)}
+
+
+def _number(
+    environment: Mapping[str, str], name: str, what: str, *, least: int = 0
+) -> int:
+    """Give a number of the environment; 0 if it is not there.
+
+    Raises:
+        UsageError: It is none, or too small.
+    """
+    text = environment.get(name, "")
+    if text and not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise UsageError(f"{name} {text!r} is no number of {what}")
+    return int(text or 0)

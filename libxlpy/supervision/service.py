@@ -1,7 +1,7 @@
 """A daemon's jobs, told to its supervisor: ready, status, watchdog, stopping.
 
     async with Context() as ctx, Service(ctx) as service:
-        await ctx.recover()
+        await service.recover()
         service.ready()
         ...                       # until the supervisor wants us to stop
         await service.drain(60)
@@ -21,7 +21,9 @@ from typing import Any, Self
 from libxlpy.context import Context
 from libxlpy.events import JobEvent, PhaseEvent
 from libxlpy.job import Job
+from libxlpy.recovered import Recovered
 from libxlpy.supervision.notifier import USEC, Notifier, Supervisor
+from libxlpy.supervision.stream_store import StreamStore
 from libxlpy.watching import Watcher
 
 #: Seconds between two ticks at most.
@@ -72,12 +74,17 @@ class Service(Watcher):
         self._ctx = ctx
         self._supervisor = supervisor or Supervisor.of(os.environ)
         self._notifier = Notifier(self._supervisor.address)
+        self._store = StreamStore(
+            self._notifier, self._supervisor.room, self._supervisor.handed
+        )
         self._silence = silence
         #: Job -> when it showed its last sign of life.
         self._jobs: dict[Job[Any], float] = {}
         self._owed: list[str] = []
         self._status = ""
         self._stopping = False
+        #: When recover() began, while it is at it.
+        self._recovering: float | None = None
         self._ticking: asyncio.Task[None] | None = None
 
     # ----- life -------------------------------------------------------------------
@@ -101,10 +108,43 @@ class Service(Watcher):
         self._ticking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._ticking
+        self._store.close()
         self._notifier.close()
 
+    async def recover(self) -> list[Recovered]:
+        """Put right what the last life left; the supervisor is asked for the time.
+
+        Raises:
+            BackendError: See :meth:`libxlpy.Context.recover`.
+        """
+        self._recovering = time.monotonic()
+        self._tell()
+        self._extend()
+        try:
+            return await self._ctx.recover()
+        finally:
+            self._recovering = None
+            self._tell()
+
+    def take_stream(self, job: str) -> int | None:
+        """Give the socket or pipe of a job of the last life, if it was kept.
+
+        Its other end has not seen its end yet: tell it what became of the job.
+
+        Args:
+            job: As in :class:`~libxlpy.Recovered`.
+
+        Returns:
+            The descriptor, yours to close; None if there is none.
+        """
+        return self._store.take(job)
+
     def ready(self) -> None:
-        """Tell that the daemon takes work; what its last life left is put right."""
+        """Tell that the daemon takes work; what its last life left is put right.
+
+        Kept streams that nobody has taken are closed.
+        """
+        self._store.close()
         self._send("READY=1")
         self._tell()
 
@@ -148,6 +188,7 @@ class Service(Watcher):
     def began(self, job: Job[Any]) -> None:
         """Count a job in."""
         self._jobs[job] = time.monotonic()
+        self._store.keep(job)
         self._tell()
 
     def event(self, job: Job[Any], event: JobEvent) -> None:
@@ -160,6 +201,7 @@ class Service(Watcher):
     def ended(self, job: Job[Any]) -> None:
         """Count a job out."""
         self._jobs.pop(job, None)
+        self._store.drop(job.name)
         self._tell()
 
     # ----- told to the supervisor -------------------------------------------------
@@ -174,7 +216,8 @@ class Service(Watcher):
         jobs = list(self._jobs)
         named = ", ".join(f"{job.name} {job.phase}".strip() for job in jobs[:NAMED])
         more = f" and {len(jobs) - NAMED} more" if len(jobs) > NAMED else ""
-        doing = f"{named}{more}" if jobs else "no job"
+        idle = "no job" if self._recovering is None else "recovering"
+        doing = f"{named}{more}" if jobs else idle
         return f"stopping: {doing}" if self._stopping else doing
 
     async def _tick(self) -> None:
@@ -182,6 +225,7 @@ class Service(Watcher):
         pause = TICK if watchdog is None else min(TICK, watchdog / TICKS_PER_WATCHDOG)
         while True:
             self._tell()
+            self._store.settle()
             self._extend()
             if watchdog is not None and not self.stuck():
                 self._notifier.send("WATCHDOG=1")
@@ -190,8 +234,14 @@ class Service(Watcher):
     def _extend(self) -> None:
         """Ask for time if a timeout of the supervisor's would hit work that goes on."""
         flushing = any(job.phase == FLUSH for job in self._jobs)
-        if not self.stuck() and (flushing or (self._stopping and self._jobs)):
+        draining = self._stopping and bool(self._jobs)
+        if (flushing or draining or self._starting()) and not self.stuck():
             self._notifier.send(f"EXTEND_TIMEOUT_USEC={int(EXTENSION * USEC)}")
+
+    def _starting(self) -> bool:
+        """Tell whether recover() is at it, and not for longer than it can take."""
+        began = self._recovering
+        return began is not None and time.monotonic() - began < self._silence
 
     def _tell(self) -> None:
         """Send the status if it is another one than before, and what is owed."""

@@ -94,3 +94,8 @@ def test_relative_links_lead_somewhere():
         path = ROOT / document
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{document}: {target}"
+
+
+def test_unit_shown_is_the_one_that_is_installed():
+    [shown] = blocks("docs/supervision.md", "ini")
+    assert shown == (ROOT / "libxlpy/examples/xlpyd.service").read_text()

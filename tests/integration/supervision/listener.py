@@ -13,18 +13,22 @@ NUMBERS = itertools.count()
 
 
 class Listener:
-    """Reads what a daemon tells."""
+    """Reads what a daemon tells, and takes the descriptors that come along."""
 
     def __init__(self, sock: socket.socket, address: str) -> None:
         self._socket = sock
         self.address = address
         self.told: list[str] = []
+        self.fds: list[int] = []
 
     def until(self, start: str) -> str:
         """Read until an assignment begins so; give the rest of it."""
         while True:
-            for line in self._socket.recv(65536).decode().split("\n"):
-                self.told.append(line)
+            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 1)
+            self.fds += fds
+            lines = data.decode().split("\n")
+            self.told += lines
+            for line in lines:
                 if line.startswith(start):
                     return line.removeprefix(start)
 
@@ -44,4 +48,7 @@ def listening(folder: Path | None = None) -> Iterator[Listener]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(PATIENCE)
         sock.bind("\0" + address[1:] if folder is None else address)
-        yield Listener(sock, address)
+        listener = Listener(sock, address)
+        yield listener
+        for fd in listener.fds:
+            os.close(fd)

@@ -2,12 +2,13 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from libxlpy import Cancelled, Context, SuspendFlags, UsageError
+from libxlpy import Cancelled, Context, Recovered, SuspendFlags, UsageError
 from libxlpy.supervision import Notifier, Service, Supervisor
 from tests.integration.parent.guest import Guest, aside, saved_and_resumed
 from tests.integration.parent.test_job_ends import reach
@@ -69,6 +70,35 @@ async def test_flush_extends_the_timeout(ctx: Context, pv: Guest, listener):
         usec = int(await aside(listener.until, "EXTEND_TIMEOUT_USEC="))
     assert usec > 1_000_000
     assert listener.told[-2] == f"STATUS={name} flush"
+
+
+async def test_recovery_extends_the_timeout(ctx: Context, listener, monkeypatch):
+    """Twice at least: when it begins, and while it goes on."""
+    going_on = asyncio.Event()
+
+    async def recover() -> list[Recovered]:
+        await going_on.wait()
+        return []
+
+    monkeypatch.setattr(ctx, "recover", recover)
+    async with Service(ctx, supervised(listener)) as service:
+        recovery = asyncio.create_task(service.recover())
+        await aside(listener.until_status, "recovering")
+        for _ in range(2):
+            await aside(listener.until, "EXTEND_TIMEOUT_USEC=")
+        going_on.set()
+        assert await recovery == []
+        service.ready()
+        await aside(listener.until, "READY=1")
+
+
+async def test_recovery_that_takes_too_long_is_not_extended(ctx: Context, listener):
+    supervisor = supervised(listener, watchdog=0.3)
+    async with Service(ctx, supervisor, silence=0.0) as service:
+        service._recovering = time.monotonic()
+        for _ in range(3):
+            await aside(listener.until, "WATCHDOG=1")
+        assert not [each for each in listener.told if each.startswith("EXTEND")]
 
 
 async def test_drain_waits_for_what_ends_in_time(ctx: Context, pv: Guest, listener):
