@@ -25,6 +25,7 @@ PACKAGES = (
     "qemu-system-xen",
     "busybox-static",
     "procps",
+    "systemd",
 )
 
 
