@@ -1,16 +1,22 @@
 """Fixtures for the tests in dom0."""
 
 import itertools
+import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+
+from libxlpy_helper.library import open_library
+from libxlpy_helper.options import Options
+from libxlpy_helper.xenguest import Handle
 
 from .emulation import run_twice_if_emulation_fails
 from .support import (
     LINES,
     PATIENCE,
     Guest,
+    booted_hvm,
     domains,
     helpers,
     hypervisor_log,
@@ -89,7 +95,10 @@ def make_guest(clean_host: None) -> Iterator[MakeGuest]:
     def make(kind: str, *settings: str) -> Guest:
         guest = Guest(kind, f"{kind}-{next(_numbers)}")
         made.append(guest)
-        guest.create(*settings)
+        if kind == "hvm":
+            guest.come_from(booted_hvm(), *settings)
+        else:
+            guest.create(*settings)
         return guest
 
     yield make
@@ -109,3 +118,16 @@ def saved(tmp_path: Path) -> Iterator[Path]:
     file = tmp_path / "saved"
     yield file
     file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def deaf(make_guest: MakeGuest) -> Guest:
+    """A running guest whose kernel never looks at what it is asked in xenstore."""
+    unheard = "initcall_blacklist=xen_setup_shutdown_event"
+    return make_guest("pvh", f'extra="console=hvc0 quiet {unheard}"')
+
+
+@pytest.fixture
+def handle() -> Handle:
+    """The hypervisor."""
+    return open_library(Options(os.getpid(), "xen", host="", library="")).open()

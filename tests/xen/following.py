@@ -57,8 +57,12 @@ class Following:
         assert isinstance(pid, int)
         return pid
 
+    def success(self) -> None:
+        """Wait for its end, which must be good."""
+        self.failure(status=0)
+
     def failure(self, status: int = 1) -> str:
-        """Wait for its end, a failure; return what it said of it."""
+        """Wait for its end with this status; return what it said of it."""
         _, said = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == status, said
         return said.strip()

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 CONSOLES = Path("/var/log/xen/console")
 CONFIGS = Path("/guest")
+# On the disk: /tmp is memory.
+BOOTED_HVM = Path("/root/hvm-booted")
 TICK = re.compile(r"rig-guest id=([0-9a-f]{8}) count=(\d+) churn=\d* memory (.*)")
 
 # What a save or restore must not leave behind.
@@ -125,11 +128,15 @@ def left_of_domains() -> list[str]:
     kept = Path("/var/lib/xen").glob("userdata-*")  # dom0 has one, too
     left += [str(path) for path in kept if not path.name.startswith("userdata-d.0.")]
     left += [str(path) for path in Path("/var/lib/xen").glob("qemu-*")]
-    for _, words in command_lines():
-        # -xen-domid is there for a domain's qemu only, not for dom0's disk backend.
-        if "-xen-domid" in words and words[words.index("-xen-domid") + 1] != "0":
-            left.append(" ".join(words))
+    left += [" ".join(words) for _, domid, words in device_models() if domid]
     return left
+
+
+def device_models() -> Iterator[tuple[int, int, list[str]]]:
+    """Give pid, domid and command line of each qemu; dom0's is its disk backend."""
+    for pid, words in command_lines():
+        if "-xen-domid" in words:
+            yield pid, int(words[words.index("-xen-domid") + 1]), words
 
 
 def nodes(path: str) -> set[str]:
@@ -170,6 +177,20 @@ class Guest:
     def restore(self, file: Path) -> None:
         """Have the real xl bring the domain back from a file."""
         ok("xl", "restore", file)
+
+    def come_from(self, file: Path, *settings: str) -> None:
+        """Be a copy of another domain of the kind, which was saved to a file.
+
+        Args:
+            file: What the real xl has saved.
+            settings: More lines of configuration.
+        """
+        lines = (CONFIGS / f"{self.kind}.cfg").read_text().splitlines()
+        config = file.with_name(f"{self.name}.cfg")
+        named = f'name="{self.name}"'
+        config.write_text("\n".join([*lines, named, *settings]) + "\n")
+        ok("xl", "restore", config, file)
+        self.next_ticks(2)
 
     def console_text(self) -> str:
         """Return all that the console has shown so far."""
@@ -213,6 +234,21 @@ class Guest:
         wait_for(f"{self.name} to be gone", lambda: self.gone() or None)
 
 
+@cache
+def booted_hvm() -> Path:
+    """Boot an HVM guest, once, and keep it in a file for all to come from.
+
+    Its BIOS gets the kernel from qemu byte by byte, which takes minutes here.
+    """
+    guest = Guest("hvm", "hvm-0")
+    try:
+        guest.create()
+        ok("xl", "save", guest.name, BOOTED_HVM)
+    finally:
+        guest.destroy()
+    return BOOTED_HVM
+
+
 def assert_went_on(before: list[Tick], after: list[Tick]) -> None:
     """Check that the lines after are by the same guest, a moment later."""
     last = before[-1]
@@ -227,6 +263,13 @@ def assert_went_on(before: list[Tick], after: list[Tick]) -> None:
 def domid_of(guest: Guest) -> int:
     """Return the domid of a guest that is there."""
     return int(ok("xl", "domid", guest.name))
+
+
+def device_model_of(guest: Guest) -> int:
+    """Return the pid of an HVM guest's qemu."""
+    wanted = domid_of(guest)
+    [pid] = [pid for pid, domid, _ in device_models() if domid == wanted]
+    return pid
 
 
 def in_log_dirty_mode(domid: int) -> bool:

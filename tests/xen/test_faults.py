@@ -1,27 +1,24 @@
 """What dies, hangs or is taken away while a real guest is saved: the promise holds."""
 
+import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import uuid
 from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.library import open_library
-from libxlpy_helper.options import Options
 from libxlpy_helper.xenguest import Handle
 
+from .faults import COPYING, OLD, request_of, unharmed
 from .following import Following, unread_pipe
 from .support import (
     Guest,
     assert_went_on,
     domid_of,
     helpers,
-    in_log_dirty_mode,
     ok,
-    processes,
     run,
     wait_for,
 )
@@ -29,29 +26,8 @@ from .support import (
 pytestmark = pytest.mark.xen
 
 REBOOT, CRASH = 1, 3
-COPYING = "Frames iteration 0"
 #: Hides both ways to the hypervisor, in a mount namespace of its own.
 NO_PRIVCMD = 'for d in /dev/xen /proc/xen; do mount -t tmpfs no $d; done; exec "$@"'
-OLD = b"an older save of it"
-
-
-@pytest.fixture
-def handle() -> Handle:
-    """The hypervisor."""
-    return open_library(Options(os.getpid(), "xen", host="", library="")).open()
-
-
-@contextmanager
-def unharmed(guest: Guest, saved: Path) -> Iterator[None]:
-    """Check that whatever happens leaves the guest running and the old file whole."""
-    saved.write_bytes(OLD)
-    before, domid = guest.ticks(), domid_of(guest)
-    yield
-    assert guest.running()
-    assert not in_log_dirty_mode(domid)
-    assert saved.read_bytes() == OLD
-    assert list(saved.parent.iterdir()) == [saved]
-    assert_went_on(before, guest.next_ticks(3))
 
 
 # -- our own processes -----------------------------------------------------------------
@@ -128,44 +104,27 @@ def test_guest_is_destroyed_while_it_is_copied(make_guest, saved: Path) -> None:
     assert saved.read_bytes() == OLD
 
 
-@pytest.fixture
-def deaf(make_guest) -> Guest:
-    """A running guest that hears nothing any more: its kernel has panicked."""
-    guest = make_guest("pvh", 'extra="console=hvc0 quiet sysrq_always_enabled"')
-    ok("xl", "sysrq", guest.name, "c")
-    wait_for("its panic", lambda: "Kernel panic" in guest.console_text() or None)
-    assert guest.running()
-    return guest
-
-
-def request_of(domid: int) -> str:
-    return ok("xenstore-read", f"/local/domain/{domid}/control/shutdown").strip()
-
-
 @pytest.mark.long
 def test_guest_never_acknowledges(deaf: Guest, saved: Path) -> None:
-    saved.write_bytes(OLD)
-    done = run("xlpy", "save", deaf.name, saved)
-    assert done.returncode == 1
-    [line] = done.stderr.splitlines()
-    assert "acknowledge" in line
-    assert "guest is running" in line
-    assert request_of(domid_of(deaf)) == ""
-    assert deaf.running()
-    assert saved.read_bytes() == OLD
+    with unharmed(deaf, saved):
+        with Following("save", deaf.name, saved) as save:
+            line = save.failure()
+        assert "did not answer the request to suspend" in line
+        assert "guest is running" in line
+        assert request_of(domid_of(deaf)) == ""
 
 
 @pytest.mark.long
 def test_guest_acknowledges_and_never_suspends(deaf: Guest, saved: Path) -> None:
     domid = domid_of(deaf)
-    with Following("save", deaf.name, saved) as save:
-        save.until_phase("suspend")
-        wait_for("the request", lambda: request_of(domid) == "suspend" or None)
-        ok("xenstore-write", f"/local/domain/{domid}/control/shutdown", "")
-        line = save.failure()
-    assert "guest is running" in line
-    assert deaf.running()
-    assert not saved.exists()
+    with unharmed(deaf, saved):
+        with Following("save", deaf.name, saved) as save:
+            save.until_phase("suspend")
+            wait_for("the request", lambda: request_of(domid) == "suspend" or None)
+            ok("xenstore-write", f"/local/domain/{domid}/control/shutdown", "")
+            line = save.failure()
+        assert "agreed to suspend but did not" in line
+        assert "guest is running" in line
 
 
 @pytest.mark.long
@@ -194,53 +153,39 @@ def test_guest_is_destroyed_while_it_is_waited_for(deaf: Guest, saved: Path) -> 
     assert not saved.exists()
 
 
-# -- what is around --------------------------------------------------------------------
-
-
-def stopped(name: str, then: Callable[[], str]) -> str:
-    """Do something while a daemon of dom0 is stopped."""
-    [pid] = processes(name)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        return then()
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 @pytest.mark.long
-def test_xenstored_does_not_answer(make_guest, saved: Path) -> None:
+def test_domid_is_another_domains_when_we_look(make_guest, saved: Path) -> None:
+    """What came to have it while the helper was dead and we were stopped is let be."""
     guest = make_guest("pvh")
-    with unharmed(guest, saved):
-        with Following("save", "--live", guest.name, saved) as save:
-            save.until_doing(COPYING)
-            line = stopped("xenstored", save.failure)
-        assert "xenstore" in line
-        assert "guest is running" in line
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_device_model_fails(make_guest, saved: Path, number: int) -> None:
-    guest = make_guest("hvm")
-    [pid] = [pid for pid in processes("qemu-system-i386") if is_of(guest, pid)]
-    with Following("save", "--live", guest.name, saved) as save:
-        save.until_doing(COPYING)
-        os.kill(pid, number)
+    domid, other = domid_of(guest), Guest("pvh", f"{guest.name}-other")
+    save_as_another(guest, other.name, saved)
+    pipe = saved.with_name("pipe")
+    with unread_pipe(pipe), Following("save", guest.name, pipe) as save:
+        save.until_phase("suspended")
+        save.process.send_signal(signal.SIGSTOP)
+        os.kill(save.helper, signal.SIGKILL)
+        ok("xl", "destroy", guest.name)
+        ok("env", "LIBXL_DOMID_REUSE_TIMEOUT=-1", "xl", "restore", saved)
+        assert domid_of(other) == domid
+        before = other.next_ticks()
+        save.process.send_signal(signal.SIGCONT)
         line = save.failure()
-    assert "qemu" in line.lower()
-    assert "guest is running" in line
-    assert guest.running()
-    assert not in_log_dirty_mode(domid_of(guest))
-    assert not saved.exists()
-    if number == signal.SIGSTOP:
-        os.kill(pid, signal.SIGCONT)
-        before = guest.ticks()
-        assert_went_on(before, guest.next_ticks(3))
+    assert "guest is gone" in line
+    assert other.running()
+    assert_went_on(before, other.next_ticks(3))
 
 
-def is_of(guest: Guest, pid: int) -> bool:
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return str(domid_of(guest)).encode() in words
+def save_as_another(guest: Guest, name: str, file: Path) -> None:
+    """Make a file of a guest that goes on: of another domain with the same domid."""
+    [listed] = json.loads(ok("xl", "list", "-l", guest.name))
+    config = listed["config"]
+    config["c_info"] |= {"name": name, "uuid": str(uuid.uuid4())}
+    override = file.with_name("config")
+    override.write_text(json.dumps(config))
+    ok("xlpy", "save", "-c", "-D", guest.name, file, override)
+
+
+# -- what is around --------------------------------------------------------------------
 
 
 @pytest.mark.long

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from libxlpy_helper.library import open_library
-from libxlpy_helper.options import Options
 from libxlpy_helper.xenguest import Handle
 from libxlpy_protocol.messages import Complete
 
@@ -24,12 +22,6 @@ REBOOT, CRASH = 1, 3
 def any_guest(request, make_guest) -> Guest:
     """A running guest of each type."""
     return make_guest(request.param)
-
-
-@pytest.fixture
-def handle() -> Handle:
-    """The hypervisor."""
-    return open_library(Options(os.getpid(), "xen", host="", library="")).open()
 
 
 def test_file_of_xl_goes_on(any_guest: Guest, saved: Path) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.library import open_library
-from libxlpy_helper.options import Options
 from libxlpy_helper.xenguest import Handle
 
 from .following import Following
@@ -187,12 +185,6 @@ def test_cut_file_is_named_and_leaves_nothing(make_guest, saved: Path) -> None:
 
 
 # -- the monitor -----------------------------------------------------------------------
-
-
-@pytest.fixture
-def handle() -> Handle:
-    """The hypervisor."""
-    return open_library(Options(os.getpid(), "xen", host="", library="")).open()
 
 
 @pytest.mark.long
