@@ -234,6 +234,11 @@ class Guest:
         wait_for(f"{self.name} to be gone", lambda: self.gone() or None)
 
 
+def forget_domids() -> None:
+    """Have libxenlight, which gives no domid twice within a minute, do so at once."""
+    Path("/run/xen/domid-history").unlink(missing_ok=True)
+
+
 @cache
 def booted_hvm() -> Path:
     """Boot an HVM guest, once, and keep it in a file for all to come from.

@@ -17,6 +17,7 @@ from .support import (
     Guest,
     assert_went_on,
     domid_of,
+    forget_domids,
     helpers,
     ok,
     run,
@@ -165,7 +166,8 @@ def test_domid_is_another_domains_when_we_look(make_guest, saved: Path) -> None:
         save.process.send_signal(signal.SIGSTOP)
         os.kill(save.helper, signal.SIGKILL)
         ok("xl", "destroy", guest.name)
-        ok("env", "LIBXL_DOMID_REUSE_TIMEOUT=-1", "xl", "restore", saved)
+        forget_domids()
+        guest.restore(saved)
         assert domid_of(other) == domid
         before = other.next_ticks()
         save.process.send_signal(signal.SIGCONT)

@@ -9,7 +9,15 @@ import pytest
 from libxlpy import Context, GuestState, SuspendFlags
 from libxlpy.streams.xl import pack_header
 
-from .support import Guest, assert_went_on, domid_of, ok, run, wait_for
+from .support import (
+    Guest,
+    assert_went_on,
+    domid_of,
+    forget_domids,
+    ok,
+    run,
+    wait_for,
+)
 
 pytestmark = pytest.mark.xen
 
@@ -84,8 +92,8 @@ def test_stored_domid_is_used_by_real_xl(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     before, domid = guest.ticks(), domid_of(guest)
     ok("xlpy", "save", "-D", guest.name, saved)
-    # Else libxenlight gives no domid twice within a minute.
-    ok("env", "LIBXL_DOMID_REUSE_TIMEOUT=-1", "xl", "restore", saved)
+    forget_domids()
+    guest.restore(saved)
     assert domid_of(guest) == domid
     assert_went_on(before, guest.next_ticks(3))
 
