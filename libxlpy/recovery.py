@@ -183,7 +183,8 @@ class Recovery:
         return Decision(Outcome.ROLLED_BACK, self._death(), steps)
 
     def _death(self) -> str:
-        return f"process {self._entry.parent.pid} died in {self._entry.phase!r}"
+        where = f"in {self._entry.phase!r}" if self._entry.phase else "as it began"
+        return f"process {self._entry.parent.pid} died {where}"
 
     # ----- steps ------------------------------------------------------------------
 

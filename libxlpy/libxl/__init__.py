@@ -9,6 +9,7 @@ programs to copy.
     events.py     completions that wait to be fetched
     driver.py     where the event loop runs: own_thread.py or osevent.py
     domain.py     the operations; codes.py their return codes
+    remus.py      one that is only refused yet
 """
 
 from libxlpy.libxl.ao import AO_INPROGRESS, AsyncopHow
@@ -52,6 +53,7 @@ from libxlpy.libxl.osevent import (
     libxl_osevent_occurred_fd,
     libxl_osevent_occurred_timeout,
 )
+from libxlpy.libxl.remus import RemusInfo, libxl_domain_remus_start
 
 __all__ = [
     "AO_INPROGRESS",
@@ -71,12 +73,14 @@ __all__ = [
     "LibxlCtx",
     "LibxlEvent",
     "OSEventHooks",
+    "RemusInfo",
     "libxl_ao_abort",
     "libxl_ctx_alloc",
     "libxl_ctx_free",
     "libxl_domain_create_restore",
     "libxl_domain_destroy",
     "libxl_domain_pause",
+    "libxl_domain_remus_start",
     "libxl_domain_resume",
     "libxl_domain_suspend",
     "libxl_domain_unpause",
