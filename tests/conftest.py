@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 PR_SET_CHILD_SUBREAPER = 36
 #: Seconds for processes that are on their way out; an upper bound, not a measure.
 SETTLE = 10.0
+#: Seconds for what a test beside us has made: it is gone when that ends.
+NEIGHBOUR = 60.0
 
 
 def pytest_configure() -> None:
@@ -70,6 +73,14 @@ def left_in_shared_places() -> set[str]:
     return {str(path) for path in Path("/dev/shm").iterdir()} | points
 
 
+def left_behind(shared: set[str]) -> set[str]:
+    """Give what is new in shared places and stays; a test beside us may use them."""
+    until = time.monotonic() + NEIGHBOUR
+    while (places := left_in_shared_places() - shared) and time.monotonic() < until:
+        time.sleep(0.1)
+    return places
+
+
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Fail a test that leaves a process, descriptor, mount or shared memory."""
@@ -92,5 +103,5 @@ def nothing_left() -> Iterator[None]:
         if descriptors.get(fd) != what and "anon_inode:[eventpoll]" not in what
     }
     assert not leaked, f"descriptors left behind: {leaked}"
-    places = left_in_shared_places() - shared
+    places = left_behind(shared)
     assert not places, f"shared memory or mounts left behind: {places}"
