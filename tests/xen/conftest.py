@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from .support import (
 MakeGuest = Callable[..., Guest]
 
 _numbers = itertools.count(1)
+#: In a guest's name: one may go to the other machine, where consoles go by name, too.
+SUITE = platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,7 +96,7 @@ def make_guest(clean_host: None) -> Iterator[MakeGuest]:
     made: list[Guest] = []
 
     def make(kind: str, *settings: str) -> Guest:
-        guest = Guest(kind, f"{kind}-{next(_numbers)}")
+        guest = Guest(kind, f"{kind}-{SUITE}-{next(_numbers)}")
         made.append(guest)
         if kind == "hvm":
             guest.come_from(booted_hvm(), *settings)
