@@ -22,16 +22,10 @@ from libxlpy_protocol.messages import Complete
 #: What a read or write of the stream can fail with; no hypercall fails with these.
 STREAM_ERRNOS = frozenset(
     {
-        *(
-            errno.EPIPE,
-            errno.ENODATA,
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-            errno.EPROTO,
-        ),
+        *(errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPROTO),
         *(errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.ENOTCONN),
         *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EROFS),
+        errno.ENODATA,
     }
 )
 

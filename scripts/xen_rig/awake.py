@@ -15,7 +15,7 @@ from pathlib import Path
 #: Seconds in which a dom0 that lives uses the processor, however little it has to do.
 ASLEEP = 15.0
 ANSWER_TIMEOUT = 5.0
-USER_TIME, SYSTEM_TIME = 13, 14  # fields of /proc/PID/stat, counted from 0
+USER_TIME, SYSTEM_TIME = 11, 12  # fields of /proc/PID/stat after the program's name
 
 
 class Waker:
@@ -43,11 +43,11 @@ class Waker:
 def processor_time(pid: int) -> int:
     """Return the processor time that a process has used, in clock ticks."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[USER_TIME - 2]) + int(fields[SYSTEM_TIME - 2])
+    return int(fields[USER_TIME]) + int(fields[SYSTEM_TIME])
 
 
 def inject_nmi(control: Path) -> None:
-    """Give the machine's processor an NMI."""
+    """Give the machine's processor an NMI; without a library, as all of the rig."""
     try:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(ANSWER_TIMEOUT)

@@ -32,7 +32,8 @@ def awake(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def idle() -> Iterator[int]:
     """A process that uses no processor."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as process:
+    argv = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as process:
         os.kill(process.pid, signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
         yield process.pid
