@@ -5,24 +5,24 @@ import gc
 
 import pytest
 
-from tests.lag import UNIT, lag_watched, unit
+from tests.lag import UNIT, is_too_long, lag_watched
 
 
 async def test_work_in_one_piece_is_seen(monkeypatch: pytest.MonkeyPatch):
     with lag_watched(monkeypatch) as lag:
         await asyncio.sleep(0)
-        sum(range(UNIT * 3))
+        sum(range(UNIT * 6))
         await asyncio.sleep(0)
-    assert lag.worst > unit()
+    assert is_too_long(lag.worst)
 
 
 async def test_work_in_pieces_or_aside_is_not(monkeypatch: pytest.MonkeyPatch):
     with lag_watched(monkeypatch) as lag:
-        await asyncio.to_thread(sum, range(UNIT * 3))
+        await asyncio.to_thread(sum, range(UNIT * 6))
         for _ in range(300):
             sum(range(UNIT // 100))
             await asyncio.sleep(0)
-    assert lag.worst < unit()
+    assert not is_too_long(lag.worst)
 
 
 async def test_garbage_collection_is_not_counted(monkeypatch: pytest.MonkeyPatch):
@@ -32,4 +32,4 @@ async def test_garbage_collection_is_not_counted(monkeypatch: pytest.MonkeyPatch
         for _ in range(30):
             gc.collect()
         await asyncio.sleep(0)
-    assert lag.worst < unit(), len(kept)
+    assert not is_too_long(lag.worst), len(kept)
