@@ -62,6 +62,7 @@ class Domain:
         self.guest: GuestProcess | None = None
         self.pauses = 1 if spec.paused or spec.restore else 0
         self.shutdown_reason: int | None = None
+        self._shutting_down = False
         self.dying = False
         self.logdirty = False
         #: Memory and vcpu page hold a guest; false until a restore is through.
@@ -102,8 +103,8 @@ class Domain:
     @property
     def can_run(self) -> bool:
         """Whether nothing holds the guest back."""
-        held = self.pauses or self.dying or self.shutdown_reason is not None
-        return self.guest is not None and not held
+        held = self.pauses or self.dying or self._shutting_down
+        return self.guest is not None and not held and self.shutdown_reason is None
 
     @property
     def cpu_time_ns(self) -> int:
@@ -156,8 +157,12 @@ class Domain:
         async with self._lock:
             if self.dying or self.shutdown_reason is not None:
                 return
-            self.shutdown_reason = reason
+            # Told when it writes no more: who sees it shut down may copy its memory.
+            self._shutting_down = True
             await self._follow()
+            self._shutting_down = False
+            if self.shutdown_reason is None:  # it did not die instead
+                self.shutdown_reason = reason
         self._on_shutdown(self)
         channel = self.suspend_channel
         if channel is not None and channel.subscribed and reason == SHUTDOWN_SUSPEND:

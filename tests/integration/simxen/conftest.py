@@ -40,8 +40,14 @@ class Hypervisor:
 
     def call(self, op, domid=0, *args):
         """Give (retval, errnoval, values)."""
+        self.send(op, domid, *args)
+        return self.answer()
+
+    def send(self, op, domid=0, *args):
         padded = [*args, *[0] * (7 - len(args))]
         self.sock.send(struct.pack("<II7Q", op, domid, *padded))
+
+    def answer(self):
         data, self.fds, _, _ = socket.recv_fds(self.sock, 4096, 4)
         retval, errnoval, *values = struct.unpack("<ii15Q", data)
         return retval, errnoval, values

@@ -179,6 +179,22 @@ def test_guest_that_does_not_stop_is_ended(host):
     assert facts["paused"]
 
 
+def test_guest_is_shut_down_only_when_it_writes_no_more(host):
+    """A toolstack copies its memory from then on."""
+    domid = host.create(rate=1000)
+    process = psutil.Process(host.info(domid)["guest_pid"])
+    asking, looking = host.hypervisor, host.hypervisor
+    process.suspend()
+    asking.send(Hypervisor.SHUTDOWN, domid, 2)
+    until(lambda: not host.info(domid)["running"])
+    assert not looking.flags(domid) & SHUTDOWN
+    process.resume()
+    assert asking.answer()[:2] == (0, 0)
+    assert looking.flags(domid) & SHUTDOWN
+    assert host.info(domid)["shutdown_reason"] == 2
+    host.ask("destroy", domid=domid)
+
+
 def close(fds):
     for fd in fds:
         os.close(fd)
