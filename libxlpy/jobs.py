@@ -52,6 +52,7 @@ class Jobs:
 
         def ended(good: bool) -> None:
             del self._jobs[domid]
+            around.ops.let_go()
             self._streams -= identity
             if good and plan.leaves_suspended:
                 claim.hand_over()
@@ -63,6 +64,7 @@ class Jobs:
 
         job = Job(plan, stream, around, ended, claim.note, name)
         self._jobs[domid] = job
+        around.ops.hold()
         told = self.watchers.began(job)
         job.when_undone(told.undone)
         return job

@@ -1,8 +1,9 @@
 """The context's helper for hypercalls: started when one is needed, kept for a moment.
 
 A save looks at the domain before and after, and often a resume follows while the guest
-waits: starting a helper for each would be most of the guest's downtime. One that has
-failed anybody in any way is not given to others.
+waits: starting a helper for each would be most of the guest's downtime. So it is kept
+while a job is under way, too. One that has failed anybody in any way is not given to
+others.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from libxlpy.link import HelperLink
 from libxlpy.ops_link import dismiss, start_ops_helper
 from libxlpy.surroundings import Surroundings
 
-#: Seconds an idle helper is kept.
+#: Seconds an idle helper is kept after the last job or use.
 LINGER = 5.0
 
 
@@ -47,6 +48,8 @@ class Ops:
         self._kept: _Kept | None = None
         self._starting = asyncio.Lock()
         self._idle: asyncio.TimerHandle | None = None
+        #: Jobs under way.
+        self._held = 0
         #: Helpers that have not left yet, the kept one included.
         self._alive: list[_Kept] = []
         self._closed = False
@@ -70,11 +73,31 @@ class Ops:
         finally:
             self._give_back(kept)
 
+    def hold(self) -> None:
+        """Keep the helper, idle or not, until :meth:`let_go` was called as often."""
+        self._held += 1
+        self._keep()
+
+    def let_go(self) -> None:
+        """Have a job's end said: the helper is kept for a moment only."""
+        self._held -= 1
+        if self._kept is not None and not self._kept.users:
+            self._linger(self._kept)
+
+    def _keep(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+    def _linger(self, kept: _Kept) -> None:
+        self._keep()
+        if not self._held:
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(LINGER, self._forget, kept)
+
     async def _take(self, around: Surroundings) -> _Kept:
         async with self._starting:
-            if self._idle is not None:
-                self._idle.cancel()
-                self._idle = None
+            self._keep()
             if self._closed:
                 raise UsageError("context was left: enter a new one")
             kept = self._kept
@@ -95,8 +118,7 @@ class Ops:
         elif self._closed:
             self._forget(kept)
         else:
-            loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(LINGER, self._forget, kept)
+            self._linger(kept)
 
     def _forget(self, kept: _Kept) -> None:
         """Give a helper to nobody any more; it leaves when its last user has."""
@@ -117,8 +139,7 @@ class Ops:
         """Have all helpers leave and wait until they, and those who use them, have."""
         self._closed = True
         async with self._starting:
-            if self._idle is not None:
-                self._idle.cancel()
+            self._keep()
             if self._kept is not None:
                 self._forget(self._kept)
         for kept in list(self._alive):

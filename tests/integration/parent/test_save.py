@@ -22,8 +22,11 @@ from libxlpy import (
     SuspendFlags,
     UsageError,
     domain_ops,
+    ops,
 )
 from libxlpy.simxen.client import request
+from libxlpy_protocol.message_types import Message
+from libxlpy_protocol.messages import Hello
 from tests.integration.parent.guest import Guest, aside
 
 FLAGS = [SuspendFlags(0), SuspendFlags.LIVE, SuspendFlags.LIVE | SuspendFlags.DEBUG]
@@ -73,6 +76,35 @@ async def test_restore_from_a_pipe_counts_what_it_read(ctx: Context, pv: Guest):
     memory = result.pages * 4096
     assert memory <= restored.bytes_read <= result.bytes_written
     await ctx.domain_destroy(restored.domid)
+
+
+async def test_one_helper_makes_all_hypercalls_around_a_long_job(
+    ctx: Context, pv: Guest, monkeypatch: pytest.MonkeyPatch
+):
+    greeted: list[Message] = []
+
+    def look(direction: str, message: Message) -> None:
+        if direction == "<" and isinstance(message, Hello):
+            greeted.append(message)
+
+    ctx._observer = look
+    reading, writing = os.pipe()
+    job = await ctx.domain_suspend(pv.domid, writing)
+    monkeypatch.setattr(ops, "LINGER", 0.0)  # as if it were a long one from here on
+    await ctx.list_domains()
+    await asyncio.sleep(0)
+    drain = asyncio.create_task(aside(read_to_end, reading))
+    await job
+    os.close(writing)
+    await drain
+    assert len(greeted) == 2, "one for the save, one for all the rest"
+    await ctx.domain_resume(pv.domid)
+
+
+def read_to_end(fd: int) -> None:
+    with os.fdopen(fd, "rb") as pipe:
+        while pipe.read(1 << 16):
+            pass
 
 
 async def test_pvh_guest_needs_no_device_model(ctx: Context, host: Path):

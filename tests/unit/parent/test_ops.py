@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libxlpy import domain_ops
+from libxlpy import ops as ops_module
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, DomainNotFound, DomainOpError
@@ -37,6 +38,23 @@ async def test_helper_is_kept_for_the_next_use(around: Surroundings):
         assert (await first.op(Op.INFO, 2)).retval == 0
     async with ops_helper(around) as second, ops_helper(around) as third:
         assert first is second is third
+
+
+async def test_idle_helper_is_kept_while_a_job_is_under_way(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ops_module, "LINGER", 0.0)
+    around.ops.hold()
+    async with ops_helper(around) as first:
+        pass
+    # Were a timer set by now, it would be due before the next use.
+    await asyncio.sleep(0)
+    async with ops_helper(around) as second:
+        assert second is first
+    around.ops.let_go()
+    await first.process.wait()  # kept for no job, it leaves by itself
+    async with ops_helper(around) as third:
+        assert third is not first
 
 
 async def test_wrong_question_does_not_cost_the_helper(around: Surroundings):
