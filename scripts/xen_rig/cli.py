@@ -4,17 +4,25 @@ import argparse
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from xen_rig.common import RigError, cache_dir, log, need_tools, work_dir
+from xen_rig.common import (
+    RigError,
+    cache_dir,
+    find_tool,
+    log,
+    need_tools,
+    work_dir,
+)
 from xen_rig.image import ensure_image
 from xen_rig.machine import Peer, Run, shell
 from xen_rig.payload import CHECKOUT, write_code_image
-from xen_rig.suites import SUITES
+from xen_rig.suites import ALL, SUITES
 
 RIG_FAILED = 125
 DEFAULT_TIMEOUT = 1800.0
@@ -28,7 +36,12 @@ EPILOG = """\
 `run` builds a wheel of the checkout and puts it in dom0, where `import libxlpy`,
 `python3 -I -m libxlpy_helper` and `xlpy` find it; the command runs as root in a
 folder that has the checkout's tests/. Ready guests are in /guest of dom0:
-`xl create /guest/pv.cfg` (pvh.cfg, hvm.cfg).
+`xl create /guest/pv.cfg` (pvh.cfg, hvm.cfg), or, booted already,
+`xl restore /guest/booted-pv` (booted-pvh, booted-hvm).
+
+The suite `shadow` is bookworm with a hypervisor that is built here from Debian's
+source package, with shadow paging: there a PV guest can be saved live. `build all`
+leaves it out.
 
 exit status of run: the command's; 124 timed out; 125 the rig failed; 2 bad input.
 
@@ -128,11 +141,26 @@ def _dispatch(options: argparse.Namespace) -> int:
         return 0
     need_tools()
     if options.action == "build":
-        names = list(SUITES) if options.suite == "all" else [options.suite]
-        for name in names:
-            print(ensure_image(SUITES[name], options.mirror))
+        if options.suite == "all":
+            return _build_all(options.mirror)
+        print(ensure_image(SUITES[options.suite], options.mirror))
         return 0
     return _boot(options)
+
+
+def _build_all(mirror: str | None) -> int:
+    """Build the images side by side; once one has failed, or we end, all end."""
+    builders = [
+        subprocess.Popen(
+            [
+                *(find_tool("setpriv") or "setpriv", "--pdeathsig=TERM"),
+                *(sys.executable, sys.argv[0], "build", name),
+                *(["--mirror", mirror] if mirror else []),
+            ]
+        )
+        for name in ALL
+    ]
+    return RIG_FAILED if any(builder.wait() for builder in builders) else 0
 
 
 def _boot(options: argparse.Namespace) -> int:

@@ -41,13 +41,21 @@ def find_tool(name: str) -> str | None:
     return shutil.which(name, path=f"{path}:/usr/sbin:/sbin")
 
 
-def need_tools() -> None:
+def need_tools(tools: dict[str, str] = TOOLS) -> None:
     """Install the programs that are missing, or say how to.
+
+    Args:
+        tools: The Debian package of each.
 
     Raises:
         RigError: A program is missing and this is not root.
     """
-    packages = {TOOLS[name] for name in TOOLS if find_tool(name) is None}
+    with locked("tools"):  # apt does not wait for another apt
+        _install_missing(tools)
+
+
+def _install_missing(tools: dict[str, str]) -> None:
+    packages = {tools[name] for name in tools if find_tool(name) is None}
     if os.geteuid() != 0 and find_tool("newuidmap") is None:
         packages.add("uidmap")  # mmdebstrap without root maps user ids with it
     if not packages:
@@ -92,6 +100,19 @@ def cache_dir() -> Path:
     """Return the rig's own cache folder, outside every checkout."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "libxlpy" / "xen-rig"
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Do something that one process only may do at a time."""
+    base = cache_dir()
+    base.mkdir(parents=True, exist_ok=True)
+    handle = os.open(base / f"{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

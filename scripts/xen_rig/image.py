@@ -1,14 +1,14 @@
 """Build the image of a suite: root disk, Xen, kernels, guests; atomically."""
 
-import fcntl
-import os
 import shutil
 import time
 from pathlib import Path
 
 from xen_rig import kernel
-from xen_rig.common import RigError, cache_dir, log, make_ext4, run, work_dir
-from xen_rig.suites import HERE, Suite, apt_options, mirror
+from xen_rig.booted import boot_guests
+from xen_rig.common import RigError, locked, log, make_ext4, run, work_dir
+from xen_rig.shadow import add_hypervisor
+from xen_rig.suites import HERE, SUITES, Suite, apt_options, mirror
 
 # Nothing of these is of use in the rig: smaller is faster to write and to read.
 LEAVE_OUT = (
@@ -27,7 +27,7 @@ LEAVE_OUT = (
     "*/kernel/sound/*",
 )
 
-SPARE_MIB = 512  # free room on the root disk for saved guests
+SPARE_MIB = 1024  # free room on the root disk for saved guests
 
 
 def ensure_image(suite: Suite, mirror_url: str | None = None) -> Path:
@@ -43,35 +43,41 @@ def ensure_image(suite: Suite, mirror_url: str | None = None) -> Path:
     folder = suite.folder
     if folder.is_dir():
         return folder
-    base = cache_dir()
-    base.mkdir(parents=True, exist_ok=True)
-    handle = os.open(base / f"{suite.name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with locked(suite.name):
         if not folder.is_dir():  # else another call built it while we waited
             started = time.monotonic()
             _build(suite, mirror_url or mirror(), folder)
             log(f"{suite.name} image built in {time.monotonic() - started:.0f} s")
-    finally:
-        os.close(handle)
     return folder
 
 
 def _build(suite: Suite, mirror_url: str, folder: Path) -> None:
     """Build all in a temporary folder, then rename it into place."""
+    log(f"building the {suite.name} image (Xen {suite.xen})")
+    base = ensure_image(SUITES[suite.base], mirror_url) if suite.base else None
     with work_dir() as work:
-        log(f"building the {suite.name} image (Xen {suite.xen}): a minute or two")
-        tarball = work / "root.tar"
-        _bootstrap(suite, mirror_url, tarball)
-        root = work / "root"
-        root.mkdir()
-        excludes = [f"--exclude={pattern}" for pattern in LEAVE_OUT]
-        run(["tar", "-C", root, "--no-same-owner", *excludes, "-xf", tarball])
-        tarball.unlink()
         image = work / "image"
         image.mkdir()
-        assemble(suite, root, image)
+        if base:
+            add_hypervisor(suite, base, work, image)
+        else:
+            _build_from_packages(suite, mirror_url, work, image)
         image.rename(folder)
+
+
+def _build_from_packages(
+    suite: Suite, mirror_url: str, work: Path, image: Path
+) -> None:
+    """Make an image of a suite's Debian packages."""
+    tarball = work / "root.tar"
+    _bootstrap(suite, mirror_url, tarball)
+    root = work / "root"
+    root.mkdir()
+    excludes = [f"--exclude={pattern}" for pattern in LEAVE_OUT]
+    run(["tar", "-C", root, "--no-same-owner", *excludes, "-xf", tarball])
+    tarball.unlink()
+    assemble(suite, root, image)
+    boot_guests(image)
 
 
 def _bootstrap(suite: Suite, mirror_url: str, tarball: Path) -> None:

@@ -30,15 +30,18 @@ XEN_OPTIONS = (
 DOM0_OPTIONS = "console=hvc0 panic=1"
 
 
-def qemu_command(image: Path, code: Path) -> list[str]:
+def qemu_command(image: Path, code: Path, *, keep_disk: bool = False) -> list[str]:
     """Return QEMU's arguments, but for the console and the ports.
+
+    With `keep_disk` what dom0 writes stays in the image.
 
     `-cpu max` makes dom0's kernel crash; +svm,+npt is what PVH and HVM need.
     Without +rdrand dom0 has no entropy for a minute, and Python waits for it.
     One processor: with two, a guest's triple fault failed one run in three.
     `setpriv` makes QEMU end with us, even if we are killed.
     """
-    drive = "if=virtio,format=raw,snapshot=on,cache=unsafe,file"
+    drive = "if=virtio,format=raw,cache=unsafe"
+    snapshot = "off" if keep_disk else "on"
     modules = f"{image / 'vmlinux'} {DOM0_OPTIONS},{image / 'dom0.ird'}"
     return [
         find_tool("setpriv") or "setpriv",
@@ -49,8 +52,8 @@ def qemu_command(image: Path, code: Path) -> list[str]:
         *("-display", "none", "-vga", "none", "-nodefaults"),
         *("-kernel", str(image / "xen"), "-append", XEN_OPTIONS),
         *("-initrd", modules),
-        *("-drive", f"{drive}={image / 'root.ext4'}"),
-        *("-drive", f"{drive}={code}"),
+        *("-drive", f"{drive},snapshot={snapshot},file={image / 'root.ext4'}"),
+        *("-drive", f"{drive},snapshot=on,file={code}"),
     ]
 
 
@@ -121,6 +124,7 @@ class Run:
         timeout: Seconds until the run is given up.
         peer: The wire to another machine, if there is one.
         sink: Where the command's output goes.
+        keep_disk: Whether what dom0 writes stays in the image.
     """
 
     image: Path
@@ -130,6 +134,7 @@ class Run:
     timeout: float
     peer: Peer | None = None
     sink: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
+    keep_disk: bool = False
     _booted: bool = False
     _notes: bytes = b""
 
@@ -160,7 +165,7 @@ class Run:
     def _start(self, output: int, status: int, waker: Waker) -> subprocess.Popen[bytes]:
         """Start QEMU, in a session of its own: a Ctrl-C is ours to handle."""
         command = [
-            *qemu_command(self.image, self.code),
+            *qemu_command(self.image, self.code, keep_disk=self.keep_disk),
             *("-serial", f"file:{self.console}", "-device", "virtio-serial-pci"),
             *port("output", 1, output),
             *port("status", 2, status),
@@ -257,7 +262,7 @@ def _environment(work: Path) -> dict[str, str]:
 
 
 def _stop(qemu: subprocess.Popen[bytes]) -> None:
-    """End QEMU if it still runs. Its disks are snapshots: nothing is lost."""
+    """End QEMU if it still runs. Its disks are snapshots, or dom0 has synced."""
     if qemu.poll() is None:
         qemu.kill()
     qemu.wait()

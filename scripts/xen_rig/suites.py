@@ -9,7 +9,7 @@ from xen_rig.common import RigError, cache_dir, run
 HERE = Path(__file__).resolve().parent
 
 # What makes an image: a change in one of these builds it anew.
-RECIPE = ("suites.py", "image.py", "kernel.py", "dom0", "guest")
+RECIPE = ("suites.py", "image.py", "kernel.py", "booted.py", "dom0", "guest")
 
 # The dom0 user land, besides the Xen of the suite.
 PACKAGES = (
@@ -31,10 +31,22 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Suite:
-    """A Debian suite and the version of its Xen."""
+    """A machine of the rig.
+
+    Attributes:
+        name: What it is called.
+        xen: The version of its Xen.
+        base: The suite it is like, but for a hypervisor built here; "" if none.
+    """
 
     name: str
     xen: str
+    base: str = ""
+
+    @property
+    def release(self) -> str:
+        """The name of the Debian release."""
+        return self.base or self.name
 
     @property
     def packages(self) -> list[str]:
@@ -51,13 +63,17 @@ class Suite:
 SUITES = {
     "bookworm": Suite("bookworm", "4.17"),
     "trixie": Suite("trixie", "4.20"),
+    "shadow": Suite("shadow", "4.17", base="bookworm"),
 }
+
+#: Built and run by CI, and by `build all`.
+ALL = ("bookworm", "trixie")
 
 
 def _recipe_hash(suite: Suite) -> str:
     """Name an image by everything it is made from."""
     digest = hashlib.sha256(repr(suite).encode())
-    for name in RECIPE:
+    for name in (*RECIPE, *(["shadow.py"] if suite.base else [])):
         path = HERE / name
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         for file in files:
