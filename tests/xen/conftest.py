@@ -3,6 +3,7 @@
 import itertools
 import os
 import platform
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from libxlpy_helper.xenguest import Handle
 
 from .emulation import run_twice_if_emulation_fails
 from .support import (
+    CONFIGS,
     LINES,
     PATIENCE,
     Guest,
-    booted_hvm,
     domains,
     helpers,
     hypervisor_log,
@@ -91,17 +92,17 @@ def clean_host() -> Iterator[None]:
 
 @pytest.fixture
 def make_guest(clean_host: None) -> Iterator[MakeGuest]:
-    """Make running guests; they are destroyed after the test."""
+    """Make running guests, booted if they have settings; destroyed after the test."""
     del clean_host  # it must look after we have destroyed
     made: list[Guest] = []
 
     def make(kind: str, *settings: str) -> Guest:
         guest = Guest(kind, f"{kind}-{SUITE}-{next(_numbers)}")
         made.append(guest)
-        if kind == "hvm":
-            guest.come_from(booted_hvm(), *settings)
-        else:
+        if settings and kind != "hvm":
             guest.create(*settings)
+        else:  # an HVM guest needs minutes to boot
+            guest.come_from_image(*settings)
         return guest
 
     yield make
@@ -121,6 +122,15 @@ def saved(tmp_path: Path) -> Iterator[Path]:
     file = tmp_path / "saved"
     yield file
     file.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def stored(saved: Path) -> Iterator[Guest]:
+    """A PVH guest that is in the file `saved`, by the real xl, and nowhere else."""
+    shutil.copyfile(CONFIGS / "booted-pvh", saved)
+    guest = Guest("pvh", "booted-pvh")
+    yield guest
+    guest.destroy()
 
 
 @pytest.fixture

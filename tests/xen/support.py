@@ -5,8 +5,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TypeVar
 
 # The one limit of everything: the rig's emulation is slow, and slower under load.
@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 CONSOLES = Path("/var/log/xen/console")
 CONFIGS = Path("/guest")
-# On the disk: /tmp is memory.
-BOOTED_HVM = Path("/root/hvm-booted")
+#: Of libxenlight: seconds since the machine's start, and the domid that ended then.
+DOMID_HISTORY = Path("/run/xen/domid-history")
 TICK = re.compile(r"rig-guest id=([0-9a-f]{8}) count=(\d+) churn=\d* memory (.*)")
 
 # What a save or restore must not leave behind.
@@ -178,18 +178,18 @@ class Guest:
         """Have the real xl bring the domain back from a file."""
         ok("xl", "restore", file)
 
-    def come_from(self, file: Path, *settings: str) -> None:
-        """Be a copy of another domain of the kind, which was saved to a file.
+    def come_from_image(self, *settings: str) -> None:
+        """Be a copy of the guest of the kind that the rig has booted and saved.
 
         Args:
-            file: What the real xl has saved.
             settings: More lines of configuration.
         """
         lines = (CONFIGS / f"{self.kind}.cfg").read_text().splitlines()
-        config = file.with_name(f"{self.name}.cfg")
         named = f'name="{self.name}"'
-        config.write_text("\n".join([*lines, named, *settings]) + "\n")
-        ok("xl", "restore", config, file)
+        with NamedTemporaryFile("w", suffix=".cfg") as config:
+            config.write("\n".join([*lines, named, *settings]) + "\n")
+            config.flush()
+            ok("xl", "restore", config.name, CONFIGS / f"booted-{self.kind}")
         self.next_ticks(2)
 
     def console_text(self) -> str:
@@ -236,22 +236,12 @@ class Guest:
 
 def forget_domids() -> None:
     """Have libxenlight, which gives no domid twice within a minute, do so at once."""
-    Path("/run/xen/domid-history").unlink(missing_ok=True)
+    DOMID_HISTORY.unlink(missing_ok=True)
 
 
-@cache
-def booted_hvm() -> Path:
-    """Boot an HVM guest, once, and keep it in a file for all to come from.
-
-    Its BIOS gets the kernel from qemu byte by byte, which takes minutes here.
-    """
-    guest = Guest("hvm", "hvm-0")
-    try:
-        guest.create()
-        ok("xl", "save", guest.name, BOOTED_HVM)
-    finally:
-        guest.destroy()
-    return BOOTED_HVM
+def domid_has_just_ended(domid: int) -> None:
+    """Have libxenlight give this domid to nobody for a minute from now."""
+    DOMID_HISTORY.write_text(f"{int(time.monotonic())} {domid}\n")
 
 
 def assert_went_on(before: list[Tick], after: list[Tick]) -> None:
@@ -275,6 +265,12 @@ def device_model_of(guest: Guest) -> int:
     wanted = domid_of(guest)
     [pid] = [pid for pid, domid, _ in device_models() if domid == wanted]
     return pid
+
+
+def has_shadow_paging() -> bool:
+    """Tell whether this Xen can log what PV guests write."""
+    [line] = [line for line in ok("xl", "info").splitlines() if "virt_caps" in line]
+    return "shadow" in line.split()
 
 
 def in_log_dirty_mode(domid: int) -> bool:

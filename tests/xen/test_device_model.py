@@ -22,8 +22,13 @@ from .support import (
 pytestmark = pytest.mark.xen
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("live", [["--live"], []], ids=["live", "not live"])
+@pytest.mark.parametrize(
+    "live",
+    [
+        pytest.param(["--live"], id="live"),
+        pytest.param([], id="not live", marks=pytest.mark.long),
+    ],
+)
 def test_device_model_is_killed(make_guest, saved: Path, live: list[str]) -> None:
     """The guest is not asked to suspend: it may wait for its device model for ever."""
     guest = make_guest("hvm")

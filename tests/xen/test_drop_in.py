@@ -16,13 +16,15 @@ from .support import (
     Guest,
     assert_went_on,
     domid_of,
+    has_shadow_paging,
     in_log_dirty_mode,
     ok,
     run,
     wait_for,
 )
 
-pytestmark = [pytest.mark.xen, pytest.mark.long]
+pytestmark = pytest.mark.xen
+long = pytest.mark.long
 
 DROP_IN = shutil.which("libxlpy-save-helper") or "libxlpy-save-helper"
 WITH_OURS = ("env", f"LIBXL_SAVE_HELPER={DROP_IN}")
@@ -32,15 +34,18 @@ WRITE, WRITEV = "1", "20"  # system calls of x86-64
 OUR_END = re.compile(r"libxlpy-save-helper: debug: complete r=0")
 
 
-@pytest.fixture(params=["pv", "pvh", "hvm"])
+@pytest.fixture(params=["pv", pytest.param("pvh", marks=long), "hvm"])
 def any_guest(request, make_guest) -> Guest:
     """A running guest of each type."""
     return make_guest(request.param)
 
 
-@pytest.fixture(params=["pvh", "hvm"])
+LIVE = ["pvh", *(["pv"] if has_shadow_paging() else [])]
+
+
+@pytest.fixture(params=[*LIVE, pytest.param("hvm", marks=long)])
 def live_guest(request, make_guest) -> Guest:
-    """A running guest of each type that Debian's Xen can save live."""
+    """A running guest of each type that this Xen can save live."""
     return make_guest(request.param)
 
 
@@ -71,6 +76,7 @@ def test_save_and_restore(any_guest: Guest, saved: Path) -> None:
     assert_went_on(before, any_guest.next_ticks(3))
 
 
+@long
 def test_save_that_goes_on(any_guest: Guest, saved: Path) -> None:
     before = any_guest.ticks()
     ok(*WITH_OURS, "xl", "save", "-c", any_guest.name, saved)
@@ -151,6 +157,7 @@ def test_sigterm_in_a_live_save_cleans_up(live_guest: Guest) -> None:
     assert_went_on(before, live_guest.next_ticks(3))
 
 
+@long
 def test_dead_receiver_is_an_error_of_the_save(live_guest: Guest) -> None:
     before, domid = live_guest.ticks(), domid_of(live_guest)
     with migration(live_guest, 2 * MIB, "die") as xl:
@@ -163,6 +170,7 @@ def test_dead_receiver_is_an_error_of_the_save(live_guest: Guest) -> None:
     assert_went_on(before, live_guest.next_ticks(3))
 
 
+@long
 def test_end_of_xl_in_a_live_save_cleans_up(live_guest: Guest) -> None:
     before, domid = live_guest.ticks(), domid_of(live_guest)
     with migration(live_guest, 2 * MIB, "stop") as xl:
@@ -193,6 +201,7 @@ def save_into_a_full_pipe(guest: Guest, path: Path) -> Iterator[subprocess.Popen
         os.close(reader)
 
 
+@long
 def test_sigterm_in_a_save_resumes_the_guest(any_guest: Guest, saved: Path) -> None:
     before = any_guest.ticks()
     with save_into_a_full_pipe(any_guest, saved) as xl:
@@ -205,6 +214,7 @@ def test_sigterm_in_a_save_resumes_the_guest(any_guest: Guest, saved: Path) -> N
     assert_went_on(before, any_guest.next_ticks(3))
 
 
+@long
 def test_end_of_xl_in_a_save_resumes_the_guest(any_guest: Guest, saved: Path) -> None:
     """xl leaves it suspended for ever with its own helper."""
     before = any_guest.ticks()
@@ -215,6 +225,7 @@ def test_end_of_xl_in_a_save_resumes_the_guest(any_guest: Guest, saved: Path) ->
     assert_went_on(before, any_guest.next_ticks(3))
 
 
+@long
 def test_sigterm_in_a_restore_leaves_no_domain(any_guest: Guest, saved: Path) -> None:
     ok("xl", "save", any_guest.name, saved)
     half = saved.read_bytes()[: saved.stat().st_size // 2]

@@ -11,13 +11,14 @@ import pytest
 
 from .support import Guest, assert_went_on, helpers, ok, run, wait_for
 
-pytestmark = [pytest.mark.xen, pytest.mark.long]
+pytestmark = pytest.mark.xen
 
 SAVE = ("xlpy", "-v", "save", "--helper", "libxl")
 #: What Xen's helper logs first.
 THEIRS = "libxl-save-helper: starting save"
 
 
+@pytest.mark.long
 def test_real_xl_restores_it(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
     done = run(*SAVE, guest.name, saved)
@@ -75,6 +76,7 @@ def save_into_a_full_pipe(guest: Guest, path: Path) -> Iterator[subprocess.Popen
         os.close(reader)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
 def test_guest_survives_its_end(guest: Guest, saved: Path, number: int) -> None:
     before = guest.ticks()
@@ -88,6 +90,7 @@ def test_guest_survives_its_end(guest: Guest, saved: Path, number: int) -> None:
     assert_went_on(before, guest.next_ticks(3))
 
 
+@pytest.mark.long
 def test_guest_survives_our_end(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
     with save_into_a_full_pipe(guest, saved) as xlpy:

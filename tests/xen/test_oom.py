@@ -49,9 +49,10 @@ def squeeze(group: Path) -> None:
     ("prefix", "proof"),
     [
         ((), r"\(kernel log: Memory cgroup out of memory: Killed process \d+ "),
-        (
+        pytest.param(
             NAMESPACE,
             r"\(/sys/fs/cgroup/toolstack/memory.events counts one more",
+            marks=pytest.mark.long,
         ),
     ],
     ids=["log", "group"],

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.xen
 CASES = [
     pytest.param("pv", "xlpy", "xl"),
     pytest.param("pvh", "xl", "xlpy"),
+    pytest.param("hvm", "xl", "xlpy"),
     pytest.param("pv", "xl", "xlpy", marks=pytest.mark.long),
     pytest.param("pvh", "xlpy", "xl", marks=pytest.mark.long),
     pytest.param("hvm", "xlpy", "xl", marks=pytest.mark.long),
-    pytest.param("hvm", "xl", "xlpy", marks=pytest.mark.long),
 ]
 
 

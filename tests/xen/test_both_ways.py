@@ -1,0 +1,28 @@
+"""Each kind of guest: ours restored by the real xl, and xl's own by ours."""
+
+from pathlib import Path
+
+import pytest
+
+from .restoring import monitors
+from .support import assert_went_on, ok, wait_for
+
+pytestmark = pytest.mark.xen
+
+
+@pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
+def test_goes_on_both_ways(make_guest, saved: Path, kind: str) -> None:
+    guest = make_guest(kind)
+    before = guest.ticks()
+    ok("xlpy", "save", guest.name, saved)
+    wait_for(f"{guest.name} to be gone", lambda: guest.gone() or None)
+    ok("xlpy", "verify", saved)
+    guest.restore(saved)
+    assert_went_on(before, guest.next_ticks(3))
+
+    before = guest.ticks()
+    ok("xl", "save", guest.name, saved)
+    ok("xlpy", "verify", saved)
+    ok("xlpy", "restore", "-e", saved)
+    assert not monitors()
+    assert_went_on(before, guest.next_ticks(3))
