@@ -39,9 +39,9 @@ folder that has the checkout's tests/. Ready guests are in /guest of dom0:
 `xl create /guest/pv.cfg` (pvh.cfg, hvm.cfg), or, booted already,
 `xl restore /guest/booted-pv` (booted-pvh, booted-hvm).
 
-The suite `shadow` is bookworm with a hypervisor that is built here from Debian's
-source package, with shadow paging: there a PV guest can be saved live. `build all`
-leaves it out.
+The suite `shadow` is trixie with a hypervisor that is built here, with shadow paging:
+there a PV guest can be saved live. The sources are Debian's own package, or if it is
+not served a tarball: `build shadow --source xen.tar.gz`. `build all` leaves it out.
 
 exit status of run: the command's; 124 timed out; 125 the rig failed; 2 bad input.
 
@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build an image and cache it")
     build.add_argument("suite", nargs="?", default="all", choices=[*SUITES, "all"])
     build.add_argument("--mirror", help="Debian mirror (default: this machine's)")
+    text = "shadow: Xen's sources (default: Debian's source package)"
+    build.add_argument("--source", type=Path, metavar="TARBALL", help=text)
     run = commands.add_parser("run", help="run a command in dom0")
     _add_machine_options(run)
     run.add_argument(
@@ -141,11 +143,24 @@ def _dispatch(options: argparse.Namespace) -> int:
         return 0
     need_tools()
     if options.action == "build":
+        if options.source and (why := _no_source(options)):
+            log(why)
+            return 2
         if options.suite == "all":
             return _build_all(options.mirror)
-        print(ensure_image(SUITES[options.suite], options.mirror))
+        suite = SUITES[options.suite]
+        print(ensure_image(suite, options.mirror, options.source))
         return 0
     return _boot(options)
+
+
+def _no_source(options: argparse.Namespace) -> str:
+    """Say why the sources that were given can't be used; "" if they can."""
+    if options.suite != "shadow":
+        return "--source is for the suite shadow: the others have Debian's own Xen"
+    if not options.source.is_file():
+        return f"no such file: {options.source}"
+    return ""
 
 
 def _build_all(mirror: str | None) -> int:

@@ -30,12 +30,15 @@ LEAVE_OUT = (
 SPARE_MIB = 1024  # free room on the root disk for saved guests
 
 
-def ensure_image(suite: Suite, mirror_url: str | None = None) -> Path:
+def ensure_image(
+    suite: Suite, mirror_url: str | None = None, source: Path | None = None
+) -> Path:
     """Return the folder of the suite's image, building it when it is missing.
 
     Args:
         suite: Which image.
         mirror_url: The Debian mirror; by default the one this machine uses.
+        source: A tarball of Xen's sources for a suite whose hypervisor is built here.
 
     Raises:
         RigError: It could not be built. Nothing is left behind then.
@@ -46,12 +49,12 @@ def ensure_image(suite: Suite, mirror_url: str | None = None) -> Path:
     with locked(suite.name):
         if not folder.is_dir():  # else another call built it while we waited
             started = time.monotonic()
-            _build(suite, mirror_url or mirror(), folder)
+            _build(suite, mirror_url or mirror(), source, folder)
             log(f"{suite.name} image built in {time.monotonic() - started:.0f} s")
     return folder
 
 
-def _build(suite: Suite, mirror_url: str, folder: Path) -> None:
+def _build(suite: Suite, mirror_url: str, source: Path | None, folder: Path) -> None:
     """Build all in a temporary folder, then rename it into place."""
     log(f"building the {suite.name} image (Xen {suite.xen})")
     base = ensure_image(SUITES[suite.base], mirror_url) if suite.base else None
@@ -59,7 +62,7 @@ def _build(suite: Suite, mirror_url: str, folder: Path) -> None:
         image = work / "image"
         image.mkdir()
         if base:
-            add_hypervisor(suite, base, work, image)
+            add_hypervisor(suite, base, work, image, source)
         else:
             _build_from_packages(suite, mirror_url, work, image)
         image.rename(folder)

@@ -1,7 +1,7 @@
-"""The suite `shadow`: a suite's own hypervisor, built again with shadow paging.
+"""The suite `shadow`: a suite's hypervisor, built again with shadow paging.
 
-Debian leaves it out, and so can't save a PV guest live. Source packages are not always
-served: nothing in CI may need this.
+Debian 13 leaves it out, and so can't save a PV guest live. Its source packages are not
+always served: nothing in CI may need this.
 """
 
 import os
@@ -22,7 +22,9 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 SETTING = "CONFIG_SHADOW_PAGING=y\n"
 
 
-def add_hypervisor(suite: Suite, base: Path, work: Path, image: Path) -> None:
+def add_hypervisor(
+    suite: Suite, base: Path, work: Path, image: Path, source: Path | None
+) -> None:
     """Make the image of a suite whose hypervisor is built here.
 
     Args:
@@ -30,6 +32,7 @@ def add_hypervisor(suite: Suite, base: Path, work: Path, image: Path) -> None:
         base: The folder of the image it is like, but for the hypervisor.
         work: A temporary folder.
         image: The folder where the image goes.
+        source: A tarball of Xen's sources; None for Debian's source package.
 
     Raises:
         RigError: The source is not served, or can't be built.
@@ -38,13 +41,16 @@ def add_hypervisor(suite: Suite, base: Path, work: Path, image: Path) -> None:
     for file in base.iterdir():
         os.link(file, image / file.name)  # nobody writes to an image
     (image / "xen").unlink()
-    source = _source(suite, work)
+    tarball = source or _source_package(suite, work)
+    folder = work / "source"
+    folder.mkdir()
+    run(["tar", "-C", folder, "--strip-components=1", "-xf", tarball])
     log("building the hypervisor with shadow paging: some minutes")
-    shutil.copy2(_built(source), image / "xen")
+    shutil.copy2(_built(folder / "xen"), image / "xen")
 
 
-def _source(suite: Suite, work: Path) -> Path:
-    """Get the source package of the suite's Xen; return its folder."""
+def _source_package(suite: Suite, work: Path) -> Path:
+    """Get the source package of the suite's Xen; return the sources' tarball."""
     apt = work / "apt"
     for folder in ("lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True)
@@ -61,12 +67,13 @@ def _source(suite: Suite, work: Path) -> Path:
     options = ["-q", f"--config-file={apt / 'apt.conf'}"]
     run(["apt-get", *options, "update"])
     tarball = ["source", "--download-only", "--tar-only", "xen"]
-    run(["apt-get", *options, *tarball], cwd=work)
+    try:
+        run(["apt-get", *options, *tarball], cwd=work)
+    except RigError:
+        text = f"{suite.release} serves no source package of Xen: use --source"
+        raise RigError(text) from None
     [archive] = work.glob("xen_*.orig.tar.*")
-    source = work / "source"
-    source.mkdir()
-    run(["tar", "-C", source, "--strip-components=1", "-xf", archive])
-    return source / "xen"
+    return archive
 
 
 def _built(source: Path) -> Path:

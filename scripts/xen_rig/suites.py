@@ -63,7 +63,7 @@ class Suite:
 SUITES = {
     "bookworm": Suite("bookworm", "4.17"),
     "trixie": Suite("trixie", "4.20"),
-    "shadow": Suite("shadow", "4.17", base="bookworm"),
+    "shadow": Suite("shadow", "4.20", base="trixie"),
 }
 
 #: Built and run by CI, and by `build all`.
