@@ -10,7 +10,9 @@ from .support import assert_went_on, ok, wait_for
 pytestmark = pytest.mark.xen
 
 
-@pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
+@pytest.mark.parametrize(
+    "kind", ["pv", pytest.param("pvh", marks=pytest.mark.long), "hvm"]
+)
 def test_goes_on_both_ways(make_guest, saved: Path, kind: str) -> None:
     guest = make_guest(kind)
     before = guest.ticks()

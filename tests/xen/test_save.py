@@ -54,6 +54,7 @@ def test_live_save_of_pv_works_or_is_refused_at_once(make_guest, saved: Path) ->
     assert guest.running()
 
 
+@pytest.mark.long
 def test_debug_pass_is_compared_by_real_xl(make_guest, saved: Path) -> None:
     """All memory is sent once more; libxenguest tells each page that differs."""
     guest = make_guest("pvh")
@@ -79,6 +80,7 @@ async def save_with_debug_pass(domid: int, file: Path) -> None:
     assert result.guest is GuestState.SUSPENDED
 
 
+@pytest.mark.long
 def test_stored_domid_is_used_by_real_xl(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     before, domid = guest.ticks(), domid_of(guest)
