@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+#: Name of the threads.
+ASIDE = "libxlpy aside"
+
 Value = TypeVar("Value")
 
 
@@ -43,6 +46,6 @@ async def aside(work: Callable[[], Value], seconds: float) -> Value:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(tell, value, error)
 
-    threading.Thread(target=run, name="libxlpy aside", daemon=True).start()
+    threading.Thread(target=run, name=ASIDE, daemon=True).start()
     async with asyncio.timeout(seconds):
         return await done

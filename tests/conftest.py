@@ -4,12 +4,15 @@ import ctypes
 import gc
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+
+from libxlpy.aside import ASIDE
 
 PR_SET_CHILD_SUBREAPER = 36
 #: Seconds for processes that are on their way out; an upper bound, not a measure.
@@ -81,6 +84,13 @@ def left_behind(shared: set[str]) -> set[str]:
     return places
 
 
+def end_of_threads_aside() -> None:
+    """Wait for threads that a loop has left alone: they may still have a file open."""
+    for thread in threading.enumerate():
+        if thread.name == ASIDE:
+            thread.join(SETTLE)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Fail a test that leaves a process, descriptor, mount or shared memory."""
@@ -95,11 +105,11 @@ def nothing_left() -> Iterator[None]:
         process.kill()
     living_descendants()
     assert not lines, f"processes left behind: {lines}"
+    end_of_threads_aside()
     gc.collect()
-    after = open_descriptors()
     leaked = {
         fd: what
-        for fd, what in after.items()
+        for fd, what in open_descriptors().items()
         if descriptors.get(fd) != what and "anon_inode:[eventpoll]" not in what
     }
     assert not leaked, f"descriptors left behind: {leaked}"

@@ -11,12 +11,19 @@ pytestmark = pytest.mark.xen
 
 
 @pytest.mark.parametrize(
-    "kind", ["pv", pytest.param("pvh", marks=pytest.mark.long), "hvm"]
+    ("kind", "live"),
+    [
+        pytest.param("pv", [], id="pv"),
+        pytest.param("pvh", [], id="pvh", marks=pytest.mark.long),
+        pytest.param("hvm", [], id="hvm", marks=pytest.mark.long),
+        # qemu logs what it writes, too, is stopped, and saves its state.
+        pytest.param("hvm", ["--live"], id="hvm live"),
+    ],
 )
-def test_goes_on_both_ways(make_guest, saved: Path, kind: str) -> None:
+def test_goes_on_both_ways(make_guest, saved: Path, kind: str, live: list[str]) -> None:
     guest = make_guest(kind)
     before = guest.ticks()
-    ok("xlpy", "save", guest.name, saved)
+    ok("xlpy", "save", *live, guest.name, saved)
     wait_for(f"{guest.name} to be gone", lambda: guest.gone() or None)
     ok("xlpy", "verify", saved)
     guest.restore(saved)

@@ -30,6 +30,7 @@ from libxlpy.libxl import (
     libxl_osevent_occurred_timeout,
     libxl_outcome,
 )
+from tests.conftest import end_of_threads_aside
 from tests.integration.libxl.conftest import FullPipe, Program
 from tests.integration.libxl.foreign import ForeignLoop
 from tests.integration.parent.guest import Guest
@@ -44,6 +45,7 @@ def test_no_backend_is_one_error_and_leaves_no_thread(tmp_path: Path):
     loop = ForeignLoop()
     with pytest.raises(BackendError):
         libxl_ctx_alloc("simxen", tmp_path, hooks=loop.hooks())
+    end_of_threads_aside()  # they have answered, and may still be ending
     assert threading.active_count() == before
     assert loop.calls == ["fd_register", "fd_deregister"]
 

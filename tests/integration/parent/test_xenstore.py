@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -101,10 +102,13 @@ async def test_no_xenstored_is_told(tmp_path: Path):
 # ----- xenstoreds that misbehave ------------------------------------------------------
 
 
-async def served(path: Path, answer: bytes | None) -> asyncio.AbstractServer:
+@asynccontextmanager
+async def served(path: Path, answer: bytes | None) -> AsyncIterator[None]:
     """Serve a xenstored that answers everything with the same bytes, or leaves."""
+    ends: set[asyncio.Future[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ends.add(asyncio.ensure_future(writer.wait_closed()))
         await reader.read(1)
         if answer:
             writer.write(answer)
@@ -112,7 +116,14 @@ async def served(path: Path, answer: bytes | None) -> asyncio.AbstractServer:
             await reader.read()
         writer.close()
 
-    return await asyncio.start_unix_server(serve, str(path))
+    server = await asyncio.start_unix_server(serve, str(path))
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()
+        await asyncio.sleep(0)  # one that has just been accepted
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 @pytest.mark.parametrize(
@@ -126,27 +137,27 @@ async def served(path: Path, answer: bytes | None) -> asyncio.AbstractServer:
 async def test_lying_xenstored_is_told_in_bounded_time(
     tmp_path: Path, answer: bytes | None, words: str
 ):
-    server = await served(tmp_path / "xs", answer)
-    async with connect(tmp_path / "xs", timeout=0.3) as store:
+    async with (
+        served(tmp_path / "xs", answer),
+        connect(tmp_path / "xs", timeout=0.3) as store,
+    ):
         with pytest.raises(XenstoreError, match=words):
             await store.read("/")
-    server.close()
-    await server.wait_closed()
 
 
 @pytest.mark.parametrize("number", [b"", b"one", b"-1", b"9" * 11, b"9" * 5000])
 async def test_transaction_number_that_is_none_is_told(tmp_path: Path, number: bytes):
     answer = encode(Packet(XsType.TRANSACTION_START, 1, 0, number[:4000] + b"\0"))
-    server = await served(tmp_path / "xs", answer)
 
     async def never(_number: int) -> None:
         raise AssertionError
 
-    async with connect(tmp_path / "xs", timeout=5.0) as store:
+    async with (
+        served(tmp_path / "xs", answer),
+        connect(tmp_path / "xs", timeout=5.0) as store,
+    ):
         with pytest.raises(XenstoreError, match="no transaction number"):
             await store.transact(never)
-    server.close()
-    await server.wait_closed()
 
 
 async def test_connection_is_lost_as_soon_as_a_request_meets_it(store: Xenstore):
