@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TypeVar
+from warnings import warn
 
 # The one limit of everything: the rig's emulation is slow, and slower under load.
 PATIENCE = 600.0
@@ -171,7 +172,7 @@ class Guest:
         ok(*command)
         if not settled(lambda: len(self.ticks()) > 1, BOOT):
             # Seen under emulation: a kernel that hangs as it boots, before our part.
-            print(f"{self.name} does not boot: once more")
+            warn(f"{self.name} does not boot: once more", stacklevel=2)
             self.destroy()
             ok(*command)
             self.next_ticks(2)
@@ -194,7 +195,7 @@ class Guest:
             command = ("xl", "restore", config.name, CONFIGS / f"booted-{self.kind}")
             ok(*command)
             if not settled(lambda: len(self.ticks()) > 0, SILENCE):
-                print(f"{self.name} does not go on: once more")
+                warn(f"{self.name} does not go on: once more", stacklevel=2)
                 self.destroy()
                 ok(*command)
         self.next_ticks(2)
@@ -219,7 +220,7 @@ class Guest:
         seen = len(self.ticks())
         if not settled(lambda: len(self.ticks()) > seen, SILENCE):
             # Seen under emulation, of xl's own: a guest that sleeps without a timer.
-            print(f"{self.name} is silent: woken by an event")
+            warn(f"{self.name} is silent: woken by an event", stacklevel=2)
             run("xl", "sysrq", self.name, "h")
 
         def ask() -> list[Tick] | None:
