@@ -12,7 +12,7 @@ from libxlpy_protocol.messages import Complete
 from .builder import MODULE, Build
 from .support import Guest, ok, wait_for
 
-pytestmark = [pytest.mark.xen, pytest.mark.long]
+pytestmark = pytest.mark.xen
 
 
 def test_paused_stays_paused(stored: Guest, saved: Path) -> None:

@@ -149,7 +149,6 @@ def test_killed_helper_leaves_nothing(equipped: Guest, saved: Path, phase: str) 
     assert equipped.gone()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_helper_that_is_stopped_while_it_reads(
     stored: Guest, saved: Path, number: int
@@ -163,7 +162,6 @@ def test_helper_that_is_stopped_while_it_reads(
     assert stored.gone()
 
 
-@pytest.mark.long
 def test_interrupted_restore_leaves_nothing(stored: Guest, saved: Path) -> None:
     with StuckPipe(saved) as pipe, Following("restore", pipe.path) as restore:
         restore.until_phase("memory")
