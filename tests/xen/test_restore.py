@@ -10,7 +10,8 @@ import pytest
 from libxlpy_protocol.messages import Complete
 
 from .builder import MODULE, Build
-from .support import Guest, ok, wait_for
+from .restoring import StuckPipe
+from .support import Guest, domid_of, ok, wait_for
 
 pytestmark = pytest.mark.xen
 
@@ -51,44 +52,24 @@ def test_configuration_that_is_none_leaves_no_domain(
     assert stored.gone()
 
 
-def stuck_stream(file: Path) -> tuple[Path, int]:
-    """Make a pipe that gives half of a file and then nothing; its writing end."""
-    half(file)
-    path = file.with_name("pipe")
-    os.mkfifo(path)
-    return path, os.open(path, os.O_RDWR)
-
-
 def test_abort_leaves_no_domain(stored: Guest, saved: Path) -> None:
-    path, keep = stuck_stream(saved)
-    feeder = os.posix_spawn("/bin/sh", ["sh", "-c", f"cat {saved} >{path}"], os.environ)
-    try:
-        with Build(path) as build:
-            build.phase("build")
-            assert os.waitpid(feeder, 0)[1] == 0  # all was read, more is waited for
-            assert build.domids() == [int(ok("xl", "domid", stored.name))]
-            build.abort()
-            assert build.finish().aborted
-    finally:
-        os.close(keep)
-        path.unlink()
+    with StuckPipe(saved) as pipe, Build(pipe.path) as build:
+        build.phase("build")
+        pipe.wait_read()
+        assert build.domids() == [domid_of(stored)]
+        build.abort()
+        assert build.finish().aborted
     assert stored.gone()
 
 
 def test_killed_half_way_is_removed_by_another(stored: Guest, saved: Path) -> None:
-    path, keep = stuck_stream(saved)
-    feeder = os.posix_spawn("/bin/sh", ["sh", "-c", f"cat {saved} >{path}"], os.environ)
-    try:
-        with Build(path) as build:
-            build.phase("build")
-            assert os.waitpid(feeder, 0)[1] == 0
-            [domid] = build.domids()
-            os.kill(build.process.pid, signal.SIGKILL)
-            build.process.wait()
+    with StuckPipe(saved) as pipe, Build(pipe.path) as build:
+        build.phase("build")
+        pipe.wait_read()
+        [domid] = build.domids()
+        os.kill(build.process.pid, signal.SIGKILL)
+        build.process.wait()
         uuid = ok("xenstore-read", f"/local/domain/{domid}/vm").removeprefix("/vm/")
         argv = [*MODULE, "--parent", str(os.getpid()), "--destroy", str(domid)]
         ok(*argv, "--uuid", uuid.strip())
-    finally:
-        os.close(keep)
-        path.unlink()
     wait_for("the domain to be gone", lambda: stored.gone() or None)
