@@ -14,6 +14,7 @@ from libxlpy_protocol.stream_format import (
     PAGE_SIZE,
     PAGE_TYPE_NAMES,
     PAGE_TYPE_SHIFT,
+    PageType,
 )
 from libxlpy_protocol.stream_format import LibxcRecord as Record
 
@@ -22,6 +23,7 @@ PFN_BLOCK = 512
 #: Low 52 bits of an entry are the frame, the 8 above are reserved.
 PFN_MASK = (1 << 52) - 1
 RESERVED_MASK = 0xFF << 52
+NO_PAGE = PageType.XTAB << PAGE_TYPE_SHIFT
 
 COUNT = struct.Struct("<II")
 PV_INFO = struct.Struct("<BB6s")
@@ -114,6 +116,8 @@ def _pages_with_data(image: Image, block: bytes) -> int:
     limit = image.max_pfn if image.pv else PFN_MASK
     if max(entries) <= limit:  # nearly always: plain pages only, all type bits zero
         return len(entries)
+    if min(entries) >= NO_PAGE and max(entries) <= NO_PAGE | limit:
+        return 0  # a hole: an HVM guest has a million of them below 4 GiB
     return sum(_has_data(image, entry, limit) for entry in entries)
 
 

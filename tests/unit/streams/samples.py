@@ -3,6 +3,8 @@
 import struct
 
 PAGE = b"\xa5" * 4096
+#: Type of an entry without a page.
+HOLE = 0xF << 60
 CONFIG = b'{"c_info": {"name": "sample"}}'
 
 

@@ -18,6 +18,7 @@ from tests.unit.streams import samples
 from tests.unit.streams.feeding import error_of, outcome
 from tests.unit.streams.samples import (
     END,
+    HOLE,
     HVM_CONTEXT,
     HVM_PAGES,
     HVM_PARAMS,
@@ -67,6 +68,15 @@ def test_pages_with_and_without_contents_are_counted() -> None:
     events, _ = outcome([pv_image()], Format.LIBXC)
     pages = [event for event in events if getattr(event, "name", "") == "PAGE_DATA"]
     assert [(event.pages, event.pfns) for event in pages] == [(3, 3), (2, 3)]
+
+
+def test_frames_of_a_hole_are_counted_without_contents() -> None:
+    hole = page_data(*(HOLE | frame for frame in range(1000, 2024)), contents=0)
+    records = [*HVM_STATIC, *HVM_PAGES, hole, *HVM_STATE, END]
+    events, error = outcome([hvm_image(*records)], Format.LIBXC)
+    assert error is None
+    pages = [event for event in events if getattr(event, "name", "") == "PAGE_DATA"]
+    assert [(event.pages, event.pfns) for event in pages][-1] == (0, 1024)
 
 
 def test_offsets_and_lengths_cover_the_stream() -> None:
@@ -178,6 +188,16 @@ PV_BAD = {
         [*PV_STATIC, P2M_FRAMES, page_data(1 << 52)],
         "PAGE_DATA",
         "reserved bits",
+    ),
+    "reserved pfn bits of a hole": (
+        [*PV_STATIC, P2M_FRAMES, page_data(HOLE | 1 << 52)],
+        "PAGE_DATA",
+        "reserved bits",
+    ),
+    "hole too high": (
+        [*PV_STATIC, P2M_FRAMES, page_data(HOLE | 512)],
+        "PAGE_DATA",
+        "frame 0x200 lies above the last one, 0x1ff",
     ),
     "no state": (
         [*PV_STATIC, P2M_FRAMES, *PV_PAGES, END],
