@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from libxlpy.errors import UsageError
 from libxlpy.libxl.driver import Driver, T
+from libxlpy.libxl.interrupts import interrupt_held
 
 if TYPE_CHECKING:
     from libxlpy.libxl.ctx import LibxlCtx
@@ -134,7 +135,8 @@ class Hooked(Driver):
         self._make_calls()
 
     def _turn(self) -> None:
-        self._set_timeout(self._selector.turn())
+        with interrupt_held():
+            self._set_timeout(self._selector.turn())
 
     def _set_timeout(self, when: float) -> None:
         hooks = self._hooks
@@ -170,12 +172,18 @@ class Hooked(Driver):
         if threading.current_thread() is not self._owner:
             return future.result()  # the thread of the ctx runs the loop
         try:
-            return self.loop.run_until_complete(
-                asyncio.wrap_future(future, loop=self.loop)
-            )
+            self._run_until(future)
         finally:
             self._turn()
             self._wake()  # what would have was seen by this wait
+        return future.result()
+
+    def _run_until(self, future: "Future[T]") -> None:
+        done = asyncio.wrap_future(future, loop=self.loop)
+        stop = self.loop.create_future()
+        ends = asyncio.wait((done, stop), return_when=asyncio.FIRST_COMPLETED)
+        with interrupt_held(lambda: self.loop.call_soon_threadsafe(stop.cancel)):
+            self.loop.run_until_complete(ends)
 
     def tell(self, call: Callable[[], None]) -> None:
         """Have a callback made the next time that something occurs: now."""
