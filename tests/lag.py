@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import pytest
 
 #: The fixed work, in additions.
-UNIT = 2_000_000
+UNIT = 4_000_000
 #: How often it is done before a turn is called too long.
 GOES = 20
 

@@ -26,7 +26,7 @@ async def test_work_in_pieces_or_aside_is_not(monkeypatch: pytest.MonkeyPatch):
 
 
 async def test_garbage_collection_is_not_counted(monkeypatch: pytest.MonkeyPatch):
-    kept = [[] for _ in range(UNIT // 5)]
+    kept = [[] for _ in range(UNIT // 10)]
     with lag_watched(monkeypatch) as lag:
         await asyncio.sleep(0)
         for _ in range(30):
