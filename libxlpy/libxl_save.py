@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -207,8 +206,7 @@ class LibxlSave:
                 self._watchdog.arm("no_progress", self._deadlines.no_progress)
             if moved or self._calls.active or self._meter.is_full():
                 self._watchdog.arm("stall", self._deadlines.stall)
-        return replace(
-            stat,
+        return stat.replace(
             bytes_done=self._meter.total(stat.bytes_done),
             pages=self._meter.pages,
             iteration=self._meter.iteration,

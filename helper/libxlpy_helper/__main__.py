@@ -25,11 +25,12 @@ from libxlpy_helper.harden import (
 from libxlpy_helper.library import open_library
 from libxlpy_helper.options import Options, OptionsError, parse_options
 from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.progress import ProgressReport
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.waker import Waker
 from libxlpy_helper.wire import Wire
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
-from libxlpy_protocol.messages import NAME_MAX, Hello, Log, Mode, Progress, Start, clip
+from libxlpy_protocol.messages import NAME_MAX, Hello, Log, Mode, Start, clip
 
 PACKAGE_VERSION: Final = "0.1.0"
 FEATURES: Final = ("stat", "domain-ops", "libxl-stream", "suspend-event")
@@ -85,15 +86,16 @@ class Helper:
         """Start the control thread, do the operation it is told, wait for the end."""
         thread = threading.Thread(target=self._control.run, name="control")
         thread.start()
-        # While the parent reads our hello: what only an operation needs.
+        start: Start = self._control.wait_start()
+        # Only now: many a helper does nothing but hypercalls. And all of it, before
+        # the guest is touched: a repair must not depend on files.
         operation = import_module("libxlpy_helper.operation")
+        import_module("libxlpy_helper.orphan")
         steps = {
             Mode.SAVE: import_module("libxlpy_helper.save").save,
             Mode.REMUS: import_module("libxlpy_helper.save").save,
             Mode.RESTORE: import_module("libxlpy_helper.restore").restore,
         }
-        import_module("libxlpy_helper.orphan")
-        start: Start = self._control.wait_start()
         job = operation.Operation(
             start=start,
             handle=self._handle,
@@ -109,6 +111,7 @@ class Helper:
 
     def _open_library(self, options: Options) -> xenguest.Library:
         outbox, stats = self._outbox, self._stats
+        report = ProgressReport(outbox)
 
         def log(level: int, errnoval: int, context: str, text: str) -> None:
             level = min(max(level, 0), 255)
@@ -116,8 +119,7 @@ class Helper:
 
         def progress(context: str, doing_what: str, done: int, total: int) -> None:
             stats.progress(doing_what, done, total)
-            context, what = clip(context, NAME_MAX), clip(doing_what, NAME_MAX)
-            outbox.put(Progress(context, what, done, total))
+            report.tell(context, doing_what, done, total)
 
         xenguest.set_sink(log, progress)
         return open_library(options)

@@ -2,10 +2,10 @@
 
 import uuid as uuids
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_helper.options import OptionsError, Reader, read_options
+from libxlpy_protocol.value import Value
 
 NONE: Final = -1
 
@@ -40,8 +40,7 @@ _READERS: Final[dict[str, Reader]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
+class BuildOptions(Value):
     """What argv said.
 
     ``config_fd`` has the domain's configuration as JSON. ``destroy`` is a domid to

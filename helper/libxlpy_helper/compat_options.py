@@ -9,12 +9,12 @@ Xen: tools/libs/light/libxl_save_callout.c, ``run_helper()``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_helper.options import OptionsError
 from libxlpy_protocol.libxl_table import NEWEST
 from libxlpy_protocol.messages import Image, Mode, Start, StreamType, XcFlags
+from libxlpy_protocol.value import Value
 
 USAGE: Final = (
     "libxl starts this program, not you: "
@@ -30,8 +30,7 @@ DOMID_SELF_MAX: Final = 0x7FFF  # of the peers of store and console
 COLO: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
+class _Number(Value):
     """One argument: its name, and its lowest and highest value."""
 
     name: str

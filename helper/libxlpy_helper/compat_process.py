@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -196,8 +195,7 @@ def _open_handle(library: xenguest.Library) -> xenguest.Handle:
 
 def _with_repair_paths(start: Start) -> Start:
     qmp_path = QMP_SOCKET.format(start.domid)
-    return replace(
-        start,
+    return start.replace(
         xenstore_path=_first(XENSTORE_SOCKETS, default=XENSTORE_SOCKETS[0]),
         qmp_path=_first([qmp_path], default=""),  # PV and PVH have no qemu
     )

@@ -282,7 +282,7 @@ class Control:
 
     def _repair(self) -> None:
         """Do what the parent would do after a failed save."""
-        from libxlpy_helper.orphan import repair  # loaded while waiting for Start
+        from libxlpy_helper.orphan import repair  # the main thread has loaded it
 
         start, guest, outcome = self._start, self._guest, self._outcome
         assert start is not None

@@ -8,9 +8,7 @@ import errno
 import os
 import stat
 import sys
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_helper.abort import Abort, AbortedError
@@ -34,6 +32,7 @@ from libxlpy_protocol.messages import (
     Start,
     clip,
 )
+from libxlpy_protocol.value import Value
 
 LEVEL_ERROR: Final = 8  # xentoollog's XTL_ERROR
 CONTEXT: Final = "libxlpy-helper"
@@ -47,8 +46,7 @@ class RefusedError(Exception):
         self.errnoval = errnoval
 
 
-@dataclass(slots=True)
-class Operation:
+class Operation(Value):
     """What the steps need."""
 
     start: Start
@@ -105,8 +103,8 @@ def run(operation: Operation, steps: Callable[[Operation], None]) -> Complete:
     """Do the operation; whatever happens becomes one Complete."""
     try:
         result = _run(operation, steps)
-    except Exception:  # a bug of ours must end as a failed operation too
-        traceback.print_exc(file=sys.stderr)
+    except Exception as exc:  # a bug of ours must end as a failed operation too
+        sys.excepthook(type(exc), exc, exc.__traceback__)
         _log(operation, errno.EPROTO, "internal error, see the helper's stderr")
         result = Result(-1, errno.EPROTO)
     aborted = operation.abort.requested

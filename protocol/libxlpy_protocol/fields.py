@@ -9,8 +9,9 @@ the documentation. Messages say the kind of each field in its annotation;
 
 import enum
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Annotated, get_args, get_origin
+
+from libxlpy_protocol.value import Value
 
 __all__ = [
     "BODY_MAX",
@@ -52,7 +53,7 @@ class FieldError(ValueError):
     """A value does not fit its field."""
 
 
-class Field(ABC):
+class Field(Value, ABC):
     """One kind of value; see the module's text."""
 
     word: str
@@ -71,7 +72,6 @@ def _require(value: object, kind: type) -> None:
         raise FieldError(f"is {type(value).__name__}, not {kind.__name__}")
 
 
-@dataclass(frozen=True)
 class Whole(Field):
     """An int of ``low`` .. ``high``."""
 
@@ -88,7 +88,6 @@ class Whole(Field):
         return value
 
 
-@dataclass(frozen=True)
 class Switch(Field):
     """A bool."""
 
@@ -100,7 +99,6 @@ class Switch(Field):
         return value
 
 
-@dataclass(frozen=True)
 class Choice(Field):
     """A member of an enum; its number on the wire."""
 
@@ -127,7 +125,6 @@ class Choice(Field):
         return number in {int(member) for member in self.kind}
 
 
-@dataclass(frozen=True)
 class String(Field):
     """Text of at most ``most`` bytes of strict UTF-8."""
 
@@ -150,7 +147,6 @@ class String(Field):
         return value
 
 
-@dataclass(frozen=True)
 class Data(Field):
     """Bytes, at most ``most``."""
 
@@ -166,7 +162,6 @@ class Data(Field):
         return value
 
 
-@dataclass(frozen=True)
 class Row(Field):
     """A tuple of at most ``ITEMS_MAX`` items of one kind; an array on the wire."""
 
@@ -182,7 +177,6 @@ class Row(Field):
         return tuple(self.item.take(item) for item in value)
 
 
-@dataclass(frozen=True)
 class Reply(Field):
     """The value of an answer: an int, bytes, or nil for "failed, no bytes"."""
 

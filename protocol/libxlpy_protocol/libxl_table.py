@@ -10,11 +10,11 @@ Xen: tools/libs/light/libxl_save_msgs_gen.pl, ``@msgs``, in each release.
 """
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_protocol import message_types as m
 from libxlpy_protocol.enums import Mode
+from libxlpy_protocol.value import Value
 
 __all__ = [
     "LIBXL_TABLES",
@@ -47,8 +47,7 @@ class CType(enum.Enum):
     BLOCK = "BLOCK"
 
 
-@dataclass(frozen=True, slots=True)
-class LibxlRule:
+class LibxlRule(Value):
     """One message on one release's wire.
 
     Attributes:
@@ -66,8 +65,7 @@ class LibxlRule:
     is_callback: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LibxlTable:
+class LibxlTable(Value):
     """The wire of Xen 4.``first`` to 4.``last`` (None: the newest known)."""
 
     first: int

@@ -1,11 +1,10 @@
-"""The messages: frozen dataclasses whose annotations are the wire types.
+"""The messages, whose annotations are the wire types.
 
 What may be done with each (number, sender, modes, answer ...) is in ``MESSAGES`` of
 :mod:`libxlpy_protocol.rules`. Fields go on the wire in the order written here. Numbers
 that mean "none" are -1, texts that mean "none" are empty.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_protocol.enums import Image, Mode, OnParentLoss, Op, StreamType, XcFlags
@@ -25,20 +24,18 @@ from libxlpy_protocol.fields import (
     UuidBytes,
     Wide,
 )
+from libxlpy_protocol.value import Value
 
 NO_FLAGS: Final = XcFlags(0)
 
 
-class Message:
+class Message(Value):
     """Base of all messages."""
-
-    __slots__ = ()
 
 
 # -- Handshake ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Hello(Message):
     """Who we are; the first frame each way.
 
@@ -55,7 +52,6 @@ class Hello(Message):
     max_body: BodyLimit = LARGE_BODY_MAX
 
 
-@dataclass(frozen=True, slots=True)
 class Start(Message):
     """The helper's one job.
 
@@ -89,7 +85,6 @@ class Start(Message):
 # -- Notices -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Log(Message):
     """A log line of Xen or of the helper; ``level`` as in xentoollog."""
 
@@ -99,7 +94,6 @@ class Log(Message):
     text: Text
 
 
-@dataclass(frozen=True, slots=True)
 class Progress(Message):
     """How far Xen is, in whatever unit it counts ``done`` and ``total``."""
 
@@ -109,7 +103,6 @@ class Progress(Message):
     total: U64
 
 
-@dataclass(frozen=True, slots=True)
 class Stat(Message):
     """The heartbeat: sent by the control thread, even while the other is stuck.
 
@@ -129,14 +122,12 @@ class Stat(Message):
     dropped: U64
 
 
-@dataclass(frozen=True, slots=True)
 class Phase(Message):
     """The main thread begins a part: "header", "libxc", "emulator", "end", "flush"."""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
 class RestoreResults(Message):
     """Guest frame numbers of the restored domain's two rings."""
 
@@ -144,7 +135,6 @@ class RestoreResults(Message):
     console_gfn: U64
 
 
-@dataclass(frozen=True, slots=True)
 class Complete(Message):
     """What xc_domain_save or _restore returned; nothing of the job follows."""
 
@@ -153,14 +143,12 @@ class Complete(Message):
     aborted: bool
 
 
-@dataclass(frozen=True, slots=True)
 class Abort(Message):
     """Stop the job: every later callback fails at once, Xen cleans up."""
 
     reason: Text
 
 
-@dataclass(frozen=True, slots=True)
 class Release(Message):
     """The parent has the verdict: the helper may leave.
 
@@ -172,27 +160,22 @@ class Release(Message):
 # -- Calls and their answer --------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Suspend(Message):
     """Suspend the guest; 1 done, 0 failed (Xen's way round)."""
 
 
-@dataclass(frozen=True, slots=True)
 class Postcopy(Message):
     """A checkpoint's memory is sent, resume the guest; 1 go on, 0 stop, < 0 error."""
 
 
-@dataclass(frozen=True, slots=True)
 class Checkpoint(Message):
     """End a checkpoint; save: 1 again, 0 stop; restore: 1 go on, 2 fail over."""
 
 
-@dataclass(frozen=True, slots=True)
 class WaitCheckpoint(Message):
     """Wait until the next checkpoint is wanted; 1 go on, 0 stop, < 0 error."""
 
 
-@dataclass(frozen=True, slots=True)
 class SwitchQemuLogdirty(Message):
     """Switch the dirty logging of an HVM domain's device model; 0 done."""
 
@@ -200,21 +183,18 @@ class SwitchQemuLogdirty(Message):
     enable: bool
 
 
-@dataclass(frozen=True, slots=True)
 class StaticDataDone(Message):
     """The stream's static data are in; ``missing`` bit 0 CPUID, bit 1 MSR; 0 done."""
 
     missing: U32
 
 
-@dataclass(frozen=True, slots=True)
 class ToolstackSave(Message):
     """Collect the toolstack's own state of the domain; bytes, nil = failed."""
 
     domid: U32
 
 
-@dataclass(frozen=True, slots=True)
 class ToolstackRestore(Message):
     """Put back what toolstack_save had collected; 0 done."""
 
@@ -222,7 +202,6 @@ class ToolstackRestore(Message):
     data: ToolstackData
 
 
-@dataclass(frozen=True, slots=True)
 class PrecopyPolicy(Message):
     """Decide after a precopy round; -1 abort, 0 continue, 1 stop and copy.
 
@@ -234,7 +213,6 @@ class PrecopyPolicy(Message):
     dirty_count: I64
 
 
-@dataclass(frozen=True, slots=True)
 class SaveLibxc(Message):
     """Have another process write the libxc stream to the same stream fd; 0 done.
 
@@ -243,7 +221,6 @@ class SaveLibxc(Message):
     """
 
 
-@dataclass(frozen=True, slots=True)
 class Answer(Message):
     """The answer to the call of the same call id."""
 
@@ -253,7 +230,6 @@ class Answer(Message):
 # -- Domain ops --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class DomainOp(Message):
     """A hypercall that the parent needs, done by the helper's control thread.
 
@@ -267,7 +243,6 @@ class DomainOp(Message):
     uuid: UuidBytes = b""
 
 
-@dataclass(frozen=True, slots=True)
 class AskToSuspend(Message):
     """Ask the guest to suspend by its event channel; 0, or an errno: it was not asked.
 
@@ -280,12 +255,10 @@ class AskToSuspend(Message):
     uuid: UuidBytes = b""
 
 
-@dataclass(frozen=True, slots=True)
 class SuspendEvent(Message):
     """The event channel has fired, maybe more than once: the guest may be suspended."""
 
 
-@dataclass(frozen=True, slots=True)
 class OpResult(Message):
     """The result of the op of the same call id.
 

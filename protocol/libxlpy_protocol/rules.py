@@ -7,13 +7,13 @@ Xen: tools/libs/light/libxl_save_msgs_gen.pl, ``@msgs``.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from types import NoneType
 from typing import Final
 
 from libxlpy_protocol import message_types as m
 from libxlpy_protocol.enums import Flow, Mode, Side
 from libxlpy_protocol.fields import BODY_MAX, LARGE_BODY_MAX, Field, field_of
+from libxlpy_protocol.value import Value
 
 __all__ = [
     "CALLS",
@@ -36,8 +36,7 @@ CHECKPOINTED: Final = frozenset({Mode.REMUS, Mode.RESTORE})
 I32_RANGE: Final = (-(1 << 31), (1 << 31) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """What may be done with one message.
 
     Attributes:
@@ -148,7 +147,7 @@ CALLS: Final[tuple[type[m.Message], ...]] = tuple(
 
 #: Name and kind of each field of each message, in wire order.
 FIELDS: Final[dict[type[m.Message], tuple[tuple[str, Field], ...]]] = {
-    kind: tuple((item.name, field_of(item.type)) for item in fields(kind))  # type: ignore[arg-type]
+    kind: tuple((name, field_of(kind.__annotations__[name])) for name in kind.names())
     for kind in MESSAGES
 }
 

@@ -6,7 +6,6 @@ to write. Both follow :data:`~libxlpy_protocol.states.TRANSITIONS` and
 Not thread-safe: one thread (or one lock) owns a session.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar, Final, assert_never, cast
 
 from libxlpy_protocol.codec import decode, encode
@@ -27,14 +26,14 @@ from libxlpy_protocol.message_types import (
 from libxlpy_protocol.messages import AnyMessage
 from libxlpy_protocol.rules import CALLS, MESSAGES, Rule, callback_mask
 from libxlpy_protocol.states import RECEIVE_ONLY, TRANSITIONS, State
+from libxlpy_protocol.value import Value
 
 __all__ = ["Event", "HelperSession", "ParentSession", "Session"]
 
 _ALL_CALLS: Final = callback_mask(CALLS)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Value):
     """A message as it came; ``call_id`` is 0 for what is no call, answer or op."""
 
     message: AnyMessage

@@ -11,7 +11,6 @@ Xen: docs/specs/libxc-migration-stream.pandoc, tools/libs/guest/xg_sr_stream_for
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_protocol.errors import StreamFormatError
@@ -21,6 +20,7 @@ from libxlpy_protocol.stream_libxl import (
     RecordHeader,
     unpack_record_header,
 )
+from libxlpy_protocol.value import Value
 
 __all__ = [
     "LIBXC_DOMAIN_SIZE",
@@ -118,15 +118,13 @@ _LENGTHS: Final[dict[int, tuple[int, int, int]]] = {
 _NAMES: Final = {int(kind): kind.name for kind in LibxcRecord}
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
+class ImageHeader(Value):
     """The first 24 bytes."""
 
     version: int = LIBXC_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class DomainHeader:
+class DomainHeader(Value):
     """The next 16 bytes; ``xen_major`` 0 means converted from Xen before 4.6."""
 
     type: DomainType

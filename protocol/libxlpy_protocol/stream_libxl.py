@@ -11,10 +11,10 @@ Xen: docs/specs/libxl-migration-stream.pandoc.
 import enum
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_protocol.errors import StreamFormatError
+from libxlpy_protocol.value import Value
 
 __all__ = [
     "CHECKPOINT_STATE_NAMES",
@@ -106,23 +106,20 @@ _LENGTHS: Final[dict[int, tuple[int, int]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LibxlHeader:
+class LibxlHeader(Value):
     """The first 16 bytes."""
 
     options: LibxlOptions = NO_OPTIONS
 
 
-@dataclass(frozen=True, slots=True)
-class RecordHeader:
+class RecordHeader(Value):
     """The first 8 bytes of a record, of libxl and of libxc; ``length`` in bytes."""
 
     type: int
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class EmulatorHeader:
+class EmulatorHeader(Value):
     """The first 8 bytes of the body of both EMULATOR records."""
 
     emulator_id: int = EMULATOR_QEMU

@@ -10,10 +10,10 @@ Xen: tools/xl/xl.h, struct save_file_header.
 
 import enum
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_protocol.errors import StreamFormatError
+from libxlpy_protocol.value import Value
 
 __all__ = [
     "XL_BYTEORDER",
@@ -49,8 +49,7 @@ class XlFlags(enum.IntFlag):
     STREAM_V2 = 2
 
 
-@dataclass(frozen=True, slots=True)
-class XlHeader:
+class XlHeader(Value):
     """The fixed 48 bytes.
 
     Attributes:

@@ -10,10 +10,10 @@ import enum
 import errno
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from libxlpy_protocol.errors import XenstoreWireError
+from libxlpy_protocol.value import Value
 
 __all__ = [
     "ABS_PATH_MAX",
@@ -96,8 +96,7 @@ class XsType(enum.IntEnum):
 _KNOWN: Final[dict[int, int]] = {int(kind): kind for kind in XsType}
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Value):
     """One packet.
 
     Attributes:

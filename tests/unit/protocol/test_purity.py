@@ -11,7 +11,6 @@ FILES = sorted(Path(libxlpy_protocol.__file__).parent.glob("*.py"))
 PURE = {
     "abc",
     "collections",
-    "dataclasses",
     "enum",
     "errno",
     "struct",

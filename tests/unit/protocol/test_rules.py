@@ -124,6 +124,8 @@ def test_only_calls_have_a_failure_answer() -> None:
 
 def test_messages_are_immutable_and_carry_nothing_else() -> None:
     for kind, sample in SAMPLES.items():
-        assert not hasattr(sample, "__dict__")
+        assert tuple(vars(sample)) == kind.names()
+        with pytest.raises(AttributeError):
+            sample.more = 1  # type: ignore[attr-defined]
         assert issubclass(kind, Message)
         assert hash(sample) == hash(sample)
