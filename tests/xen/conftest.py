@@ -99,7 +99,7 @@ def make_guest(clean_host: None) -> Iterator[MakeGuest]:
     def make(kind: str, *settings: str) -> Guest:
         guest = Guest(kind, f"{kind}-{SUITE}-{next(_numbers)}")
         made.append(guest)
-        if settings and kind != "hvm":
+        if any("ramdisk" in line for line in settings) or (settings and kind != "hvm"):
             guest.create(*settings)
         else:  # an HVM guest needs minutes to boot
             guest.come_from_image(*settings)

@@ -30,7 +30,7 @@ def unharmed(guest: Guest, saved: Path) -> Iterator[None]:
     assert not in_log_dirty_mode(domid)
     assert saved.read_bytes() == OLD
     assert list(saved.parent.iterdir()) == [saved]
-    assert_went_on(before, guest.next_ticks(3))
+    assert_went_on(before, guest.next_ticks(2))
 
 
 def request_of(domid: int) -> str:

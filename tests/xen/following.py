@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .loaded_xlpy import LoadedXlpy
 from .support import PATIENCE
 
 
@@ -18,12 +19,9 @@ class Following:
         self, command: str, *arguments: str | Path, prefix: Sequence[str] = ()
     ) -> None:
         self.events: list[dict[str, Any]] = []
-        self.process = subprocess.Popen(
-            [*prefix, "xlpy", command, "--json", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        words = [command, "--json", *map(str, arguments)]
+        self.process = (
+            _started([*prefix, "xlpy"], words) if prefix else LoadedXlpy(words)
         )
 
     def __enter__(self) -> "Following":
@@ -66,6 +64,16 @@ class Following:
         _, said = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == status, said
         return said.strip()
+
+
+def _started(program: list[str], words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*program, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from tempfile import NamedTemporaryFile
 from typing import TypeVar
 from warnings import warn
 
+from .loaded_xlpy import LoadedXlpy
+
 # The one limit of everything: the rig's emulation is slow, and slower under load.
 PATIENCE = 600.0
 #: A kernel prints within half a minute, on a busy machine within two; HVM in five.
@@ -69,6 +71,10 @@ def settled(ask: Callable[[], bool], seconds: float) -> bool:
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a program of dom0 to its end; its status is the caller's to judge."""
+    if command[0] == "xlpy":
+        xlpy = LoadedXlpy(command[1:])
+        out, err = xlpy.communicate(PATIENCE)
+        return subprocess.CompletedProcess(xlpy.args, xlpy.wait() or 0, out, err)
     return subprocess.run(
         [str(part) for part in command],
         check=False,
@@ -198,7 +204,7 @@ class Guest:
                 warn(f"{self.name} does not go on: once more", stacklevel=2)
                 self.destroy()
                 ok(*command)
-        self.next_ticks(2)
+                self.next_ticks()
 
     def console_text(self) -> str:
         """Return all that the console has shown so far."""

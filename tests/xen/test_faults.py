@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy import Deadlines, GuestState
 from libxlpy_helper.xenguest import Handle
 
 from .faults import COPYING, OLD, request_of, unharmed
 from .following import Following, unread_pipe
+from .saving import failure_of_save
 from .support import (
     Guest,
     assert_went_on,
@@ -27,6 +29,8 @@ from .support import (
 pytestmark = pytest.mark.xen
 
 REBOOT, CRASH = 1, 3
+#: The guest is not asked for as long as by default.
+IMPATIENT = Deadlines(suspend_ack=10.0, suspend=10.0)
 #: Hides both ways to the hypervisor, in a mount namespace of its own.
 NO_PRIVCMD = 'for d in /dev/xen /proc/xen; do mount -t tmpfs no $d; done; exec "$@"'
 
@@ -34,44 +38,42 @@ NO_PRIVCMD = 'for d in /dev/xen /proc/xen; do mount -t tmpfs no $d; done; exec "
 # -- our own processes -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("number", "told"),
-    [
-        pytest.param(signal.SIGKILL, "signal SIGKILL"),
-        pytest.param(signal.SIGSEGV, "signal SIGSEGV", marks=pytest.mark.long),
-        pytest.param(signal.SIGSTOP, "heartbeat", marks=pytest.mark.long),
-    ],
-)
-def test_helper_ends_in_a_live_save(
-    make_guest, saved: Path, number: int, told: str
+@pytest.mark.xen_4_17
+def test_helper_is_killed_crashes_or_hangs_in_a_live_save(
+    make_guest, saved: Path
 ) -> None:
     guest = make_guest("pvh")
-    with unharmed(guest, saved):
-        with Following("save", "--live", guest.name, saved) as save:
-            save.until_doing(COPYING)
-            os.kill(save.helper, number)
-            line = save.failure()
-        assert told in line
-        assert "guest is running" in line
+    for number, told in (
+        (signal.SIGKILL, "signal SIGKILL"),
+        (signal.SIGSEGV, "signal SIGSEGV"),
+        (signal.SIGSTOP, "heartbeat"),
+    ):
+        with unharmed(guest, saved):
+            with Following("save", "--live", guest.name, saved) as save:
+                save.until_doing(COPYING)
+                os.kill(save.helper, number)
+                line = save.failure()
+            assert told in line
+            assert "guest is running" in line
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("live", [["--live"], []])
-def test_parent_is_killed(make_guest, saved: Path, live: list[str]) -> None:
+@pytest.mark.xen_4_20
+def test_parent_is_killed(make_guest, saved: Path) -> None:
     """The helper alone lets the guest run on, in log-dirty mode or suspended."""
     guest = make_guest("pvh")
     pipe = saved.with_name("pipe")
-    with (
-        unharmed(guest, saved),
-        unread_pipe(pipe),
-        Following("save", *live, guest.name, pipe) as save,
-    ):
-        save.until_phase("libxc" if live else "suspended")
-        save.process.kill()
-        wait_for("the helper's end", lambda: None if helpers() else True)
+    for live, phase in ((["--live"], "libxc"), ([], "suspended")):
+        with (
+            unharmed(guest, saved),
+            unread_pipe(pipe),
+            Following("save", *live, guest.name, pipe) as save,
+        ):
+            save.until_phase(phase)
+            save.process.kill()
+            wait_for("the helper's end", lambda: None if helpers() else True)
 
 
-@pytest.mark.long
+@pytest.mark.xen_4_20
 def test_second_save_is_refused_and_first_is_unharmed(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     pipe = saved.with_name("pipe")
@@ -93,7 +95,7 @@ def test_second_save_is_refused_and_first_is_unharmed(make_guest, saved: Path) -
 # -- the guest -------------------------------------------------------------------------
 
 
-@pytest.mark.long
+@pytest.mark.xen_4_17
 def test_guest_is_destroyed_while_it_is_copied(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     saved.write_bytes(OLD)
@@ -105,31 +107,32 @@ def test_guest_is_destroyed_while_it_is_copied(make_guest, saved: Path) -> None:
     assert saved.read_bytes() == OLD
 
 
-@pytest.mark.long
-def test_guest_never_acknowledges(deaf: Guest, saved: Path) -> None:
-    with unharmed(deaf, saved):
-        with Following("save", deaf.name, saved) as save:
-            line = save.failure()
-        assert "did not answer the request to suspend" in line
-        assert "guest is running" in line
-        assert request_of(domid_of(deaf)) == ""
-
-
-@pytest.mark.long
-def test_guest_acknowledges_and_never_suspends(deaf: Guest, saved: Path) -> None:
+@pytest.mark.xen_4_20
+def test_guest_never_acknowledges_or_never_suspends(deaf: Guest, saved: Path) -> None:
     domid = domid_of(deaf)
+
+    def acknowledge() -> None:
+        wait_for("the request", lambda: request_of(domid) == "suspend" or None)
+        ok("xenstore-write", f"/local/domain/{domid}/control/shutdown", "")
+
     with unharmed(deaf, saved):
-        with Following("save", deaf.name, saved) as save:
-            save.until_phase("suspend")
-            wait_for("the request", lambda: request_of(domid) == "suspend" or None)
-            ok("xenstore-write", f"/local/domain/{domid}/control/shutdown", "")
-            line = save.failure()
-        assert "agreed to suspend but did not" in line
-        assert "guest is running" in line
+        error = failure_of_save(domid, IMPATIENT)
+        assert "did not answer the request to suspend" in str(error)
+        assert error.guest is GuestState.RUNNING
+        assert request_of(domid) == ""
+
+        error = failure_of_save(domid, IMPATIENT, acknowledge)
+        assert "agreed to suspend but did not" in str(error)
+        assert error.guest is GuestState.RUNNING
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("reason", [CRASH, REBOOT])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pytest.param(CRASH, marks=pytest.mark.xen_4_17),
+        pytest.param(REBOOT, marks=pytest.mark.xen_4_20),
+    ],
+)
 def test_guest_ends_while_it_is_waited_for(
     deaf: Guest, saved: Path, handle: Handle, reason: int
 ) -> None:
@@ -144,7 +147,7 @@ def test_guest_ends_while_it_is_waited_for(
     assert not saved.exists()
 
 
-@pytest.mark.long
+@pytest.mark.xen_4_17
 def test_guest_is_destroyed_while_it_is_waited_for(deaf: Guest, saved: Path) -> None:
     with Following("save", deaf.name, saved) as save:
         save.until_phase("suspend")
@@ -154,7 +157,7 @@ def test_guest_is_destroyed_while_it_is_waited_for(deaf: Guest, saved: Path) -> 
     assert not saved.exists()
 
 
-@pytest.mark.long
+@pytest.mark.xen_4_20
 def test_domid_is_another_domains_when_we_look(make_guest, saved: Path) -> None:
     """What came to have it while the helper was dead and we were stopped is let be."""
     guest = make_guest("pvh")
@@ -174,7 +177,7 @@ def test_domid_is_another_domains_when_we_look(make_guest, saved: Path) -> None:
         line = save.failure()
     assert "guest is gone" in line
     assert other.running()
-    assert_went_on(before, other.next_ticks(3))
+    assert_went_on(before, other.next_ticks(2))
 
 
 def save_as_another(guest: Guest, name: str, file: Path) -> None:
@@ -190,8 +193,9 @@ def save_as_another(guest: Guest, name: str, file: Path) -> None:
 # -- what is around --------------------------------------------------------------------
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("kind", ["pv", "pvh"])
+@pytest.mark.parametrize(
+    "kind", ["pv", pytest.param("pvh", marks=pytest.mark.xen_4_17)]
+)
 def test_disk_is_full(make_guest, tmp_path: Path, kind: str) -> None:
     """All is put right, also where Xen has no log-dirty mode to be switched off."""
     guest = make_guest(kind)

@@ -78,4 +78,4 @@ def test_own_toolstack_moves_a_guest(make_guest, saved: Path) -> None:
         assert result.console_gfn
         assert missing == [0, 0]
         domain.go_on(result.store_gfn, result.console_gfn)
-        assert_went_on(before, guest.next_ticks(3))
+        assert_went_on(before, guest.next_ticks(2))

@@ -49,11 +49,7 @@ def squeeze(group: Path) -> None:
     ("prefix", "proof"),
     [
         ((), r"\(kernel log: Memory cgroup out of memory: Killed process \d+ "),
-        pytest.param(
-            NAMESPACE,
-            r"\(/sys/fs/cgroup/toolstack/memory.events counts one more",
-            marks=pytest.mark.long,
-        ),
+        (NAMESPACE, r"\(/sys/fs/cgroup/toolstack/memory.events counts one more"),
     ],
     ids=["log", "group"],
 )
@@ -74,4 +70,4 @@ def test_kernel_kills_the_helper(
     assert re.search(proof, line)
     assert "guest is running" in line
     assert not in_log_dirty_mode(domid_of(guest))
-    assert_went_on(before, guest.next_ticks(3))
+    assert_went_on(before, guest.next_ticks(2))

@@ -22,7 +22,7 @@ def test_paused_stays_paused(stored: Guest, saved: Path) -> None:
     assert not stored.running()
     assert not stored.gone()
     ok("xl", "unpause", stored.name)
-    assert {tick.memory for tick in stored.next_ticks(3)} == {"ok"}
+    assert {tick.memory for tick in stored.next_ticks(2)} == {"ok"}
 
 
 def half(file: Path) -> None:

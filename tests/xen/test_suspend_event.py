@@ -6,13 +6,12 @@ Linux has not offered one for long; a program in the guest does, see
 
 import lzma
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from .conftest import MakeGuest
+from .ramdisk import extended
 from .support import Guest, assert_went_on, domid_of, ok, wait_for
 
 pytestmark = pytest.mark.xen
@@ -26,32 +25,33 @@ RUN_DIR = Path("/run/xen")
 
 @pytest.fixture
 def ramdisk(tmp_path: Path) -> Path:
-    """The rig's initramfs with the program and the module that it needs behind it."""
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    for name in (PROGRAM, INIT):
-        shutil.copy(HERE / name, tree / name)
+    """The rig's initramfs with the program and the module that it needs."""
     modules = Path("/lib/modules") / platform.release()
     [module] = modules.glob("kernel/drivers/xen/xen-evtchn.ko*")
     data = module.read_bytes()
-    (tree / "xen-evtchn.ko").write_bytes(
-        data if data.startswith(ELF) else lzma.decompress(data)
+    plain = data if data.startswith(ELF) else lzma.decompress(data)
+    return extended(
+        tmp_path,
+        {
+            PROGRAM: ((HERE / PROGRAM).read_bytes(), 0o755),
+            INIT: ((HERE / INIT).read_bytes(), 0o755),
+            "xen-evtchn.ko": (plain, 0o644),
+        },
     )
-    names = "\n".join(sorted(path.name for path in tree.iterdir()))
-    command = ["busybox", "cpio", "-o", "-H", "newc"]
-    more = subprocess.run(
-        command, cwd=tree, input=names.encode(), capture_output=True, check=True
-    ).stdout
-    file = tmp_path / "initramfs"
-    file.write_bytes(Path("/guest/initramfs").read_bytes() + more)
-    return file
 
 
 def asked(guest: Guest) -> int:
     return guest.console_text().count(f"{PROGRAM.replace('_', '-')}: asked by port")
 
 
-@pytest.mark.parametrize("kind", ["pvh", pytest.param("pv", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("pv", marks=pytest.mark.xen_4_17),
+        "pvh",
+        pytest.param("hvm", marks=pytest.mark.xen_4_20),
+    ],
+)
 def test_guest_is_asked_by_its_event_channel(
     make_guest: MakeGuest, ramdisk: Path, saved: Path, kind: str
 ) -> None:

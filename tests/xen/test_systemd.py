@@ -59,6 +59,7 @@ def fed(xlpyd: Service) -> None:
     )
 
 
+@pytest.mark.xen_4_17
 def test_killed_in_a_save(make_guest, xlpyd: Service, saved: Path) -> None:
     guest = make_guest("pvh")
     saved.write_bytes(OLD)
@@ -72,14 +73,14 @@ def test_killed_in_a_save(make_guest, xlpyd: Service, saved: Path) -> None:
     assert list(saved.parent.glob("*.partial")) == []
     assert guest.running()
     assert not in_log_dirty_mode(domid_of(guest))
-    assert_went_on(before, guest.next_ticks(3))
+    assert_went_on(before, guest.next_ticks(2))
     with ask(SOCKET, f"save {guest.name} {saved}") as client:
         assert answer(client).startswith("saved ")
     ok("xlpy", "verify", saved)
-    assert_went_on(before, guest.next_ticks(3))
+    assert_went_on(before, guest.next_ticks(2))
 
 
-@pytest.mark.long
+@pytest.mark.xen_4_20
 def test_pipe_is_kept_for_the_next_life(
     make_guest, xlpyd: Service, tmp_path: Path
 ) -> None:
@@ -100,4 +101,4 @@ def test_pipe_is_kept_for_the_next_life(
     wait_for("the helper's end", lambda: None if helpers() else True)
     assert guest.running()
     assert not in_log_dirty_mode(domid_of(guest))
-    assert_went_on(before, guest.next_ticks(3))
+    assert_went_on(before, guest.next_ticks(2))

@@ -13,14 +13,8 @@ from .support import Guest, assert_went_on, ok
 
 pytestmark = pytest.mark.xen
 
-CASES = [
-    pytest.param("pv", "xlpy", "xl"),
-    pytest.param("pvh", "xl", "xlpy"),
-    pytest.param("hvm", "xl", "xlpy"),
-    pytest.param("pv", "xl", "xlpy", marks=pytest.mark.long),
-    pytest.param("pvh", "xlpy", "xl", marks=pytest.mark.long),
-    pytest.param("hvm", "xlpy", "xl", marks=pytest.mark.long),
-]
+#: Who saves, and who restores.
+WAYS = (("xlpy", "xl"), ("xl", "xlpy"))
 
 
 def version() -> tuple[int, int]:
@@ -33,21 +27,20 @@ def version() -> tuple[int, int]:
     return int(facts["xen_major"]), int(facts["xen_minor"])
 
 
-@pytest.mark.parametrize(("kind", "saver", "restorer"), CASES)
-def test_goes_on_under_a_newer_xen(
-    make_guest, saved: Path, kind: str, saver: str, restorer: str
-) -> None:
-    case = f"{kind} saved by {saver}, restored by {restorer}"
+@pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
+def test_goes_on_under_a_newer_xen(make_guest, saved: Path, kind: str) -> None:
     if version() < (4, 20):
         guest = make_guest(kind)
-        before = guest.ticks()
-        ok(saver, "save", guest.name, saved)
-        give(case, guest.name, before[-1], saved)
+        for saver, _ in WAYS:
+            before = guest.ticks()
+            ok(saver, "save", "-c", guest.name, saved)
+            give(f"{kind} saved by {saver}", guest.name, before[-1], saved)
         return
-    parcel = take(case, saved)
-    guest = Guest(kind, parcel.name)
-    try:
-        ok(restorer, "restore", *(["-e"] if restorer == "xlpy" else []), saved)
-        assert_went_on([parcel.tick], guest.next_ticks(3))
-    finally:
-        guest.destroy()
+    for saver, restorer in WAYS:
+        parcel = take(f"{kind} saved by {saver}", saved)
+        guest = Guest(kind, parcel.name)
+        try:
+            ok(restorer, "restore", *(["-e"] if restorer == "xlpy" else []), saved)
+            assert_went_on([parcel.tick], guest.next_ticks(2))
+        finally:
+            guest.destroy()

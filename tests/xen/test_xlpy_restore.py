@@ -21,6 +21,7 @@ from .support import (
     assert_went_on,
     domid_has_just_ended,
     domid_of,
+    left_of_domains,
     ok,
     run,
     wait_for,
@@ -56,24 +57,22 @@ def test_comes_back_with_disk_and_interface(equipped: Guest, saved: Path) -> Non
     done = run("xlpy", "restore", saved)
     assert done.returncode == 0, done.stderr
     assert f"\nrestored '{equipped.name}' (domid " in done.stderr
-    assert_went_on(before, equipped.next_ticks(3))
+    assert_went_on(before, equipped.next_ticks(2))
     assert devices(domid_of(equipped)) == had
     assert len(monitors()) == 1
     equipped.destroy()
     no_monitor()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", ["pv", "hvm"])
 def test_our_file_goes_on(make_guest, saved: Path, kind: str) -> None:
     guest = make_guest(kind)
     before = guest.ticks()
     ok("xlpy", "save", guest.name, saved)
     ok("xlpy", "restore", saved)
-    assert_went_on(before, guest.next_ticks(3))
+    assert_went_on(before, guest.next_ticks(2))
 
 
-@pytest.mark.long
 def test_as_with_xl_restore(equipped: Guest, saved: Path) -> None:
     ok("xl", "save", equipped.name, saved)
     ok("xl", "restore", saved)
@@ -83,7 +82,6 @@ def test_as_with_xl_restore(equipped: Guest, saved: Path) -> None:
     assert devices(domid_of(equipped)) == theirs
 
 
-@pytest.mark.long
 def test_paused_under_another_name_beside_the_first(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     ok("xlpy", "save", "-c", guest.name, saved)
@@ -104,7 +102,6 @@ def test_paused_under_another_name_beside_the_first(make_guest, saved: Path) -> 
     assert guest.running()
 
 
-@pytest.mark.long
 def test_what_can_not_be_built_is_one_line(
     make_guest, saved: Path, tmp_path: Path
 ) -> None:
@@ -129,24 +126,19 @@ def test_what_can_not_be_built_is_one_line(
 # -- ends of the build helper ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "phase",
-    [
-        pytest.param("hello", marks=pytest.mark.long),
-        pytest.param("build", marks=pytest.mark.long),
-        "memory",
-        pytest.param("devices", marks=pytest.mark.long),
-    ],
-)
-def test_killed_helper_leaves_nothing(equipped: Guest, saved: Path, phase: str) -> None:
+def test_killed_helper_leaves_nothing(equipped: Guest, saved: Path) -> None:
+    domid = domid_of(equipped)
     ok("xl", "save", equipped.name, saved)
-    with Following("restore", saved) as restore:
-        restore.until_phase(phase)
-        os.kill(restore.helper, signal.SIGKILL)
-        line = restore.failure()
-    assert "helper died: signal SIGKILL" in line
-    assert line.endswith(NOTHING_LEFT)
-    assert equipped.gone()
+    for phase in ("hello", "build", "memory", "devices"):
+        with Following("restore", saved) as restore:
+            restore.until_phase(phase)
+            os.kill(restore.helper, signal.SIGKILL)
+            line = restore.failure()
+        assert "helper died: signal SIGKILL" in line
+        assert line.endswith(NOTHING_LEFT)
+        assert equipped.gone()
+        assert not left_of_domains()
+    assert not devices(domid)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -184,7 +176,6 @@ def test_cut_file_is_named_and_leaves_nothing(stored: Guest, saved: Path) -> Non
 # -- the monitor -----------------------------------------------------------------------
 
 
-@pytest.mark.long
 def test_monitor_restarts_and_destroys(make_guest, saved: Path, handle: Handle) -> None:
     guest = make_guest("pvh", 'on_reboot="restart"')
     ok("xlpy", "save", guest.name, saved)
