@@ -1,5 +1,3 @@
-# pathlib would cost 8 ms of the helper's start.
-# ruff: noqa: PTH208
 """Make the process safe to run as root: descriptors, privileges, its parent's death.
 
 What is inherited is not trusted: fd 0 and 1 are moved away before anything can print,

@@ -1,5 +1,3 @@
-# pathlib would cost 8 ms of the helper's start.
-# ruff: noqa: PTH110, PTH118, PTH120, PTH123
 """Find the library for a backend, and know its interface by its version.
 
 libxenguest's interface changes between Xen releases and its soname names the release.

@@ -1,5 +1,3 @@
-# pathlib would cost 8 ms of the helper's start.
-# ruff: noqa: PTH108
 """Write and read what libxl puts around the libxc stream, on the stream fd itself.
 
 Exact sizes only, in both directions: the fd is shared with libxc in time, so a byte

@@ -1,5 +1,3 @@
-# pathlib would cost 8 ms of the helper's start.
-# ruff: noqa: PTH108
 """Put a guest right after the parent is lost in the middle of a save.
 
 What the parent would have done: no log-dirty mode in Xen or qemu, no suspend request

@@ -1,5 +1,3 @@
-# pathlib would cost 8 ms of the helper's start.
-# ruff: noqa: PTH108
 """Ask a guest to suspend by the event channel that it offers, and hear from it.
 
 Who uses the channel locks a file, as libxl and xen-hptool do, by the same kind of lock:
@@ -117,7 +115,7 @@ def lock(path: str) -> int:
 
 def _is_at(fd: int, path: str) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116
+        return os.path.samestat(os.fstat(fd), os.stat(path))
     except FileNotFoundError:
         return False
 

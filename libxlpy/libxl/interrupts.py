@@ -26,11 +26,11 @@ def interrupt_held(came: Callable[[], object] = lambda: None) -> Iterator[None]:
     if not _raises_here():
         yield
         return
-    interrupts = 0
+    interrupted = False
 
     def note(_signum: int, _frame: object) -> None:
-        nonlocal interrupts
-        interrupts += 1
+        nonlocal interrupted
+        interrupted = True
         came()
 
     signal.signal(signal.SIGINT, note)
@@ -38,7 +38,7 @@ def interrupt_held(came: Callable[[], object] = lambda: None) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if interrupts:
+        if interrupted:
             raise KeyboardInterrupt
 
 

@@ -13,6 +13,7 @@ from libxlpy.libxl import (
     libxl_osevent_occurred_fd,
     libxl_osevent_occurred_timeout,
 )
+from libxlpy.libxl.osevent import Hooked
 
 
 class ForeignLoop:
@@ -60,6 +61,11 @@ class ForeignLoop:
     def _timeout_deregister(self, for_app: int) -> None:
         self.calls.append("timeout_deregister")
         del self.timers[for_app]
+
+    def occur(self, hooked: Hooked) -> None:
+        """Tell that the first descriptor is ready, whether it is or not."""
+        fd, (_, for_libxl) = next(iter(self.fds.items()))
+        hooked.fd_occurred(for_libxl, fd)
 
     def turn(self, ctx: LibxlCtx) -> None:
         """Wait for something to occur and tell it."""

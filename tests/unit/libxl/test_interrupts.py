@@ -21,53 +21,49 @@ def by_wait(hooked: Hooked, _foreign: ForeignLoop) -> object:
 
 
 def by_occurrence(hooked: Hooked, foreign: ForeignLoop) -> object:
-    (fd, (_, for_libxl)) = next(iter(foreign.fds.items()))
-    return hooked.fd_occurred(for_libxl, fd)
+    return foreign.occur(hooked)
+
+
+class Step:
+    """Something that is interrupted as it begins."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def __call__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+        self.ended = True
 
 
 @pytest.mark.parametrize("run", [by_wait, by_occurrence])
-def test_step_that_is_under_way_goes_to_its_end(run: Run):
-    foreign = ForeignLoop()
-    hooked = Hooked(foreign.hooks())
-    steps: list[str] = []
-
-    def step() -> None:
-        signal.raise_signal(signal.SIGINT)
-        steps.append("ended")
-
+def test_step_that_is_under_way_goes_to_its_end(
+    hooked: Hooked, foreign: ForeignLoop, run: Run
+):
+    step = Step()
     hooked.submit(step)
     with pytest.raises(KeyboardInterrupt):
         run(hooked, foreign)
-    assert steps == ["ended"]
+    assert step.ended
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    hooked.close()
 
 
-def test_what_was_waited_for_may_still_come():
-    hooked = Hooked(ForeignLoop().hooks())
+def test_what_was_waited_for_may_still_come(hooked: Hooked):
     future: Future[int] = Future()
-    hooked.submit(lambda: signal.raise_signal(signal.SIGINT))
+    hooked.submit(Step())
     with pytest.raises(KeyboardInterrupt):
         hooked.wait(future)
     hooked.submit(lambda: future.set_result(5))
     assert hooked.wait(future) == 5
-    hooked.close()
 
 
-def test_callbacks_of_the_program_are_cut_as_all_of_it_is():
-    foreign = ForeignLoop()
-    hooked = Hooked(foreign.hooks())
-    steps: list[str] = []
-
-    def callback() -> None:
-        signal.raise_signal(signal.SIGINT)
-        steps.append("ended")
-
+def test_callbacks_of_the_program_are_cut_as_all_of_it_is(
+    hooked: Hooked, foreign: ForeignLoop
+):
+    callback = Step()
     hooked.tell(callback)
     with pytest.raises(KeyboardInterrupt):
-        by_occurrence(hooked, foreign)
-    assert steps == []
-    hooked.close()
+        foreign.occur(hooked)
+    assert not callback.ended
 
 
 def test_handler_of_the_program_stays():

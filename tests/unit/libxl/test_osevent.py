@@ -6,7 +6,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -17,27 +17,8 @@ from libxlpy.libxl.osevent import ROUNDS, Hooked, OSEventHooks, TurningSelector
 from tests.integration.libxl.foreign import ForeignLoop
 
 
-@pytest.fixture
-def foreign() -> ForeignLoop:
-    return ForeignLoop()
-
-
-@pytest.fixture
-def hooked(foreign: ForeignLoop) -> Iterator[Hooked]:
-    made = Hooked(foreign.hooks())
-    yield made
-    made.close()
-    assert not foreign.fds
-    assert not foreign.timers
-
-
 def readable(foreign: ForeignLoop) -> bool:
     return bool(foreign.poll.poll(0))
-
-
-def occur(foreign: ForeignLoop, hooked: Hooked) -> None:
-    (fd, (_, for_libxl)) = next(iter(foreign.fds.items()))
-    hooked.fd_occurred(for_libxl, fd)
 
 
 def test_turn_ends_where_the_loop_would_block_and_says_until_when():
@@ -80,7 +61,7 @@ def test_what_a_thread_submits_makes_the_descriptor_readable(
     thread.join()
     assert readable(foreign)
     assert ran == []
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     assert ran == ["x"]
     assert not readable(foreign)
 
@@ -94,7 +75,7 @@ def test_anything_the_loop_watches_makes_the_one_descriptor_readable(
     assert not readable(foreign)
     os.write(writing, b"news")
     assert readable(foreign)
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     assert got == [b"news"]
     assert foreign.calls.count("fd_register") == 1
     hooked.loop.remove_reader(reading)
@@ -106,14 +87,14 @@ def test_timeout_is_registered_modified_and_deregistered_with_the_loops_timers(
     foreign: ForeignLoop, hooked: Hooked
 ):
     later = hooked.loop.call_later(1000, print)
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     sooner = hooked.loop.call_later(500, print)
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     ((when, _),) = foreign.timers.values()
     assert when == pytest.approx(sooner.when(), abs=1)
     sooner.cancel()
     later.cancel()
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     assert foreign.timers == {}
     assert foreign.calls[1:] == [
         "timeout_register",
@@ -127,7 +108,7 @@ def test_timeout_occurs_once_and_a_stale_one_does_nothing(
 ):
     ran: list[str] = []
     timer = hooked.loop.call_later(1000, print)
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     ((number, (_, token)),) = foreign.timers.items()
     hooked.loop.call_soon(ran.append, "turned")
     hooked.timeout_occurred(object())
@@ -161,7 +142,7 @@ def test_callbacks_are_made_only_when_something_occurs(
     assert hooked.wait(done) == 5
     assert made == []
     assert readable(foreign)
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     assert made == ["one"]
 
 
@@ -176,9 +157,9 @@ def test_callback_that_ends_the_program_does_not_take_others_with_it(
     hooked.tell(leave)
     hooked.tell(lambda: made.append("two"))
     with pytest.raises(SystemExit):
-        occur(foreign, hooked)
+        foreign.occur(hooked)
     assert readable(foreign)
-    occur(foreign, hooked)
+    foreign.occur(hooked)
     assert made == ["two"]
 
 
@@ -189,7 +170,7 @@ def test_hook_that_raises_comes_out_where_it_was_called(foreign: ForeignLoop):
     made = Hooked(replace(foreign.hooks(), timeout_register=refuse))
     timer = made.loop.call_later(1000, print)
     with pytest.raises(MemoryError, match="no room"):
-        occur(foreign, made)
+        foreign.occur(made)
     timer.cancel()
     made.close()
 
