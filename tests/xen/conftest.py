@@ -125,12 +125,24 @@ def saved(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def stored(saved: Path) -> Iterator[Guest]:
-    """A PVH guest that is in the file `saved`, by the real xl, and nowhere else."""
-    shutil.copyfile(CONFIGS / "booted-pvh", saved)
-    guest = Guest("pvh", "booted-pvh")
-    yield guest
-    guest.destroy()
+def store(saved: Path) -> Iterator[Callable[[str], Guest]]:
+    """Have a guest of a kind in the file `saved`, by the real xl, and nowhere else."""
+    made: list[Guest] = []
+
+    def store(kind: str) -> Guest:
+        made.append(Guest(kind, f"booted-{kind}"))
+        shutil.copyfile(CONFIGS / made[-1].name, saved)
+        return made[-1]
+
+    yield store
+    for guest in made:
+        guest.destroy()
+
+
+@pytest.fixture
+def stored(store: Callable[[str], Guest]) -> Guest:
+    """A PVH guest that is in a file only."""
+    return store("pvh")
 
 
 @pytest.fixture

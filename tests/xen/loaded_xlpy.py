@@ -69,12 +69,12 @@ class LoadedXlpy:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
-    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+    def communicate(self, timeout: float = threading.TIMEOUT_MAX) -> tuple[str, str]:
         """Wait for its end; give what it wrote. It is killed when its time is up."""
         if self.stdout.closed:
             self.wait()
             return "", ""
-        timer = threading.Timer(timeout or threading.TIMEOUT_MAX, self.kill)
+        timer = threading.Timer(timeout, self.kill)
         timer.start()
         try:
             with self.stdout, self.stderr:

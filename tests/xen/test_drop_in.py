@@ -212,7 +212,9 @@ def test_any_end_of_a_save_resumes_the_guest(any_guest: Guest, saved: Path) -> N
     assert_went_on(before, any_guest.next_ticks(2))
 
 
-def test_sigterm_in_a_restore_leaves_no_domain(stored: Guest, saved: Path) -> None:
+@pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
+def test_sigterm_in_a_restore_leaves_no_domain(store, saved: Path, kind: str) -> None:
+    stored: Guest = store(kind)
     with StuckPipe(saved) as pipe:
         process = subprocess.Popen(
             [*WITH_OURS, "xl", "restore", str(pipe.path)],
