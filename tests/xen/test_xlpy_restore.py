@@ -29,7 +29,7 @@ from .support import (
 
 pytestmark = pytest.mark.xen
 
-REBOOT, CRASH = 1, 3
+POWEROFF, REBOOT, CRASH = 0, 1, 3
 NOTHING_LEFT = "no domain is left of it"
 
 
@@ -189,6 +189,11 @@ def test_monitor_restarts_and_destroys(make_guest, saved: Path, handle: Handle) 
     wait_for("another domain", lambda: other_than(guest, first))
     assert guest.next_ticks(2)[-1].ident != ident
     handle.shutdown(domid_of(guest), CRASH)
+    wait_for("the domain to be gone", lambda: guest.gone() or None)
+    no_monitor()
+
+    ok("xlpy", "restore", saved)
+    handle.shutdown(domid_of(guest), POWEROFF)
     wait_for("the domain to be gone", lambda: guest.gone() or None)
     no_monitor()
 
