@@ -27,6 +27,7 @@ TOOLS = {
     "tar": "tar",
     "setpriv": "util-linux",
     "unshare": "util-linux",
+    "cc": "build-essential",
 }
 
 

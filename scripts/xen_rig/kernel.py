@@ -86,7 +86,7 @@ def write_modules(modules: Path, target: Path) -> None:
 
 
 def busybox_tree(tree: Path, busybox: Path, init: Path) -> None:
-    """Lay out a minimal initramfs: static busybox and an init script."""
+    """Lay out a minimal initramfs: static busybox and an init."""
     for name in ("bin", "dev", "proc", "sys", "mem", "root", "tmp"):
         (tree / name).mkdir(parents=True, exist_ok=True)
     shutil.copy2(busybox, tree / "bin" / "busybox")

@@ -13,15 +13,14 @@ from libxlpy_helper.library import open_library
 from libxlpy_helper.options import Options
 from libxlpy_helper.xenguest import Handle
 
+from .diagnosis import diagnosis
 from .emulation import run_twice_if_emulation_fails
 from .support import (
     CONFIGS,
-    LINES,
     PATIENCE,
     Guest,
     domains,
     helpers,
-    hypervisor_log,
     left_of_domains,
     ok,
     wait_for,
@@ -53,11 +52,10 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_runtest_makereport() -> Generator[
     None, pytest.TestReport, pytest.TestReport
 ]:
-    """Show what the hypervisor said beside a failed test."""
+    """Show what can be known of its guests beside a failed test."""
     report = yield
     if report.failed:
-        last = "\n".join(hypervisor_log().splitlines()[-LINES:])
-        report.sections.append(("hypervisor's log", last))
+        report.sections += diagnosis()
     return report
 
 

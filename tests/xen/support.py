@@ -94,11 +94,6 @@ def ok(*command: str | Path) -> str:
     return done.stdout
 
 
-def hypervisor_log() -> str:
-    """Return Xen's own log: a guest's crash is told there only."""
-    return run("xl", "dmesg").stdout
-
-
 def domains() -> dict[str, str]:
     """Return the state letters of each domain but dom0, by name."""
     rows = [line.split() for line in ok("xl", "list").splitlines()[1:]]
@@ -151,6 +146,10 @@ def device_models() -> Iterator[tuple[int, int, list[str]]]:
 def nodes(path: str) -> set[str]:
     """Return the names below a xenstore node; none if it is not there."""
     return set(run("xenstore-list", path).stdout.split())
+
+
+class SilentGuestError(AssertionError):
+    """A guest prints nothing, whatever is done to it."""
 
 
 class Guest:
@@ -224,16 +223,17 @@ class Guest:
     def next_ticks(self, number: int = 1) -> list[Tick]:
         """Wait for lines that are not there yet."""
         seen = len(self.ticks())
-        if not settled(lambda: len(self.ticks()) > seen, SILENCE):
+
+        def there() -> bool:
+            return len(self.ticks()) >= seen + number
+
+        if not settled(there, SILENCE):
             # Seen under emulation, of xl's own: a guest that sleeps without a timer.
             warn(f"{self.name} is silent: woken by an event", stacklevel=2)
             run("xl", "sysrq", self.name, "h")
-
-        def ask() -> list[Tick] | None:
-            fresh = self.ticks()[seen:]
-            return fresh if len(fresh) >= number else None
-
-        return wait_for(f"{number} more console lines of {self.name}", ask)
+            if not settled(there, SILENCE):
+                raise SilentGuestError(self.name)
+        return self.ticks()[seen:]
 
     def running(self) -> bool:
         """Tell whether a domain of this name is there and not suspended or dead."""
