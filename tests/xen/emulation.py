@@ -1,7 +1,7 @@
 """Failures of the emulated machine, which are nobody's of ours: one more try.
 
 QEMU's emulation of AMD's SVM makes a hardware-assisted guest triple fault now and then,
-whatever is done to it; one in some hundred restored guests, of xl's own, too, sleeps and
+whatever is done to it; one restored guest in some hundred, of xl's own, too, sleeps and
 nothing wakes it; and libxl gives a device model 10 s, however slow the machine is. A
 defect of ours that shows in the same way shows at the second try, too.
 """

@@ -27,7 +27,10 @@ CONSOLES = Path("/var/log/xen/console")
 CONFIGS = Path("/guest")
 #: Of libxenlight: seconds since the machine's start, and the domid that ended then.
 DOMID_HISTORY = Path("/run/xen/domid-history")
-TICK = re.compile(r"rig-guest id=([0-9a-f]{8}) count=(\d+) churn=\d* memory (.*)")
+#: With its newline: a line still being written, or never finished, does not count.
+TICK = re.compile(
+    r"rig-guest id=([0-9a-f]{8}) count=(\d+) churn=\d+ memory (ok|BAD \w+)\r*\n"
+)
 
 # What a save or restore must not leave behind.
 HELPERS = ("libxlpy_helper", "libxl-save-helper", "libxlpy-save-helper")
@@ -214,11 +217,8 @@ class Guest:
 
     def ticks(self) -> list[Tick]:
         """Return the lines of the console that prove its memory."""
-        text = self.console_text()
-        # A line still being written has no newline yet: it does not count.
-        whole = text[: text.rfind("\n") + 1]
-        found = [TICK.search(line) for line in whole.splitlines()]
-        return [Tick(m[1], int(m[2]), m[3].strip()) for m in found if m]
+        found = TICK.finditer(self.console_text())
+        return [Tick(m[1], int(m[2]), m[3]) for m in found]
 
     def next_ticks(self, number: int = 1) -> list[Tick]:
         """Wait for lines that are not there yet."""

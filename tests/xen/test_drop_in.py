@@ -142,7 +142,6 @@ def waiting_writer() -> int | None:
     return None
 
 
-@pytest.mark.xen_4_17
 def test_any_end_of_a_live_save_cleans_up(live_guest: Guest) -> None:
     """Of our helper, of who reads the stream, of xl itself."""
     before, domid = live_guest.ticks(), domid_of(live_guest)
@@ -193,7 +192,6 @@ def save_into_a_full_pipe(guest: Guest, path: Path) -> Iterator[subprocess.Popen
         path.unlink()
 
 
-@pytest.mark.xen_4_20
 def test_any_end_of_a_save_resumes_the_guest(any_guest: Guest, saved: Path) -> None:
     """With its own helper, xl that ends leaves it suspended for ever."""
     before = any_guest.ticks()

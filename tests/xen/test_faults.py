@@ -38,7 +38,6 @@ NO_PRIVCMD = 'for d in /dev/xen /proc/xen; do mount -t tmpfs no $d; done; exec "
 # -- our own processes -----------------------------------------------------------------
 
 
-@pytest.mark.xen_4_17
 def test_helper_is_killed_crashes_or_hangs_in_a_live_save(
     make_guest, saved: Path
 ) -> None:
@@ -57,7 +56,6 @@ def test_helper_is_killed_crashes_or_hangs_in_a_live_save(
             assert "guest is running" in line
 
 
-@pytest.mark.xen_4_20
 def test_parent_is_killed(make_guest, saved: Path) -> None:
     """The helper alone lets the guest run on, in log-dirty mode or suspended."""
     guest = make_guest("pvh")
@@ -73,7 +71,6 @@ def test_parent_is_killed(make_guest, saved: Path) -> None:
             wait_for("the helper's end", lambda: None if helpers() else True)
 
 
-@pytest.mark.xen_4_20
 def test_second_save_is_refused_and_first_is_unharmed(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     pipe = saved.with_name("pipe")
@@ -95,7 +92,6 @@ def test_second_save_is_refused_and_first_is_unharmed(make_guest, saved: Path) -
 # -- the guest -------------------------------------------------------------------------
 
 
-@pytest.mark.xen_4_17
 def test_guest_is_destroyed_while_it_is_copied(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     saved.write_bytes(OLD)
@@ -107,7 +103,6 @@ def test_guest_is_destroyed_while_it_is_copied(make_guest, saved: Path) -> None:
     assert saved.read_bytes() == OLD
 
 
-@pytest.mark.xen_4_20
 def test_guest_never_acknowledges_or_never_suspends(deaf: Guest, saved: Path) -> None:
     domid = domid_of(deaf)
 
@@ -126,13 +121,7 @@ def test_guest_never_acknowledges_or_never_suspends(deaf: Guest, saved: Path) ->
         assert error.guest is GuestState.RUNNING
 
 
-@pytest.mark.parametrize(
-    "reason",
-    [
-        pytest.param(CRASH, marks=pytest.mark.xen_4_17),
-        pytest.param(REBOOT, marks=pytest.mark.xen_4_20),
-    ],
-)
+@pytest.mark.parametrize("reason", [CRASH, REBOOT])
 def test_guest_ends_while_it_is_waited_for(
     deaf: Guest, saved: Path, handle: Handle, reason: int
 ) -> None:
@@ -147,7 +136,6 @@ def test_guest_ends_while_it_is_waited_for(
     assert not saved.exists()
 
 
-@pytest.mark.xen_4_17
 def test_guest_is_destroyed_while_it_is_waited_for(deaf: Guest, saved: Path) -> None:
     with Following("save", deaf.name, saved) as save:
         save.until_phase("suspend")
@@ -157,7 +145,6 @@ def test_guest_is_destroyed_while_it_is_waited_for(deaf: Guest, saved: Path) -> 
     assert not saved.exists()
 
 
-@pytest.mark.xen_4_20
 def test_domid_is_another_domains_when_we_look(make_guest, saved: Path) -> None:
     """What came to have it while the helper was dead and we were stopped is let be."""
     guest = make_guest("pvh")
@@ -193,9 +180,7 @@ def save_as_another(guest: Guest, name: str, file: Path) -> None:
 # -- what is around --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "kind", ["pv", pytest.param("pvh", marks=pytest.mark.xen_4_17)]
-)
+@pytest.mark.parametrize("kind", ["pv", "pvh"])
 def test_disk_is_full(make_guest, tmp_path: Path, kind: str) -> None:
     """All is put right, also where Xen has no log-dirty mode to be switched off."""
     guest = make_guest(kind)

@@ -69,7 +69,6 @@ def save_into_a_full_pipe(guest: Guest, path: Path) -> Iterator[LoadedXlpy]:
         path.unlink()
 
 
-@pytest.mark.xen_4_20
 def test_guest_survives_its_end_and_ours(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP):

@@ -53,7 +53,6 @@ def test_live_save_of_pv_works_or_is_refused_at_once(make_guest, saved: Path) ->
     assert guest.running()
 
 
-@pytest.mark.xen_4_20
 def test_debug_pass_is_compared_by_real_xl(make_guest, saved: Path) -> None:
     """All memory is sent once more; libxenguest tells each page that differs."""
     guest = make_guest("pvh")

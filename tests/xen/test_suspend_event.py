@@ -44,14 +44,7 @@ def asked(guest: Guest) -> int:
     return guest.console_text().count(f"{PROGRAM.replace('_', '-')}: asked by port")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("pv", marks=pytest.mark.xen_4_17),
-        "pvh",
-        pytest.param("hvm", marks=pytest.mark.xen_4_20),
-    ],
-)
+@pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
 def test_guest_is_asked_by_its_event_channel(
     make_guest: MakeGuest, ramdisk: Path, saved: Path, kind: str
 ) -> None:

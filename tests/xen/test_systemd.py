@@ -59,7 +59,6 @@ def fed(xlpyd: Service) -> None:
     )
 
 
-@pytest.mark.xen_4_17
 def test_killed_in_a_save(make_guest, xlpyd: Service, saved: Path) -> None:
     guest = make_guest("pvh")
     saved.write_bytes(OLD)
@@ -80,7 +79,6 @@ def test_killed_in_a_save(make_guest, xlpyd: Service, saved: Path) -> None:
     assert_went_on(before, guest.next_ticks(2))
 
 
-@pytest.mark.xen_4_20
 def test_pipe_is_kept_for_the_next_life(
     make_guest, xlpyd: Service, tmp_path: Path
 ) -> None:

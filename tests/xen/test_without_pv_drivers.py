@@ -38,7 +38,6 @@ def guest(clean_host: None, tmp_path: Path) -> Iterator[Guest]:
         guest.destroy()
 
 
-@pytest.mark.xen_4_17
 def test_it_is_shut_down_by_hypercall_and_goes_on(guest: Guest, saved: Path) -> None:
     before = guest.ticks()
     ok("xlpy", "save", "-c", "--live", guest.name, saved)

@@ -11,7 +11,6 @@ from .support import Guest, assert_went_on, domid_of, ok, wait_for
 pytestmark = pytest.mark.xen
 
 
-@pytest.mark.xen_4_20
 def test_xenstored_does_not_answer(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     with unharmed(guest, saved):
@@ -34,7 +33,6 @@ def test_xenstored_starts_over_in_a_live_save(make_guest, saved: Path) -> None:
     assert_went_on(before, guest.next_ticks(2))
 
 
-@pytest.mark.xen_4_17
 def test_xenstored_starts_over_while_a_guest_is_waited_for(
     deaf: Guest, saved: Path
 ) -> None:

@@ -64,7 +64,6 @@ def test_comes_back_with_disk_and_interface(equipped: Guest, saved: Path) -> Non
     no_monitor()
 
 
-@pytest.mark.xen_4_20
 @pytest.mark.parametrize("kind", ["pv", "hvm"])
 def test_our_file_goes_on(make_guest, saved: Path, kind: str) -> None:
     guest = make_guest(kind)
@@ -74,7 +73,6 @@ def test_our_file_goes_on(make_guest, saved: Path, kind: str) -> None:
     assert_went_on(before, guest.next_ticks(2))
 
 
-@pytest.mark.xen_4_17
 def test_as_with_xl_restore(equipped: Guest, saved: Path) -> None:
     ok("xl", "save", equipped.name, saved)
     ok("xl", "restore", saved)
@@ -84,7 +82,6 @@ def test_as_with_xl_restore(equipped: Guest, saved: Path) -> None:
     assert devices(domid_of(equipped)) == theirs
 
 
-@pytest.mark.xen_4_20
 def test_paused_under_another_name_beside_the_first(make_guest, saved: Path) -> None:
     guest = make_guest("pvh")
     ok("xlpy", "save", "-c", guest.name, saved)
@@ -105,7 +102,6 @@ def test_paused_under_another_name_beside_the_first(make_guest, saved: Path) -> 
     assert guest.running()
 
 
-@pytest.mark.xen_4_17
 def test_what_can_not_be_built_is_one_line(
     make_guest, saved: Path, tmp_path: Path
 ) -> None:
@@ -130,7 +126,6 @@ def test_what_can_not_be_built_is_one_line(
 # -- ends of the build helper ----------------------------------------------------------
 
 
-@pytest.mark.xen_4_17
 def test_killed_helper_leaves_nothing(equipped: Guest, saved: Path) -> None:
     ok("xl", "save", equipped.name, saved)
     for phase in ("hello", "build", "memory", "devices"):
@@ -179,7 +174,6 @@ def test_cut_file_is_named_and_leaves_nothing(stored: Guest, saved: Path) -> Non
 # -- the monitor -----------------------------------------------------------------------
 
 
-@pytest.mark.xen_4_20
 def test_monitor_restarts_and_destroys(make_guest, saved: Path, handle: Handle) -> None:
     guest = make_guest("pvh", 'on_reboot="restart"')
     ok("xlpy", "save", guest.name, saved)
