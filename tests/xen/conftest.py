@@ -14,7 +14,7 @@ from libxlpy_helper.options import Options
 from libxlpy_helper.xenguest import Handle
 
 from .diagnosis import diagnosis
-from .emulation import run_twice_if_emulation_fails
+from .second_try import run_twice_if_it_fails
 from .support import (
     CONFIGS,
     PATIENCE,
@@ -41,9 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Try once more what the emulation has failed."""
+    """Try once more what has failed, as the machine is emulated and slow."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    run_twice_if_emulation_fails(item, nextitem)
+    run_twice_if_it_fails(item, nextitem)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
 
