@@ -17,6 +17,7 @@ TIMED_OUT = 124
 # dom0 is up in 15 s on an idle machine of 2 cores; a busy one took 90.
 BOOT_TIMEOUT = 600.0
 CONSOLE_LINES = 12
+CODE_DISK = "code"
 LOOK_INTERVAL = 5.0  # seconds between two looks at whether the machine lives
 
 # Scrubbing all free memory only costs time here.
@@ -53,7 +54,7 @@ def qemu_command(image: Path, code: Path, *, keep_disk: bool = False) -> list[st
         *("-kernel", str(image / "xen"), "-append", XEN_OPTIONS),
         *("-initrd", modules),
         *("-drive", f"{drive},snapshot={snapshot},file={image / 'root.ext4'}"),
-        *("-drive", f"{drive},snapshot=on,file={code}"),
+        *("-drive", f"{drive},snapshot=on,id={CODE_DISK},file={code}"),
     ]
 
 
@@ -149,7 +150,8 @@ class Run:
         output, output_end = os.pipe()
         status, status_end = os.pipe()
         ends = [output_end, status_end]
-        waker = Waker(self.work / "qmp")
+        size = self.code.stat().st_size
+        waker = Waker(self.work / "qmp", CODE_DISK, size)
         try:
             qemu = self._start(output_end, status_end, waker)
         finally:

@@ -46,7 +46,7 @@ class Qemu(threading.Thread):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._listener = socket.create_server(str(path), family=socket.AF_UNIX)
-        self.commands: list[str] = []
+        self.commands: list[dict[str, object]] = []
 
     def run(self) -> None:
         with (
@@ -57,25 +57,29 @@ class Qemu(threading.Thread):
             qmp.write('{"QMP": {}}\n')
             qmp.flush()
             for line in qmp:
-                self.commands.append(json.loads(line)["execute"])
+                self.commands.append(json.loads(line))
                 qmp.write('{"return": {}}\n')
                 qmp.flush()
 
 
-def test_sleeper_gets_an_nmi(awake, idle: int, tmp_path: Path, capsys) -> None:
+def test_sleeper_gets_an_interrupt(awake, idle: int, tmp_path: Path, capsys) -> None:
     qemu = Qemu(tmp_path / "qmp")
     qemu.start()
-    waker = awake.Waker(tmp_path / "qmp")
+    waker = awake.Waker(tmp_path / "qmp", "code", 4096)
     waker.look(idle)
     assert capsys.readouterr().err == ""
     waker.look(idle)
     qemu.join()
-    assert qemu.commands == ["qmp_capabilities", "inject-nmi"]
+    size = {"device": "code", "size": 4096}
+    assert qemu.commands == [
+        {"execute": "qmp_capabilities"},
+        {"execute": "block_resize", "arguments": size},
+    ]
     assert "woken" in capsys.readouterr().err
 
 
 def test_what_works_is_left_alone(awake, tmp_path: Path, capsys) -> None:
-    waker = awake.Waker(tmp_path / "qmp")
+    waker = awake.Waker(tmp_path / "qmp", "code", 4096)
     for _ in range(3):
         used = awake.processor_time(os.getpid())
         while awake.processor_time(os.getpid()) == used:
@@ -85,7 +89,7 @@ def test_what_works_is_left_alone(awake, tmp_path: Path, capsys) -> None:
 
 
 def test_no_qemu_to_wake_is_said(awake, idle: int, tmp_path: Path, capsys) -> None:
-    waker = awake.Waker(tmp_path / "qmp")
+    waker = awake.Waker(tmp_path / "qmp", "code", 4096)
     waker.look(idle)
     waker.look(idle)
-    assert "did not take the NMI" in capsys.readouterr().err
+    assert "did not wake it" in capsys.readouterr().err
