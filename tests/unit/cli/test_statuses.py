@@ -6,7 +6,7 @@ from libxlpy.cli import outcome
 from libxlpy.cli.outcome import FAILED, run_command
 from libxlpy.cli.signals import Interrupted, Signals
 from libxlpy.errors import JobError
-from tests.unit.parent.test_small import OUTCOMES
+from tests.unit.parent.test_errors import OUTCOMES
 
 ERRORS: list[JobError] = [*OUTCOMES, JobError("a defect")]
 

@@ -230,18 +230,20 @@ async def test_cancel_of_a_complete_job_is_too_late(start_job: StartJob):
 
 
 async def test_twice_cancelled_owner_still_waits_for_the_end(start_job: StartJob):
-    begun = asyncio.Event()
+    begun, aborted = asyncio.Event(), asyncio.Event()
 
     def observe(direction: str, message: object) -> None:
         if type(message).__name__ == "Stat":
             begun.set()
+        if type(message).__name__ == "Abort":
+            aborted.set()
 
     plan = FakePlan()
     job = start_job("deaf", plan, observer=observe)
     owner = asyncio.ensure_future(job)
     await begun.wait()
     owner.cancel()
-    await asyncio.sleep(0.05)
+    await aborted.wait()
     owner.cancel()
     with pytest.raises(asyncio.CancelledError):
         await owner
@@ -302,9 +304,11 @@ async def test_callback_that_cancels_itself_does_not_hang_the_job(start_job: Sta
 
 
 async def test_callback_is_cancelled_when_its_helper_dies(start_job: StartJob):
+    asked = asyncio.Event()
     ends: list[str] = []
 
     async def never(call: CallMessage) -> int:
+        asked.set()
         try:
             return await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
@@ -312,16 +316,11 @@ async def test_callback_is_cancelled_when_its_helper_dies(start_job: StartJob):
             raise
 
     job = start_job("asks_and_waits", FakePlan(on_call=never))
-    async for event in job.events():
-        if isinstance(event, StatEvent):
-            break
-    while not ends:
-        await asyncio.sleep(0.01)
-        if job.helper_pid is not None and not job.done():
-            os.kill(job.helper_pid, signal.SIGKILL)
-            break
-    error = await outcome(job)
-    assert isinstance(error, HelperCrashed)
+    await asked.wait()
+    assert job.helper_pid is not None
+    os.kill(job.helper_pid, signal.SIGKILL)
+    assert isinstance(await outcome(job), HelperCrashed)
+    assert ends == ["cancelled"]
 
 
 async def test_callback_that_ignores_cancellation_is_reported(start_job: StartJob):
