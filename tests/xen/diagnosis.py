@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from .support import LINES
+from .support import LINES, run
 
 QEMU_LOGS = Path("/var/log/xen")
 LOOKS = 2  # does its processor move?
@@ -42,14 +42,7 @@ def _processor(domid: str) -> str:
 def _answer(*command: str | Path) -> str:
     """Return what a program says; why it said nothing, if it could not."""
     try:
-        return subprocess.run(
-            [str(part) for part in command],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        ).stdout
+        return run(*command, seconds=LIMIT).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{error}\n"
 

@@ -72,11 +72,13 @@ def settled(ask: Callable[[], bool], seconds: float) -> bool:
     return answer
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str | Path, seconds: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
     """Run a program of dom0 to its end; its status is the caller's to judge."""
     if command[0] == "xlpy":
         xlpy = LoadedXlpy(command[1:])
-        out, err = xlpy.communicate(PATIENCE)
+        out, err = xlpy.communicate(seconds)
         return subprocess.CompletedProcess(xlpy.args, xlpy.wait() or 0, out, err)
     return subprocess.run(
         [str(part) for part in command],
@@ -84,7 +86,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=seconds,
     )
 
 
