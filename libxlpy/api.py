@@ -9,7 +9,7 @@ from libxlpy.callbacks import (
 )
 from libxlpy.context import Context
 from libxlpy.deadlines import Deadlines
-from libxlpy.domain_info import DomainInfo
+from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import (
     BackendError,
     CallbackFailed,
@@ -40,11 +40,14 @@ from libxlpy.events import (
     StallEvent,
     StatEvent,
 )
-from libxlpy.job import CancelAnswer, CancelKind, Job
-from libxlpy.left_undone import JobRecovery
-from libxlpy.low_level import Rings
-from libxlpy.machine import AbortAnswer, JobStatus
+from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
+from libxlpy.jobs.stall import StallAction, StallPolicy
+from libxlpy.jobs.unfinished import JobRecovery
+from libxlpy.jobs.watchers import Watcher
+from libxlpy.operations.flags import SuspendFlags
+from libxlpy.operations.raw import Rings
 from libxlpy.recovered import Outcome, Recovered
+from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
 from libxlpy.results import (
     GuestState,
     ImageState,
@@ -53,12 +56,9 @@ from libxlpy.results import (
     Rusage,
     SaveResult,
 )
-from libxlpy.stall import StallAction, StallPolicy
 from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
-from libxlpy.suspend_flags import SuspendFlags
-from libxlpy.watching import Watcher
+from libxlpy_protocol.enums import Image, OnParentLoss, StreamType
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.messages import Image, OnParentLoss, StreamType
 
 __all__ = [
     "AbortAnswer",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 
 from libxlpy.errors import UsageError
-from libxlpy.plan import AnswerTo
+from libxlpy.jobs.operation import AnswerTo
 from libxlpy_protocol import messages
 from libxlpy_protocol.messages import (
     CallMessage,

@@ -16,30 +16,31 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from libxlpy import domains, resume
-from libxlpy.aside import Value, aside
+from libxlpy.aio import Value, aside
 from libxlpy.backend import Backend, detect
 from libxlpy.callbacks import PrecopyPolicy
-from libxlpy.claims import claim
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
+from libxlpy.domain import requests as domains
+from libxlpy.domain import resume
 from libxlpy.errors import BackendError, UsageError
-from libxlpy.job import Job
-from libxlpy.jobs import Jobs, begun
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.meter import Suspended
+from libxlpy.jobs.registry import Jobs, begun
+from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
+from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.jobs.watchers import Watcher
 from libxlpy.libxl_helper import OWN, find_helper
-from libxlpy.link import finish
-from libxlpy.meter import Suspended
+from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, check_can_suspend, xc_flags
+from libxlpy.operations.restore import Preparing, plan_restore
+from libxlpy.operations.save import DomainSave
 from libxlpy.ops import Ops
-from libxlpy.pump import Observer
-from libxlpy.restoring import Preparing, plan_restore
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.link import finish
+from libxlpy.process.pump import Observer
+from libxlpy.recovery.claim import claim
 from libxlpy.results import RestoreResult, SaveResult
-from libxlpy.save import DomainSave
-from libxlpy.stall import NO_STALL_POLICY, StallPolicy
-from libxlpy.stream_fd import StreamFd
-from libxlpy.surroundings import Surroundings
-from libxlpy.suspend_flags import NOT_LIVE, SuspendFlags, check_can_suspend, xc_flags
-from libxlpy.watching import Watcher
 from libxlpy.xc_calls import XcCalls
-from libxlpy_protocol.messages import OnParentLoss
+from libxlpy_protocol.enums import OnParentLoss
 
 #: Seconds for files that are small, and local unless somebody put them elsewhere.
 LOOK_SECONDS = 10.0
@@ -136,7 +137,7 @@ class Context(XcCalls):
     # ----- domains ----------------------------------------------------------------
 
     async def domain_destroy(self, domid: int, *, uuid: str = "") -> None:
-        """End a domain at once; errors as of :func:`libxlpy.domains.do`.
+        """End a domain at once; errors as of :func:`libxlpy.domain.requests.do`.
 
         Args:
             domid: Of the domain.
@@ -262,7 +263,7 @@ class Context(XcCalls):
 
         Raises:
             DomainBusy: Somebody works on it.
-            LibxlpyError: As of :func:`libxlpy.resume.domain_resume`.
+            LibxlpyError: As of :func:`libxlpy.domain.resume.domain_resume`.
         """
         around = self._around()
         async with claim(around, domid, "a resume"):

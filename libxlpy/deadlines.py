@@ -4,13 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from libxlpy.errors import UsageError
-from libxlpy_protocol.messages import (
-    MESSAGES,
-    Message,
-    SaveLibxc,
-    Suspend,
-    SwitchQemuLogdirty,
-)
+from libxlpy_protocol.messages import Message, SaveLibxc, Suspend, SwitchQemuLogdirty
+from libxlpy_protocol.table import MESSAGES
 
 #: Seconds on top of the sum of the single deadlines of a callback's steps.
 SLACK = 5.0

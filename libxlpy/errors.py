@@ -38,7 +38,7 @@ from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
 
 if TYPE_CHECKING:
-    from libxlpy.left_undone import JobRecovery
+    from libxlpy.jobs.unfinished import JobRecovery
 
 
 class UsageError(LibxlpyError):

@@ -64,7 +64,7 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class StallEvent:
-    """The job does not get on; see :class:`libxlpy.stall.StallPolicy`."""
+    """The job does not get on; see :class:`libxlpy.jobs.stall.StallPolicy`."""
 
     #: ``"heartbeat_age"``, ``"bytes_age"`` or ``"iterations"``.
     signal: str

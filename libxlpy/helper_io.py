@@ -8,7 +8,7 @@ counters and waits for nothing (psutil would open and look up the pid each time)
 
 import os
 
-from libxlpy.helper_process import HelperProcess
+from libxlpy.process.helper import HelperProcess
 from libxlpy.statistics import IoCounts
 
 #: Bytes taken of /proc/PID/io.

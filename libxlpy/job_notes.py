@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from libxlpy.jobs.operation import Plan
+from libxlpy.jobs.record import Record
 from libxlpy.journal.identity import Identity
-from libxlpy.plan import Plan
-from libxlpy.record import Record
 from libxlpy.results import ImageState
 
 #: Writes facts of a job to its journal.

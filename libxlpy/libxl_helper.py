@@ -10,7 +10,7 @@ from pathlib import Path
 
 from libxlpy.backend import Backend
 from libxlpy.errors import NotSupported, UsageError
-from libxlpy_protocol.libxl_table import NEWEST
+from libxlpy_protocol.libxl.table import NEWEST
 
 #: Choice of our own helper.
 OWN = "own"

@@ -8,8 +8,8 @@ import logging
 from typing import Any
 
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, StallEvent
-from libxlpy.job import Job
-from libxlpy.watching import Watcher
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.watchers import Watcher
 
 #: A job begins, enters a phase, stalls, ends.
 JOBS = logging.getLogger("libxlpy.job")

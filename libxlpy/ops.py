@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from libxlpy.errors import UsageError
-from libxlpy.link import HelperLink
 from libxlpy.ops_link import dismiss, start_ops_helper
-from libxlpy.surroundings import Surroundings
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.link import HelperLink
 
 #: Seconds an idle helper is kept after the last job or use.
 LINGER = 5.0

@@ -5,10 +5,11 @@ from typing import Any
 
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError
-from libxlpy.ladder import Step
-from libxlpy.link import HelperLink, finish, last_line, start_helper
-from libxlpy.surroundings import Surroundings
-from libxlpy_protocol.messages import Hello, Mode, Start
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.escalation import Step
+from libxlpy.process.link import HelperLink, finish, last_line, start_helper
+from libxlpy_protocol.enums import Mode
+from libxlpy_protocol.messages import Hello, Start
 
 
 async def start_ops_helper(around: Surroundings) -> HelperLink:

@@ -1,8 +1,8 @@
 """The figures of a job, with QEMU's and libvirt's names and units.
 
-A :class:`Statistics` is a snapshot; :class:`~libxlpy.meter.Meter` makes them. Sizes are
-bytes, times are milliseconds, as in QEMU's ``query-migrate``; what is not known is
-None, never a guess.
+A :class:`Statistics` is a snapshot; :class:`~libxlpy.jobs.meter.Meter` makes them.
+Sizes are bytes, times are milliseconds, as in QEMU's ``query-migrate``; what is not
+known is None, never a guess.
 """
 
 from collections.abc import Mapping

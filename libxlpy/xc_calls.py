@@ -4,17 +4,17 @@ For toolstacks that suspend, resume and build domains by themselves.
 """
 
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
-from libxlpy.claims import claim
 from libxlpy.deadlines import Deadlines
-from libxlpy.domain_ops import check_domid
-from libxlpy.job import Job
-from libxlpy.jobs import Jobs
-from libxlpy.low_level import NO_RINGS, RawRestore, RawSave, Rings
-from libxlpy.machine import Machine
+from libxlpy.domain.hypercalls import check_domid
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.registry import Jobs
+from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.operations.flags import NOT_LIVE, SuspendFlags
+from libxlpy.operations.raw import NO_RINGS, RawRestore, RawSave, Rings
+from libxlpy.recovery.all_jobs import Machine
+from libxlpy.recovery.claim import claim
 from libxlpy.results import RestoreResult, SaveResult
-from libxlpy.stream_fd import StreamFd
-from libxlpy.suspend_flags import NOT_LIVE, SuspendFlags
-from libxlpy_protocol.messages import Image, StreamType
+from libxlpy_protocol.enums import Image, StreamType
 
 
 class XcCalls(Machine):

@@ -35,14 +35,14 @@ from libxlpy_protocol.fields import (  # noqa: E402
 )
 from libxlpy_protocol.hello import MIN_VERSION, VERSION  # noqa: E402
 from libxlpy_protocol.ledger import MAX_OPS  # noqa: E402
-from libxlpy_protocol.rules import (  # noqa: E402
+from libxlpy_protocol.states import RECEIVE_ONLY, TRANSITIONS, State  # noqa: E402
+from libxlpy_protocol.table import (  # noqa: E402
     CALLS,
     FIELDS,
     I32_RANGE,
     MESSAGES,
     Rule,
 )
-from libxlpy_protocol.states import RECEIVE_ONLY, TRANSITIONS, State  # noqa: E402
 
 PAGE = ROOT / "docs" / "protocol.md"
 COMMAND = "scripts/protocol_table.py"

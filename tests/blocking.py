@@ -29,9 +29,13 @@ def nothing_may_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockBuster]:
         for file, names in ALLOWED.items():
             function.can_block_in(file, names)
     # Names in local folders that nobody but root, or the user, can put elsewhere.
-    guard.functions["os.unlink"].can_block_in("libxlpy/emulator.py", "remove_state")
-    guard.functions["os.stat"].can_block_in("libxlpy/emulator.py", "_remove_made")
-    guard.functions["os.stat"].can_block_in("libxlpy/recovery.py", "_state")
+    guard.functions["os.unlink"].can_block_in(
+        "libxlpy/domain/device_model.py", "remove_state"
+    )
+    guard.functions["os.stat"].can_block_in(
+        "libxlpy/domain/device_model.py", "_remove_made"
+    )
+    guard.functions["os.stat"].can_block_in("libxlpy/recovery/recovery.py", "_state")
     with lag_watched(monkeypatch) as lag:
         guard.activate()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from libxlpy.aside import ASIDE
+from libxlpy.aio import ASIDE
 
 PR_SET_CHILD_SUBREAPER = 36
 #: Seconds for processes that are on their way out; an upper bound, not a measure.

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
-from libxlpy_helper import xenguest
 from libxlpy_helper.abort import KICK, Abort
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.control import Control
@@ -22,15 +21,18 @@ from libxlpy_helper.harden import (
     harden,
     inherited_fds,
 )
-from libxlpy_helper.library import open_library
 from libxlpy_helper.options import Options, OptionsError, parse_options
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.progress import ProgressReport
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.waker import Waker
 from libxlpy_helper.wire import Wire
+from libxlpy_helper.xen import xenguest
+from libxlpy_helper.xen.library import open_library
+from libxlpy_protocol.enums import Mode
+from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
-from libxlpy_protocol.messages import NAME_MAX, Hello, Log, Mode, Start, clip
+from libxlpy_protocol.messages import Hello, Log, Start
 
 PACKAGE_VERSION: Final = "0.1.0"
 FEATURES: Final = ("stat", "domain-ops", "libxl-stream", "suspend-event")
@@ -90,7 +92,7 @@ class Helper:
         # Only now: many a helper does nothing but hypercalls. And all of it, before
         # the guest is touched: a repair must not depend on files.
         operation = import_module("libxlpy_helper.operation")
-        import_module("libxlpy_helper.orphan")
+        import_module("libxlpy_helper.repair")
         steps = {
             Mode.SAVE: import_module("libxlpy_helper.save").save,
             Mode.REMUS: import_module("libxlpy_helper.save").save,

@@ -7,8 +7,6 @@ the callback's failure value, as it does for every callback after that.
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.outbox import Outbox
 from libxlpy_protocol.messages import (
-    CALLS,
-    MESSAGES,
     Checkpoint,
     Message,
     Postcopy,
@@ -19,6 +17,7 @@ from libxlpy_protocol.messages import (
     SwitchQemuLogdirty,
     WaitCheckpoint,
 )
+from libxlpy_protocol.table import CALLS, MESSAGES
 
 
 def offered_callbacks(callback_mask: int) -> frozenset[str]:

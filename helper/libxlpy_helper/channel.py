@@ -9,7 +9,8 @@ import threading
 from typing import cast
 
 from libxlpy_helper.outbox import Outbox
-from libxlpy_protocol.messages import MESSAGES, Message, SaveLibxc, Suspend
+from libxlpy_protocol.messages import Message, SaveLibxc, Suspend
+from libxlpy_protocol.table import MESSAGES
 
 
 class Channel:

@@ -15,15 +15,16 @@ from typing import Final
 
 from libxlpy_helper.abort import KICK_INTERVAL, Abort
 from libxlpy_helper.channel import Channel
+from libxlpy_helper.domain_ops import perform
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.guest import Guest
-from libxlpy_helper.ops import perform
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.suspend_channel import SuspendChannel
 from libxlpy_helper.waker import Waker
 from libxlpy_helper.wire import ParentGoneError, Wire
-from libxlpy_helper.xenguest import Handle
+from libxlpy_helper.xen.xenguest import Handle
+from libxlpy_protocol.enums import Mode, OnParentLoss
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Abort as AbortMessage
 from libxlpy_protocol.messages import (
@@ -31,8 +32,6 @@ from libxlpy_protocol.messages import (
     AskToSuspend,
     Complete,
     DomainOp,
-    Mode,
-    OnParentLoss,
     Release,
     Start,
 )
@@ -282,7 +281,7 @@ class Control:
 
     def _repair(self) -> None:
         """Do what the parent would do after a failed save."""
-        from libxlpy_helper.orphan import repair  # the main thread has loaded it
+        from libxlpy_helper.repair import repair  # the main thread has loaded it
 
         start, guest, outcome = self._start, self._guest, self._outcome
         assert start is not None

@@ -1,7 +1,7 @@
 """The domain that a save is about: known by its uuid, for domids are used again."""
 
-from libxlpy_helper.ops import find, is_another, is_dying, is_suspended
-from libxlpy_helper.xenguest import DomainInfo, Handle
+from libxlpy_helper.domain_ops import find, is_another, is_dying, is_suspended
+from libxlpy_helper.xen.xenguest import DomainInfo, Handle
 
 
 class ReplacedError(Exception):

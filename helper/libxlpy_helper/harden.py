@@ -12,7 +12,7 @@ import stat
 from collections.abc import Collection
 from typing import NamedTuple
 
-from libxlpy_helper import xenguest
+from libxlpy_helper.xen import xenguest
 
 
 class HardenError(Exception):

@@ -15,23 +15,14 @@ from libxlpy_helper.abort import Abort, AbortedError
 from libxlpy_helper.callbacks import ParentCallbacks, offered_callbacks
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.harden import close_all_but
-from libxlpy_helper.libxl_stream import Stream
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.stats import Stats
-from libxlpy_helper.xenguest import Handle, Result
-from libxlpy_protocol.messages import (
-    MESSAGES,
-    NAME_MAX,
-    TEXT_MAX,
-    Complete,
-    Image,
-    Log,
-    Message,
-    Mode,
-    Phase,
-    Start,
-    clip,
-)
+from libxlpy_helper.stream import Stream
+from libxlpy_helper.xen.xenguest import Handle, Result
+from libxlpy_protocol.enums import Image, Mode
+from libxlpy_protocol.fields import NAME_MAX, TEXT_MAX, clip
+from libxlpy_protocol.messages import Complete, Log, Message, Phase, Start
+from libxlpy_protocol.table import MESSAGES
 from libxlpy_protocol.value import Value
 
 LEVEL_ERROR: Final = 8  # xentoollog's XTL_ERROR

@@ -8,7 +8,8 @@ import time
 from typing import Final
 
 from libxlpy_helper.outbox import Outbox
-from libxlpy_protocol.messages import NAME_MAX, Progress, clip
+from libxlpy_protocol.fields import NAME_MAX, clip
+from libxlpy_protocol.messages import Progress
 
 INTERVAL: Final = 0.1  # seconds between two messages about the same thing
 

@@ -2,16 +2,13 @@
 
 import errno
 
-from libxlpy_helper import libxl_stream
+from libxlpy_helper import stream as libxl_stream
 from libxlpy_helper.callbacks import ParentCallbacks
-from libxlpy_helper.libxl_stream import Stream
 from libxlpy_helper.operation import Operation, RefusedError, check_result
-from libxlpy_helper.xenguest import RestoreArguments, Result
-from libxlpy_protocol.messages import (
-    RestoreResults,
-    StreamType,
-    ToolstackRestore,
-)
+from libxlpy_helper.stream import Stream
+from libxlpy_helper.xen.xenguest import RestoreArguments, Result
+from libxlpy_protocol.enums import StreamType
+from libxlpy_protocol.messages import RestoreResults, ToolstackRestore
 
 
 def restore(operation: Operation) -> None:

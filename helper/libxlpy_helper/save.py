@@ -4,10 +4,11 @@ import errno
 import os
 import stat
 
-from libxlpy_helper import libxl_stream
+from libxlpy_helper import stream as libxl_stream
+from libxlpy_helper.domain_ops import find, is_another, is_hvm
 from libxlpy_helper.operation import Operation, RefusedError, check_result
-from libxlpy_helper.ops import find, is_another, is_hvm
-from libxlpy_protocol.messages import SaveLibxc, StreamType, ToolstackSave
+from libxlpy_protocol.enums import StreamType
+from libxlpy_protocol.messages import SaveLibxc, ToolstackSave
 
 
 def save(operation: Operation) -> None:

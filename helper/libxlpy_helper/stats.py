@@ -11,7 +11,8 @@ import stat
 import time
 from typing import Final
 
-from libxlpy_protocol.messages import NAME_MAX, Stat, clip
+from libxlpy_protocol.fields import NAME_MAX, clip
+from libxlpy_protocol.messages import Stat
 
 #: Xen: tools/libs/guest/xg_sr_save.c, ``send_memory_live`` and others.
 _FRAMES: Final = re.compile(r"Frames(?: iteration (\d+))?")

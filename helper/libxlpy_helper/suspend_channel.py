@@ -15,10 +15,10 @@ import select
 from collections.abc import Container
 from typing import Final
 
-from libxlpy_helper.event_channel import EventChannel
 from libxlpy_helper.guest import Guest
 from libxlpy_helper.outbox import Outbox
-from libxlpy_helper.xenguest import Handle
+from libxlpy_helper.xen.event_channel import EventChannel
+from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_protocol.messages import AskToSuspend, OpResult, SuspendEvent
 
 TRIES: Final = 16  # at a lock file that others remove at that moment

@@ -7,16 +7,10 @@ from typing import Final
 
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.outbox import Entry, Outbox
-from libxlpy_protocol.messages import (
-    MESSAGES,
-    Complete,
-    Flow,
-    Hello,
-    Log,
-    OpResult,
-    Stat,
-)
+from libxlpy_protocol.enums import Flow
+from libxlpy_protocol.messages import Complete, Hello, Log, OpResult, Stat
 from libxlpy_protocol.session import Event, HelperSession
+from libxlpy_protocol.table import MESSAGES
 
 READ_SIZE: Final = 64 * 1024
 FRAMES_PER_TURN: Final = 64  # so that a flood of log lines can't keep us from reading

@@ -2,6 +2,6 @@
 
 import sys
 
-from libxlpy.cli import main
+from libxlpy.cli.main import main
 
 sys.exit(main())

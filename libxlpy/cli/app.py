@@ -11,7 +11,7 @@ import click
 
 from libxlpy.cli.inspect_command import inspect
 from libxlpy.cli.jobs_command import COMMANDS
-from libxlpy.cli.settings import BackendName, Settings
+from libxlpy.cli.terminal.settings import BackendName, Settings
 
 HELP = {"help_option_names": ["-h", "--help"]}
 JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
@@ -103,7 +103,7 @@ def list_command(settings: Settings, domains: tuple[str, ...], json: bool) -> in
 
     State is r(unning) b(locked) p(aused) s(hut down) c(rashed) d(ying), as in xl list.
     """
-    from libxlpy.cli.show import list_domains
+    from libxlpy.cli.list import list_domains
 
     return list_domains(settings, domains, json=json)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from libxlpy.cli.settings import Settings
+from libxlpy.cli.terminal.settings import Settings
 
 PICTURES = (".svg", ".png")
 
@@ -38,6 +38,6 @@ def inspect(settings: Settings, /, **options: Any) -> int:
     Of a damaged file, all is shown that comes before the damage; the exit status is
     then 1.
     """
-    from libxlpy.cli.inspect_file import InspectOptions, inspect_file
+    from libxlpy.cli.inspect.file import InspectOptions, inspect_file
 
     return inspect_file(settings, InspectOptions(**options))

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from libxlpy import AbortAnswer, Context, GuestState, JobStatus, Outcome, Recovered
-from libxlpy.cli.interrupt import Interrupt, run
-from libxlpy.cli.outcome import FAILED, GOOD, CommandFailed
-from libxlpy.cli.output import one_line, printable
-from libxlpy.cli.settings import Settings
+from libxlpy.cli.terminal.interrupt import Interrupt, run
+from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
+from libxlpy.cli.terminal.output import one_line, printable
+from libxlpy.cli.terminal.settings import Settings
 
 HEADER = f"{'Job':<20} {'ID':>5} {'State':<8} {'PID':>8} {'Since':<19} Phase"
 #: Outcomes after which somebody must look.

@@ -2,7 +2,7 @@
 
 import click
 
-from libxlpy.cli.settings import Settings
+from libxlpy.cli.terminal.settings import Settings
 
 JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
 

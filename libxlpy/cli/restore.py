@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from libxlpy import Context, GuestState, JobError, RestoreResult
-from libxlpy.cli.follow import GUESTS, cause_text, follow, print_report
-from libxlpy.cli.interrupt import Interrupt, run
-from libxlpy.cli.outcome import GOOD, CommandFailed
-from libxlpy.cli.output import one_line, size_text
-from libxlpy.cli.progress import view_for
 from libxlpy.cli.save import read_config
-from libxlpy.cli.settings import Settings
-from libxlpy.cli.signals import Interrupted
+from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, print_report
+from libxlpy.cli.terminal.interrupt import Interrupt, run
+from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
+from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.progress import view_for
+from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.signals import Interrupted
 from libxlpy.cli.verify import config_name
 from libxlpy.repair_facts import is_failed
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken, read_xl_header

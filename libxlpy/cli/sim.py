@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.cli.app import FULL
-from libxlpy.cli.outcome import FAILED, GOOD, CommandFailed
-from libxlpy.cli.output import one_line
-from libxlpy.cli.settings import Settings
-from libxlpy.cli.signals import Interrupted, Signals
+from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
+from libxlpy.cli.terminal.output import one_line
+from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.signals import Interrupted, Signals
 from libxlpy.simxen.client import request, start_host, stop_host
 from libxlpy.simxen.directory import default_directory
 from libxlpy.simxen.errors import HostNotRunning

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from libxlpy.cli.outcome import GOOD, CommandFailed
-from libxlpy.cli.output import one_line, size_text
-from libxlpy.cli.settings import Settings
+from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
+from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.settings import Settings
 from libxlpy.streams import StreamRuleBroken, Summary, XlHeaderRead, verify
 
 

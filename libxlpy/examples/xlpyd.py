@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from libxlpy import Context, LibxlpyError, SuspendFlags, UsageError
-from libxlpy.files import SaveFile, SaveFileError
+from libxlpy.save_file import SaveFile, SaveFileError
 from libxlpy.streams.xl import pack_header
 from libxlpy.supervision import Service
 

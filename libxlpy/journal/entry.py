@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from libxlpy.domain_info import DomainType
+from libxlpy.domain.info import DomainType
 from libxlpy.journal.birth import birth_ns
 from libxlpy.journal.identity import Identity
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from libxlpy.context import Context
 from libxlpy.errors import UsageError
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from libxlpy.libxl.codes import rc_of
 from libxlpy.logs import heard
 from libxlpy_protocol.errors import LibxlpyError

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from libxlpy import domain_ops
 from libxlpy.context import Context
+from libxlpy.domain import hypercalls as domain_ops
 from libxlpy.errors import UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
+from libxlpy.operations.flags import SuspendFlags
 from libxlpy.results import RestoreResult
-from libxlpy.suspend_flags import SuspendFlags
 
 LIBXL_SUSPEND_DEBUG = int(SuspendFlags.DEBUG)
 LIBXL_SUSPEND_LIVE = int(SuspendFlags.LIVE)

@@ -8,8 +8,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
-from libxlpy import domain_ops
 from libxlpy.context import Context
+from libxlpy.domain import hypercalls as domain_ops
 from libxlpy.errors import NotSupported, UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx

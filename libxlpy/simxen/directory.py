@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.backend import default_host
-from libxlpy.crash_report import CrashReports
 from libxlpy.journal.folder import Folder
+from libxlpy.journal.reports import CrashReports
 from libxlpy.simxen.errors import SimxenError
 
 LOCK = "host.lock"

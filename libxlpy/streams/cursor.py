@@ -8,7 +8,7 @@ from libxlpy.streams.errors import StreamRuleBroken
 from libxlpy.streams.events import StreamEvent
 from libxlpy.streams.pull import Need, Reading, take
 from libxlpy_protocol.errors import StreamFormatError
-from libxlpy_protocol.stream_format import padding
+from libxlpy_protocol.stream.formats import padding
 
 HeaderT = TypeVar("HeaderT")
 

@@ -11,7 +11,7 @@ from libxlpy.streams.events import Layer, LibxcHeaderRead, RecordRead
 from libxlpy.streams.image import Image
 from libxlpy.streams.pull import Need, Reading, skip, unpack
 from libxlpy.streams.rules import REFUSED, RULES, Domains, Rule, Stage, Times
-from libxlpy_protocol.stream_format import (
+from libxlpy_protocol.stream.formats import (
     LIBXC_DOMAIN_SIZE,
     LIBXC_IMAGE_SIZE,
     OPTIONAL_RECORD,
@@ -21,7 +21,7 @@ from libxlpy_protocol.stream_format import (
     unpack_domain_header,
     unpack_image_header,
 )
-from libxlpy_protocol.stream_format import LibxcRecord as Record
+from libxlpy_protocol.stream.formats import LibxcRecord as Record
 
 RECORD_HEADER = struct.Struct("<II")
 #: First version with static data and its end marked.

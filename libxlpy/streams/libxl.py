@@ -10,7 +10,7 @@ from libxlpy.streams.cursor import Cursor
 from libxlpy.streams.events import Layer, LibxlHeaderRead, RecordRead
 from libxlpy.streams.image import Image
 from libxlpy.streams.pull import Need, Reading, blocks, skip
-from libxlpy_protocol.stream_format import (
+from libxlpy_protocol.stream.formats import (
     LIBXL_HEADER_SIZE,
     LIBXL_VERSION,
     OPTIONAL_RECORD,
@@ -21,7 +21,7 @@ from libxlpy_protocol.stream_format import (
     unpack_emulator_header,
     unpack_libxl_header,
 )
-from libxlpy_protocol.stream_format import LibxlRecord as Record
+from libxlpy_protocol.stream.formats import LibxlRecord as Record
 
 #: Bytes; xenstore's own limit for an absolute path.
 MAX_KEY = 3072

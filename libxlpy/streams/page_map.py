@@ -8,7 +8,7 @@ byte of 0 is a frame that was never named.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from libxlpy_protocol.stream_format import (
+from libxlpy_protocol.stream.formats import (
     DATA_PAGE_TYPES,
     PAGE_TYPE_NAMES,
     PAGE_TYPE_SHIFT,

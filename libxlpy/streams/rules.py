@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from libxlpy.streams import bodies
 from libxlpy.streams.image import Image
 from libxlpy.streams.pull import Reading
-from libxlpy_protocol.stream_format import LibxcRecord as Record
+from libxlpy_protocol.stream.formats import LibxcRecord as Record
 
 
 class Stage(enum.IntEnum):

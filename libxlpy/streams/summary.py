@@ -20,7 +20,7 @@ from libxlpy.streams.events import (
 )
 from libxlpy.streams.page_map import PageMap
 from libxlpy.streams.walk import Walk, end_of
-from libxlpy_protocol.stream_format import (
+from libxlpy_protocol.stream.formats import (
     PAGE_SIZE,
     PAGE_TYPE_SHIFT,
     RECORD_HEADER_SIZE,

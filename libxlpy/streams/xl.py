@@ -10,8 +10,8 @@ from libxlpy.streams import libxl
 from libxlpy.streams.cursor import Cursor
 from libxlpy.streams.events import XlHeaderRead
 from libxlpy.streams.pull import MAX_KEEP, Need, Reading, blocks, skip, unpack
-from libxlpy_protocol import stream_format
-from libxlpy_protocol.stream_format import XL_CONFIG_MAX, XL_HEADER_SIZE, XlFlags
+from libxlpy_protocol.stream import formats as stream_format
+from libxlpy_protocol.stream.formats import XL_CONFIG_MAX, XL_HEADER_SIZE, XlFlags
 
 CONFIG_LENGTH = struct.Struct("<I")
 

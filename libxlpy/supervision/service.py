@@ -20,11 +20,11 @@ from typing import Any, Self
 
 from libxlpy.context import Context
 from libxlpy.events import JobEvent, PhaseEvent
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.watchers import Watcher
 from libxlpy.recovered import Recovered
 from libxlpy.supervision.notifier import USEC, Notifier, Supervisor
 from libxlpy.supervision.stream_store import StreamStore
-from libxlpy.watching import Watcher
 
 #: Seconds between two ticks at most.
 TICK = 1.0

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from libxlpy.errors import UsageError
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from libxlpy.supervision.notifier import Notifier
 
 #: Before a job's name: the supervisor may keep descriptors of other kinds, too.

@@ -7,8 +7,8 @@ prometheus_client.generate_latest(registry)     # the text that is scraped
 from typing import Any
 
 from libxlpy.errors import UsageError
-from libxlpy.job import Job
-from libxlpy.watching import Watcher
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.watchers import Watcher
 
 try:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram

@@ -8,8 +8,8 @@ from typing import Any
 
 from libxlpy.errors import UsageError
 from libxlpy.events import JobEvent, PhaseEvent, StallEvent
-from libxlpy.job import Job
-from libxlpy.watching import Watcher
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.watchers import Watcher
 
 try:
     from opentelemetry import trace

@@ -15,7 +15,7 @@ from libxlpy_protocol.fields import ITEMS_MAX, U32, FieldError, field_of
 from libxlpy_protocol.framing import frame
 from libxlpy_protocol.hello import VERSION
 from libxlpy_protocol.messages import AnyMessage, Hello, Message
-from libxlpy_protocol.rules import FIELDS, MESSAGES, NUMBERS
+from libxlpy_protocol.table import FIELDS, MESSAGES, NUMBERS
 
 __all__ = ["decode", "encode"]
 

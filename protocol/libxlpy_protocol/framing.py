@@ -10,7 +10,7 @@ from typing import Final
 
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.fields import BODY_MAX, LARGE_BODY_MAX
-from libxlpy_protocol.rules import MESSAGES, NUMBERS
+from libxlpy_protocol.table import MESSAGES, NUMBERS
 
 __all__ = ["PREFIX", "FrameBuffer", "frame"]
 

@@ -7,8 +7,8 @@ the next question must carry the next id. So a lost, repeated or late one is see
 from typing import Final
 
 from libxlpy_protocol.errors import ProtocolError
-from libxlpy_protocol.message_types import Answer, Message
-from libxlpy_protocol.rules import MESSAGES
+from libxlpy_protocol.messages import Answer, Message
+from libxlpy_protocol.table import MESSAGES
 
 __all__ = ["MAX_OPS", "Ledger", "RefusedError"]
 

@@ -2,7 +2,7 @@
 
 ``receive`` takes what was read from the pipe and returns events; ``send`` returns what
 to write. Both follow :data:`~libxlpy_protocol.states.TRANSITIONS` and
-:data:`~libxlpy_protocol.rules.MESSAGES`, and everything that moves the state is here.
+:data:`~libxlpy_protocol.table.MESSAGES`, and everything that moves the state is here.
 Not thread-safe: one thread (or one lock) owns a session.
 """
 
@@ -15,17 +15,17 @@ from libxlpy_protocol.fields import LARGE_BODY_MAX
 from libxlpy_protocol.framing import FrameBuffer, frame
 from libxlpy_protocol.hello import MIN_VERSION, VERSION, agree
 from libxlpy_protocol.ledger import Ledger, RefusedError
-from libxlpy_protocol.message_types import (
+from libxlpy_protocol.messages import (
     Abort,
     Answer,
+    AnyMessage,
     Complete,
     Hello,
     Message,
     Start,
 )
-from libxlpy_protocol.messages import AnyMessage
-from libxlpy_protocol.rules import CALLS, MESSAGES, Rule, callback_mask
 from libxlpy_protocol.states import RECEIVE_ONLY, TRANSITIONS, State
+from libxlpy_protocol.table import CALLS, MESSAGES, Rule, callback_mask
 from libxlpy_protocol.value import Value
 
 __all__ = ["Event", "HelperSession", "ParentSession", "Session"]

@@ -10,9 +10,9 @@ import enum
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from libxlpy_protocol import message_types as m
+from libxlpy_protocol import messages as m
 from libxlpy_protocol.enums import Side
-from libxlpy_protocol.rules import CALLS
+from libxlpy_protocol.table import CALLS
 
 __all__ = ["RECEIVE_ONLY", "TRANSITIONS", "Key", "State"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy import Context, Job, OnParentLoss, SuspendFlags
-from libxlpy.files import SaveFile
+from libxlpy.save_file import SaveFile
 from libxlpy_protocol.messages import Release
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from libxlpy import Context, Deadlines, Job
 from libxlpy.backend import Backend
-from libxlpy.claims import Claim
 from libxlpy.errors import JobError
-from libxlpy.helper_process import helper_argv
-from libxlpy.jobs import Jobs
-from libxlpy.plan import Plan
-from libxlpy.stream_fd import StreamFd
-from libxlpy.surroundings import Surroundings
+from libxlpy.jobs.operation import Plan
+from libxlpy.jobs.registry import Jobs
+from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.helper import helper_argv
+from libxlpy.recovery.claim import Claim
 from tests.fault.lying_helper import STRUCK
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
 from tests.fault.victim import Victim

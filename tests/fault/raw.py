@@ -5,8 +5,8 @@ from pathlib import Path
 
 from libxlpy import Context, GuestState, RestoreCallbacks, SaveCallbacks, SuspendFlags
 from libxlpy.errors import JobError
-from libxlpy.files import SaveFile
 from libxlpy.results import RestoreResult, SaveResult
+from libxlpy.save_file import SaveFile
 from libxlpy.simxen.client import SimClient
 from tests.fault.conftest import MEMORY_MIB
 from tests.fault.saboteur import Saboteur

@@ -14,8 +14,8 @@ import pytest
 
 from libxlpy import Context, Deadlines, GuestState, Job, SuspendFlags
 from libxlpy.errors import JobError
-from libxlpy.files import SaveFile
 from libxlpy.results import SaveResult
+from libxlpy.save_file import SaveFile
 from tests.fault.victim import Victim
 
 OLD = b"the old file"

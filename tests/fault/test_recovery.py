@@ -180,7 +180,7 @@ def test_helper_alive_is_waited_for(hvm_victim, path):
 
 
 def test_helper_that_hangs_is_killed(hvm_victim, path, monkeypatch):
-    monkeypatch.setattr("libxlpy.recovery.ALONE", 0.2)
+    monkeypatch.setattr("libxlpy.recovery.recovery.ALONE", 0.2)
     assert die(hvm_victim, path, "<ToolstackSave", helper=int(signal.SIGSTOP))
     (found,) = recover(hvm_victim)
     assert found.outcome is Outcome.ROLLED_BACK

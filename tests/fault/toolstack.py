@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from libxlpy import Context, SuspendFlags
-from libxlpy.files import SaveFile
+from libxlpy.save_file import SaveFile
 from libxlpy_protocol.messages import Release
 
 

@@ -18,8 +18,8 @@ from libxlpy_protocol.fields import (
     Whole,
 )
 from libxlpy_protocol.framing import frame
-from libxlpy_protocol.messages import NUMBERS, Message
-from libxlpy_protocol.rules import FIELDS
+from libxlpy_protocol.messages import Message
+from libxlpy_protocol.table import FIELDS, NUMBERS
 from tests.unit.protocol.conversation import SAMPLES
 
 LEAVES = (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libxlpy_protocol import stream_format as sf
 from libxlpy_protocol.errors import StreamFormatError, XenstoreWireError
+from libxlpy_protocol.stream import formats as sf
 from libxlpy_protocol.xenstore_wire import (
     PAYLOAD_MAX,
     Packet,

@@ -7,30 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libxlpy_protocol.codec import decode, encode
+from libxlpy_protocol.enums import Flow, Mode, Op, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.messages import (
     Abort,
     Answer,
     Complete,
     DomainOp,
-    Flow,
     Log,
     Message,
-    Mode,
-    Op,
     OpResult,
     Postcopy,
     RestoreResults,
-    Side,
     Start,
     StaticDataDone,
     Suspend,
     SwitchQemuLogdirty,
     ToolstackSave,
 )
-from libxlpy_protocol.rules import MESSAGES
 from libxlpy_protocol.session import Event, Session
 from libxlpy_protocol.states import State
+from libxlpy_protocol.table import MESSAGES
 from tests.fuzz.strategies import GOOD_MESSAGES, STREAMS, cuts, damaged
 from tests.unit.protocol.conversation import (
     EVERY_CALL,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy.files import SaveFile, SaveFileError
+from libxlpy.save_file import SaveFile, SaveFileError
 
 HEAD = b"head"
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from libxlpy.low_level import Rings
+from libxlpy.operations.raw import Rings
 
 from .support import ok, run
 

@@ -9,24 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from libxlpy_protocol.enums import Image, Mode, Op
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.messages import (
     Abort,
     Complete,
     DomainOp,
     Hello,
-    Image,
     Log,
     Message,
-    Mode,
-    Op,
     OpResult,
     Phase,
     Release,
     Start,
 )
 from libxlpy_protocol.session import ParentSession
-from libxlpy_protocol.stream_xl import (
+from libxlpy_protocol.stream.xl import (
     XL_HEADER_SIZE,
     unpack_xl_config,
     unpack_xl_header,
@@ -34,7 +32,7 @@ from libxlpy_protocol.stream_xl import (
 
 from .support import PATIENCE
 
-MODULE = (sys.executable, "-I", "-m", "libxlpy_helper.build_domain")
+MODULE = (sys.executable, "-I", "-m", "libxlpy_helper.builder.main")
 Change = Callable[[dict[str, Any]], None]
 
 

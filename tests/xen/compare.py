@@ -29,7 +29,7 @@ from .support import (
 )
 
 TOOLS = ("xl", "xlpy")
-PROGRAMS = (*HELPERS, "libxlpy_helper.build_domain")
+PROGRAMS = (*HELPERS, "libxlpy_helper.builder.main")
 OLD = b"an older save of it"
 #: Seconds: a tool that has not ended then is said to hang; it is killed.
 HANG = 150.0

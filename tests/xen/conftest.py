@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.library import open_library
 from libxlpy_helper.options import Options
-from libxlpy_helper.xenguest import Handle
+from libxlpy_helper.xen.library import open_library
+from libxlpy_helper.xen.xenguest import Handle
 
 from .diagnosis import diagnosis
 from .second_try import run_twice_if_it_fails

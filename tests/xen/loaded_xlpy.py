@@ -18,11 +18,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, NoReturn
 
-from libxlpy.cli import main
+from libxlpy.cli.main import main
 
 BUG = 70
 
-for module in ("outcome", "save", "restore", "verify", "show", "inspect_file"):
+for module in ("command", "save", "restore", "verify", "list", "inspect.file"):
     import_module(f"libxlpy.cli.{module}")
 
 

@@ -52,7 +52,7 @@ def monitors() -> list[Path]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"libxlpy_helper.monitor" in path.read_bytes():
+            if b"libxlpy_helper.builder.monitor" in path.read_bytes():
                 found.append(path)
         except OSError:
             continue  # it ended while we looked

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy import Deadlines, GuestState
-from libxlpy_helper.xenguest import Handle
+from libxlpy_helper.xen.xenguest import Handle
 
 from .faults import COPYING, OLD, request_of, unharmed
 from .following import Following, unread_pipe

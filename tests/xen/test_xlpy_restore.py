@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.xenguest import Handle
+from libxlpy_helper.xen.xenguest import Handle
 
 from .following import Following
 from .restoring import (

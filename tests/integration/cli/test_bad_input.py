@@ -19,25 +19,25 @@ from tests.integration.cli.shell import (
 #: xlpy with all it needs loaded, as a user without any right.
 STRANGER = """
 import os, sys
-import libxlpy, libxlpy.cli.app, libxlpy.cli.outcome, libxlpy.cli.save
-import libxlpy.cli.show, libxlpy.cli.sim, encodings.idna
+import libxlpy, libxlpy.cli.app, libxlpy.cli.command, libxlpy.cli.save
+import libxlpy.cli.main, libxlpy.cli.list, libxlpy.cli.sim, encodings.idna
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
-sys.exit(libxlpy.cli.main(sys.argv[1:]))
+sys.exit(libxlpy.cli.main.main(sys.argv[1:]))
 """
 
 
 #: xlpy on a disk that takes files but not the directory they are in.
 TIRED_DISK = """
 import errno, os, stat, sys
-import libxlpy.cli
+import libxlpy.cli.main
 real = os.fsync
 def fsync(fd):
     if stat.S_ISDIR(os.fstat(fd).st_mode):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     real(fd)
 os.fsync = fsync
-sys.exit(libxlpy.cli.main(sys.argv[1:]))
+sys.exit(libxlpy.cli.main.main(sys.argv[1:]))
 """
 
 

@@ -19,7 +19,7 @@ SLOW_MODULE = "open({!r}).read()\n"
 #: xlpy on a disk that takes as long as it is told to.
 SLOW_DISK = """
 import os, sys
-import libxlpy.cli
+import libxlpy.cli.main
 real, gate = os.fsync, sys.argv.pop(1)
 def fsync(fd):
     os.fsync = real
@@ -27,7 +27,7 @@ def fsync(fd):
         wait.read()
     real(fd)
 os.fsync = fsync
-sys.exit(libxlpy.cli.main())
+sys.exit(libxlpy.cli.main.main())
 """
 
 

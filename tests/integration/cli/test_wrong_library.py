@@ -17,14 +17,14 @@ from tests.integration.cli.shell import (
 DOM0 = """
 import socket, sys
 from pathlib import Path
-import libxlpy.backend, libxlpy.cli
+import libxlpy.backend, libxlpy.cli.main
 folder = Path(sys.argv.pop(1))
 (folder / "capabilities").write_text("control_d\\n")
 xenstored = socket.socket(socket.AF_UNIX)
 xenstored.bind(str(folder / "xenstored"))
 libxlpy.backend.XEN_CAPABILITIES = folder / "capabilities"
 libxlpy.backend.XENSTORE_SOCKETS = (folder / "xenstored",)
-sys.exit(libxlpy.cli.main(["--backend", "xen", *sys.argv[1:]]))
+sys.exit(libxlpy.cli.main.main(["--backend", "xen", *sys.argv[1:]]))
 """
 
 #: The loader then finds what is in the folder, for the process and its children only.

@@ -8,23 +8,23 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from libxlpy_protocol.libxl_session import LibxlParentSession
+from libxlpy_protocol.enums import Mode
+from libxlpy_protocol.libxl.session import LibxlParentSession
 from libxlpy_protocol.messages import (
     Answer,
     Checkpoint,
     Complete,
     Log,
     Message,
-    Mode,
     Postcopy,
     Progress,
     RestoreResults,
     StaticDataDone,
     Suspend,
     SwitchQemuLogdirty,
-    callback_mask,
 )
 from libxlpy_protocol.session import Event
+from libxlpy_protocol.table import callback_mask
 from tests.integration.helper.driver import FakeHost
 
 #: Seconds after which a test gives up; far above what anything takes.

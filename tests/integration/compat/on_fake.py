@@ -3,7 +3,7 @@
 import os
 import sys
 
-from libxlpy_helper.compat_process import serve
+from libxlpy_helper.dropin.process import serve
 from libxlpy_helper.options import Options
 
 serve(sys.argv[3:], Options(os.getppid(), "simxen", sys.argv[1], sys.argv[2]))

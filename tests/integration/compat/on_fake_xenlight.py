@@ -4,9 +4,9 @@ import os
 import sys
 from typing import cast
 
-from libxlpy_helper import xenlight
-from libxlpy_helper.monitor import Monitor
-from libxlpy_helper.xenguest import DomainInfo, Handle
+from libxlpy_helper.builder.monitor import Monitor
+from libxlpy_helper.xen import xenlight
+from libxlpy_helper.xen.xenguest import DomainInfo, Handle
 
 RUNNING = DomainInfo(9, 32, 1, 1, 1, 0, bytes(16))
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_protocol.messages import (
-    Complete,
-)
+from libxlpy_protocol.messages import Complete
 from tests.integration.compat.driver import LibxlParent, save_argv
 from tests.integration.helper.driver import LIMIT, FakeHost
 
@@ -59,7 +57,7 @@ def test_stream_that_is_not_open_is_a_failed_operation(host: FakeHost) -> None:
 def test_terminal_instead_of_pipes_is_refused(host: FakeHost) -> None:
     with Path("/dev/zero").open("rb") as zero:
         done = subprocess.run(
-            [sys.executable, "-m", "libxlpy_helper.compat_main", *save_argv(5)],
+            [sys.executable, "-m", "libxlpy_helper.dropin.main", *save_argv(5)],
             stdin=zero,
             capture_output=True,
             text=True,
@@ -76,7 +74,7 @@ def test_environment_and_folder_of_the_caller_have_no_say(tmp_path: Path) -> Non
     for name in ("selectors", "threading", "msgpack", "signal"):
         (tmp_path / f"{name}.py").write_text(trap)
     done = subprocess.run(
-        [sys.executable, "-m", "libxlpy_helper.compat_main", "--save-domain"],
+        [sys.executable, "-m", "libxlpy_helper.dropin.main", "--save-domain"],
         cwd=tmp_path,
         env={"PYTHONSTARTUP": "x", "PYTHONINSPECT": "1", "PYTHONPATH": str(tmp_path)},
         stdin=subprocess.DEVNULL,

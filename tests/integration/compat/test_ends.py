@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_protocol.messages import (
-    Complete,
-    Suspend,
-)
+from libxlpy_protocol.messages import Complete, Suspend
 from tests.integration.compat.driver import (
     CALLS,
     HVM,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper import monitor
-from libxlpy_helper.build_options import BuildOptions, parse_build_options
-from libxlpy_helper.launcher import save_helper_path
+from libxlpy_helper.builder import monitor
+from libxlpy_helper.builder.launcher import save_helper_path
+from libxlpy_helper.builder.options import BuildOptions, parse_build_options
 from libxlpy_helper.options import OptionsError
-from libxlpy_helper.xenlight import LogLine, parse_log
+from libxlpy_helper.xen.xenlight import LogLine, parse_log
 from tests.integration.helper.conftest import FLAGS, SOURCES
 
 HERE = Path(__file__).parent

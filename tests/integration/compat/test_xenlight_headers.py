@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.monitor import POLICIES, SUSPEND
-from libxlpy_helper.xenlight import DOMAIN_SHUTDOWN
+from libxlpy_helper.builder.monitor import POLICIES, SUSPEND
+from libxlpy_helper.xen.xenlight import DOMAIN_SHUTDOWN
 from tests.integration.helper.test_headers import compile_c
 from tests.integration.helper.xen_packages import SUITES, xen_of
 

@@ -9,17 +9,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from libxlpy_protocol.enums import Mode, Op
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.messages import (
-    CALLS,
     Answer,
     Complete,
     DomainOp,
     Hello,
     Log,
     Message,
-    Mode,
-    Op,
     OpResult,
     Phase,
     Progress,
@@ -28,9 +26,9 @@ from libxlpy_protocol.messages import (
     Start,
     Stat,
     SuspendEvent,
-    callback_mask,
 )
 from libxlpy_protocol.session import Event, ParentSession
+from libxlpy_protocol.table import CALLS, callback_mask
 
 #: Seconds after which a test gives up; far above what anything takes.
 LIMIT = 20.0

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.simxen import client
-from libxlpy_helper.qmp_client import QmpClient
-from libxlpy_helper.xenstore_client import XenstoreClient
+from libxlpy_helper.peers.qmp import QmpClient
+from libxlpy_helper.peers.xenstore import XenstoreClient
 from tests.integration.helper.driver import LIMIT, Parent
 
 

@@ -12,11 +12,10 @@ import pytest
 
 from libxlpy_helper.abort import KICK
 from libxlpy_helper.control import HEARTBEAT
+from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.messages import (
     Abort,
     Complete,
-    Image,
-    Mode,
     Phase,
     PrecopyPolicy,
     Progress,

@@ -10,18 +10,16 @@ from pathlib import Path
 import pytest
 
 from libxlpy_helper.control import ALONE_MAX, UNWIND_MAX
-from libxlpy_helper.orphan import POLL_INTERVAL, SILENCE_MAX, SUSPEND_LOOKS
+from libxlpy_helper.repair import POLL_INTERVAL, SILENCE_MAX, SUSPEND_LOOKS
+from libxlpy_protocol.enums import Image, Mode, OnParentLoss
 from libxlpy_protocol.messages import (
-    CALLS,
     Answer,
     Complete,
-    Image,
-    Mode,
-    OnParentLoss,
     Phase,
     Suspend,
     SwitchQemuLogdirty,
 )
+from libxlpy_protocol.table import CALLS
 from tests.integration.helper.driver import (
     FakeHost,
     Parent,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_protocol.messages import DomainOp, Mode, Op, OpResult, Suspend
+from libxlpy_protocol.enums import Mode, Op
+from libxlpy_protocol.messages import DomainOp, OpResult, Suspend
 from tests.integration.helper.conftest import compile_fake
 from tests.integration.helper.driver import FakeHost, Parent
 

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy_protocol.enums import Image, Mode, StreamType
 from libxlpy_protocol.messages import (
     Checkpoint,
     Complete,
-    Image,
-    Mode,
     RestoreResults,
     StaticDataDone,
-    StreamType,
     ToolstackRestore,
 )
-from libxlpy_protocol.stream_libxl import (
+from libxlpy_protocol.stream.libxl import (
     EmulatorHeader,
     LibxlRecord,
     pack_emulator_header,

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy_protocol.enums import Image, Mode, Op, XcFlags
 from libxlpy_protocol.messages import (
     Complete,
     DomainOp,
-    Image,
-    Mode,
-    Op,
     OpResult,
     Suspend,
     SwitchQemuLogdirty,
-    XcFlags,
 )
 from tests.integration.helper.driver import FakeHost
 from tests.integration.helper.simxen_host import Simxen

@@ -7,28 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy_protocol.enums import Image, Mode, StreamType, XcFlags
 from libxlpy_protocol.messages import (
-    CALLS,
     Complete,
-    Image,
-    Mode,
     Postcopy,
     PrecopyPolicy,
     Progress,
     Stat,
-    StreamType,
     Suspend,
     SwitchQemuLogdirty,
     ToolstackSave,
-    XcFlags,
 )
-from libxlpy_protocol.stream_libxl import (
+from libxlpy_protocol.stream.libxl import (
     EmulatorHeader,
     LibxlRecord,
     pack_emulator_header,
     pack_libxl_header,
     pack_libxl_record,
 )
+from libxlpy_protocol.table import CALLS
 from tests.integration.helper.driver import FakeHost, Parent
 
 HVM = 2 | 32

@@ -12,13 +12,10 @@ from typing import Any
 
 import pytest
 
+from libxlpy_protocol.enums import Image, Mode, Op, XcFlags
 from libxlpy_protocol.messages import (
-    CALLS,
     Answer,
     Complete,
-    Image,
-    Mode,
-    Op,
     OpResult,
     PrecopyPolicy,
     Progress,
@@ -28,8 +25,8 @@ from libxlpy_protocol.messages import (
     SwitchQemuLogdirty,
     ToolstackRestore,
     ToolstackSave,
-    XcFlags,
 )
+from libxlpy_protocol.table import CALLS
 from tests.integration.helper.driver import OFFERED, Parent
 from tests.integration.helper.simxen_host import Simxen, assert_runs
 

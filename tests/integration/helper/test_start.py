@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_protocol.messages import Log, Mode, Op
+from libxlpy_protocol.enums import Mode, Op
+from libxlpy_protocol.messages import Log
 from tests.integration.helper.conftest import compile_fake
 from tests.integration.helper.driver import FakeHost, Parent
 
@@ -124,7 +125,7 @@ def test_it_has_no_new_privileges_and_leaves_no_core(host: FakeHost) -> None:
 
 def test_asyncio_and_psutil_are_not_imported() -> None:
     code = (
-        "import sys, libxlpy_helper.__main__, libxlpy_helper.orphan, "
+        "import sys, libxlpy_helper.__main__, libxlpy_helper.repair, "
         "libxlpy_helper.save, libxlpy_helper.restore\n"
         "print({'asyncio', 'psutil', 'libxlpy', 'logging'} & set(sys.modules))"
     )

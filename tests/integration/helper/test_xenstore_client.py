@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from libxlpy_helper.xenstore_client import LostError, XenstoreClient
+from libxlpy_helper.peers.xenstore import LostError, XenstoreClient
 from tests.integration.helper.driver import LIMIT
 from tests.integration.helper.simxen_host import Simxen
 

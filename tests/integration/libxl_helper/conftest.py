@@ -24,7 +24,7 @@ DEADLINES = replace(QUICK, message=1.0, abort_grace=1.0, term_grace=1.0)
 LIARS = Path(__file__).with_name("liars.py")
 DROP_IN = """#!{python} -I
 import os, sys
-from libxlpy_helper import compat_process
+from libxlpy_helper.dropin import process as compat_process
 from libxlpy_helper.options import Options
 compat_process.XENSTORE_SOCKETS = ({host!r} + "/xenstored.sock",)
 compat_process.QMP_SOCKET = {host!r} + "/qmp-libxl-{{}}"

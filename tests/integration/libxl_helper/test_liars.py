@@ -20,7 +20,7 @@ from libxlpy import (
     TimedOut,
     XenError,
 )
-from libxlpy.job import CancelKind
+from libxlpy.jobs.job import CancelKind
 from tests.integration.libxl_helper.conftest import DEADLINES
 from tests.integration.parent.guest import Guest, aside
 

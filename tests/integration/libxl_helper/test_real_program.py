@@ -8,14 +8,14 @@ import pytest
 
 from libxlpy import Cancelled, Context, GuestState, JobError, SuspendFlags
 from libxlpy.simxen.client import request
-from libxlpy_helper import library
+from libxlpy_helper.xen import library
 from tests.integration.helper.xen_packages import xen_of
 from tests.integration.libxl_helper.conftest import program
 from tests.integration.parent.guest import Guest, aside
 
 SOURCE = Path(__file__).with_name("set_host.c")
 LIBRARIES = ("libxenctrl", "libxenguest")
-SIMXEN = Path(library.__file__).with_name("libsimxen.so")
+SIMXEN = Path(library.__file__).parents[1] / "libsimxen.so"
 WRAPPER = """#!/bin/sh
 LD_LIBRARY_PATH={ours}:{theirs} exec {program} "$@"
 """

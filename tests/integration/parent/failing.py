@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from libxlpy import JobError
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from libxlpy_protocol.messages import Message
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy import Cancelled, Context, GuestTimedOut, SuspendFlags, UsageError
-from libxlpy import crash_report as module
+from libxlpy.journal import reports as module
 from tests.integration.parent.conftest import QUICK
 from tests.integration.parent.guest import Guest, aside
 from tests.integration.parent.test_job_ends import reach

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import CallbackFailed, Context, GuestState, SuspendFlags, qmp
+from libxlpy import CallbackFailed, Context, GuestState, SuspendFlags
+from libxlpy.domain import qmp
+from libxlpy.domain.qmp import Qmp
 from libxlpy.errors import QmpError
-from libxlpy.qmp import Qmp
 from tests.integration.parent.failing import outcome
 from tests.integration.parent.guest import Guest, aside
 

@@ -23,7 +23,7 @@ from libxlpy import (
     SaveResult,
     SuspendFlags,
 )
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from tests.integration.parent.conftest import QUICK
 from tests.integration.parent.guest import PATIENCE, Guest
 
@@ -180,7 +180,7 @@ def state():
 
 os.umask(0o22)
 before = state()
-import libxlpy, libxlpy.libxl, libxlpy.files, libxlpy.streams
+import libxlpy, libxlpy.libxl, libxlpy.save_file, libxlpy.streams
 after = state()
 assert before == after, [pair for pair in zip(before, after) if pair[0] != pair[1]]
 """

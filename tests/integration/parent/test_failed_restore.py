@@ -16,8 +16,8 @@ from libxlpy import (
     StreamError,
     UsageError,
     context,
-    jobs,
 )
+from libxlpy.jobs.registry import registry as jobs
 from libxlpy.simxen.client import SimClient, request
 from tests.integration.parent.guest import Guest, aside
 

@@ -24,7 +24,7 @@ from libxlpy import (
     SuspendFlags,
     TimedOut,
 )
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from tests.integration.parent.failing import At, outcome, until_full
 from tests.integration.parent.guest import Guest, aside
 

@@ -17,8 +17,8 @@ from libxlpy import (
     SuspendFlags,
     UsageError,
 )
-from libxlpy.claims import take
 from libxlpy.journal import Folder
+from libxlpy.recovery.claim import take
 from tests.integration.parent.conftest import QUICK
 from tests.integration.parent.guest import Guest, aside
 

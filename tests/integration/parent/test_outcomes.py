@@ -30,7 +30,7 @@ from libxlpy import (
     TimedOut,
     XenError,
 )
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from tests.fault.deaths import die
 from tests.fault.liar import LyingJobs
 from tests.fault.victim import Victim

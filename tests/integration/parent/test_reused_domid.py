@@ -18,8 +18,8 @@ from libxlpy import (
     SaveCallbacks,
     SuspendFlags,
 )
-from libxlpy.cli import main
-from libxlpy.files import SaveFile
+from libxlpy.cli.main import main
+from libxlpy.save_file import SaveFile
 from libxlpy.xenstore import Xenstore
 from tests.integration.parent.failing import outcome, until_full
 from tests.integration.parent.guest import Guest, aside

@@ -21,12 +21,11 @@ from libxlpy import (
     StatEvent,
     SuspendFlags,
     UsageError,
-    domain_ops,
     ops,
 )
+from libxlpy.domain import hypercalls as domain_ops
 from libxlpy.simxen.client import request
-from libxlpy_protocol.message_types import Message
-from libxlpy_protocol.messages import Hello
+from libxlpy_protocol.messages import Hello, Message
 from tests.integration.parent.guest import Guest, aside
 
 FLAGS = [SuspendFlags(0), SuspendFlags.LIVE, SuspendFlags.LIVE | SuspendFlags.DEBUG]

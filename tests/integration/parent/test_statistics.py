@@ -9,7 +9,7 @@ import pytest
 
 from libxlpy import Context, JobError, PhaseEvent, SuspendFlags
 from libxlpy.helper_io import HelperIo
-from libxlpy.helper_process import start_process
+from libxlpy.process.helper import start_process
 from tests.integration.parent.guest import PATIENCE, Guest, aside
 
 

@@ -20,7 +20,7 @@ from libxlpy import (
     SuspendFlags,
 )
 from libxlpy.events import LogEvent
-from libxlpy.link import HelperLink
+from libxlpy.process.link import HelperLink
 from libxlpy_protocol.messages import AskToSuspend, OpResult
 from tests.integration.parent.failing import At, outcome
 from tests.integration.parent.guest import (
@@ -212,7 +212,7 @@ async def test_lock_file_that_can_not_be_made(ctx: Context, pv: Guest):
 async def test_helper_that_can_not_use_it(
     ctx: Context, pv: Guest, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("libxlpy.link.SUSPEND_EVENT", "of a later version")
+    monkeypatch.setattr("libxlpy.process.link.SUSPEND_EVENT", "of a later version")
     assert "not supported" in await saved_by_xenstore(ctx, pv)
 
 

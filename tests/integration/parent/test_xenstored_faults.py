@@ -15,7 +15,7 @@ from libxlpy import (
     SuspendFlags,
     XenstoreError,
 )
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from libxlpy.journal import Folder
 from libxlpy.simxen.client import request
 from libxlpy.xenstore import Watch, Xenstore, connect

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from libxlpy.cli.output import Output, one_line, size_text
+from libxlpy.cli.terminal.output import Output, one_line, size_text
 
 
 @pytest.mark.parametrize(

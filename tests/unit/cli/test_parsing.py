@@ -4,9 +4,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from libxlpy.cli import app, main
-from libxlpy.cli.output import Output
-from libxlpy.cli.settings import Settings
+from libxlpy.cli import app
+from libxlpy.cli.main import main
+from libxlpy.cli.terminal.output import Output
+from libxlpy.cli.terminal.settings import Settings
 
 
 def commands(group: click.Group, path: str = "xlpy") -> dict[str, click.Command]:

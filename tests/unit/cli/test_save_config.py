@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy.cli.outcome import CommandFailed
 from libxlpy.cli.save import Configuration, read_config, with_domid
+from libxlpy.cli.terminal.outcome import CommandFailed
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from libxlpy.cli import outcome
-from libxlpy.cli.outcome import FAILED, run_command
-from libxlpy.cli.signals import Interrupted, Signals
+from libxlpy.cli import command
+from libxlpy.cli.terminal.outcome import FAILED
+from libxlpy.cli.terminal.signals import Interrupted, Signals
 from libxlpy.errors import JobError
 from tests.unit.parent.test_errors import OUTCOMES
 
@@ -19,8 +19,8 @@ def told(
     def fails(*_: object) -> int:
         raise end
 
-    monkeypatch.setattr(outcome, "_run", fails)
-    status = run_command(["save", "web", "file"], Signals())
+    monkeypatch.setattr(command, "_run", fails)
+    status = command.run_command(["save", "web", "file"], Signals())
     return status, capsys.readouterr().err.splitlines()
 
 

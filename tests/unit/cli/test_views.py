@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from libxlpy.cli.bar import BarView
-from libxlpy.cli.output import Output
-from libxlpy.cli.progress import JsonView, PlainView, view_for
+from libxlpy.cli.terminal.bar import BarView
+from libxlpy.cli.terminal.output import Output
+from libxlpy.cli.terminal.progress import JsonView, PlainView, view_for
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
 
 
@@ -112,7 +112,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Give the bar's clock; its terminal is wide enough for everything."""
     clock = Clock()
-    monkeypatch.setattr("libxlpy.cli.bar.time", clock)
+    monkeypatch.setattr("libxlpy.cli.terminal.bar.time", clock)
     monkeypatch.setattr("sys.stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")

@@ -2,17 +2,10 @@
 
 from libxlpy_helper.callbacks import ParentCallbacks, offered_callbacks
 from libxlpy_helper.channel import Channel
-from libxlpy_helper.from_c import RESTORE_CALLBACKS, SAVE_CALLBACKS
 from libxlpy_helper.outbox import Outbox
-from libxlpy_protocol.messages import (
-    CALLS,
-    MESSAGES,
-    Checkpoint,
-    Message,
-    Suspend,
-    ToolstackSave,
-    callback_mask,
-)
+from libxlpy_helper.xen.from_c import RESTORE_CALLBACKS, SAVE_CALLBACKS
+from libxlpy_protocol.messages import Checkpoint, Message, Suspend, ToolstackSave
+from libxlpy_protocol.table import CALLS, MESSAGES, callback_mask
 
 MIRRORED = {rule.mirrors for rule in MESSAGES.values() if rule.mirrors}
 

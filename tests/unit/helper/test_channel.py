@@ -7,8 +7,6 @@ import pytest
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.outbox import Outbox
 from libxlpy_protocol.messages import (
-    CALLS,
-    MESSAGES,
     Message,
     PrecopyPolicy,
     StaticDataDone,
@@ -17,6 +15,7 @@ from libxlpy_protocol.messages import (
     ToolstackRestore,
     ToolstackSave,
 )
+from libxlpy_protocol.table import CALLS, MESSAGES
 
 ARGUMENTS: dict[type[Message], tuple[object, ...]] = {
     SwitchQemuLogdirty: (7, True),

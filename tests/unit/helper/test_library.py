@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper import library
-from libxlpy_helper.library import abi_of, candidates, open_library, running_minor
 from libxlpy_helper.options import Options
-from libxlpy_helper.xenguest import ABI_4_14, ABI_4_15, ABI_4_22, LoadError
+from libxlpy_helper.xen import library
+from libxlpy_helper.xen.library import abi_of, candidates, open_library, running_minor
+from libxlpy_helper.xen.xenguest import ABI_4_14, ABI_4_15, ABI_4_22, LoadError
 
 XEN = Options(1, "xen", "", "")
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libxlpy_helper import libxl_stream
+from libxlpy_helper import stream as libxl_stream
 from libxlpy_helper.abort import AbortedError
-from libxlpy_helper.libxl_stream import RecordReader, Stream
-from libxlpy_protocol.stream_libxl import unpack_libxl_header, unpack_libxl_record
+from libxlpy_helper.stream import RecordReader, Stream
+from libxlpy_protocol.stream.libxl import unpack_libxl_header, unpack_libxl_record
 
 
 def never() -> None:

@@ -5,7 +5,8 @@ import pytest
 from libxlpy_helper import progress
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.progress import INTERVAL, ProgressReport
-from libxlpy_protocol.messages import NAME_MAX, Progress
+from libxlpy_protocol.fields import NAME_MAX
+from libxlpy_protocol.messages import Progress
 
 
 class Told:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from libxlpy.streams.summary import FileSummary, summarize
-from libxlpy_protocol.stream_format import DATA_PAGE_TYPES, PageType
+from libxlpy_protocol.stream.formats import DATA_PAGE_TYPES, PageType
 from tests.unit.streams import samples
 
 

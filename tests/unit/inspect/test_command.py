@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from libxlpy.cli import main
-from libxlpy_protocol.stream_format import PageType
+from libxlpy.cli.main import main
+from libxlpy_protocol.stream.formats import PageType
 from tests.unit.inspect.files import entry, hvm_file, pages
 from tests.unit.streams import samples
 

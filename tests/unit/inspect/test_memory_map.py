@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libxlpy.cli.memory_map import (
+from libxlpy.cli.inspect.memory_map import (
     EMPTY,
     GAP_HEIGHT,
     GAP_ROWS,
@@ -19,7 +19,7 @@ from libxlpy.cli.memory_map import (
     page_type_of,
 )
 from libxlpy.streams.page_map import MAX_FRAMES, PageMap
-from libxlpy_protocol.stream_format import PageType
+from libxlpy_protocol.stream.formats import PageType
 from tests.unit.inspect.files import entry
 
 ONCE, AGAIN = kind_of(PageType.NOTAB), kind_of(PageType.NOTAB, again=True)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libxlpy.streams.page_map import CHUNK_FRAMES, MANY, MAX_FRAMES, PageMap
-from libxlpy_protocol.stream_format import DATA_PAGE_TYPES, PageType
+from libxlpy_protocol.stream.formats import DATA_PAGE_TYPES, PageType
 from tests.unit.inspect.files import entry
 
 FRAMES = st.integers(0, 40) | st.integers(CHUNK_FRAMES - 20, CHUNK_FRAMES + 20)

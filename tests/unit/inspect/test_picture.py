@@ -8,11 +8,18 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 
-from libxlpy.cli.memory_picture import _LOOKS, LEFT, MAP, TOP, exact_size, picture_of
-from libxlpy.cli.outcome import CommandFailed
-from libxlpy.cli.picture import INK, SCALE, Box, Picture, Text, png, svg
+from libxlpy.cli.inspect.memory_picture import (
+    _LOOKS,
+    LEFT,
+    MAP,
+    TOP,
+    exact_size,
+    picture_of,
+)
+from libxlpy.cli.inspect.picture import INK, SCALE, Box, Picture, Text, png, svg
+from libxlpy.cli.terminal.outcome import CommandFailed
 from libxlpy.streams.page_map import MAX_FRAMES
-from libxlpy_protocol.stream_format import PageType
+from libxlpy_protocol.stream.formats import PageType
 from tests.unit.inspect.files import entry, hvm_file, pages, summary_of
 
 MEMORY = [

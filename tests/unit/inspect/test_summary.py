@@ -9,7 +9,7 @@ import pytest
 from libxlpy.streams import Layer, StreamRuleBroken, verify
 from libxlpy.streams.page_map import MAX_FRAMES
 from libxlpy.streams.summary import MAX_PARAMS, MAX_TYPES, OTHERS, TscInfo, summarize
-from libxlpy_protocol.stream_format import PageType
+from libxlpy_protocol.stream.formats import PageType
 from tests.unit.inspect.files import (
     entry,
     hvm_file,

@@ -10,23 +10,18 @@ import pytest
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.operation import AnswerTo, Plan, Settled
+from libxlpy.jobs.run import JobRun
+from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
+from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.ops import Ops
-from libxlpy.plan import AnswerTo, Plan, Settled
-from libxlpy.pump import Observer
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.pump import Observer
 from libxlpy.results import GuestState, JobReport
-from libxlpy.run import JobRun
-from libxlpy.stall import NO_STALL_POLICY, StallPolicy
-from libxlpy.stream_fd import StreamFd
-from libxlpy.surroundings import Surroundings
-from libxlpy_protocol.messages import (
-    CallMessage,
-    Image,
-    Mode,
-    Start,
-    Suspend,
-    callback_mask,
-)
+from libxlpy_protocol.enums import Image, Mode
+from libxlpy_protocol.messages import CallMessage, Start, Suspend
+from libxlpy_protocol.table import callback_mask
 from tests.blocking import nothing_may_block
 from tests.unit.parent import scripted
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 sys.path.insert(0, sys.argv[1])
 
+from libxlpy_protocol.enums import Op
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.messages import (
     Complete,
@@ -16,7 +17,6 @@ from libxlpy_protocol.messages import (
     Hello,
     Log,
     Message,
-    Op,
     OpResult,
     Phase,
     Progress,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import backend, configuration, errors
-from libxlpy.domain_info import (
+from libxlpy import backend, errors
+from libxlpy.domain import toolstack_simxen as configuration
+from libxlpy.domain.info import (
     DYING,
     PAUSED,
     RUNNING,

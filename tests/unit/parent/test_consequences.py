@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from libxlpy.errors import BackendError, HelperCrashed
-from libxlpy_protocol.messages import CallMessage, Op
+from libxlpy_protocol.enums import Op
+from libxlpy_protocol.messages import CallMessage
 from tests.unit.parent.conftest import FakePlan, StartJob
 
 

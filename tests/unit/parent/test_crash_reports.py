@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from libxlpy.crash_report import KEPT, SIZE_MAX, CrashReports
 from libxlpy.errors import BackendError, UsageError
+from libxlpy.journal.reports import KEPT, SIZE_MAX, CrashReports
 
 
 @pytest.fixture

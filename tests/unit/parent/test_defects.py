@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from libxlpy.calls import Calls
 from libxlpy.errors import Cancelled, JobError
-from libxlpy.job import Job
-from libxlpy.plan import Settled
+from libxlpy.jobs.job import Job
+from libxlpy.jobs.open_calls import Calls
+from libxlpy.jobs.operation import Settled
+from libxlpy.jobs.run import JobRun
 from libxlpy.results import GuestState, JobReport
-from libxlpy.run import JobRun
 from libxlpy_protocol.messages import Stat
 from tests.unit.parent.conftest import FakePlan, StartJob
 
@@ -123,7 +123,7 @@ async def test_repair_that_always_raises_still_asks_for_the_guest(
         asked.append(domid)
         return Settled(GuestState.SUSPENDED)
 
-    monkeypatch.setattr("libxlpy.run.ask_guest", ask)
+    monkeypatch.setattr("libxlpy.jobs.run.ask_guest", ask)
     plan = Unsettled()
     plan.times = 2
     with pytest.raises(JobError, match="BlunderError") as caught:

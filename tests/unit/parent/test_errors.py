@@ -5,8 +5,8 @@ import errno
 import pytest
 
 from libxlpy import errors
+from libxlpy.jobs.failures import failure_of
 from libxlpy.results import GuestState, ImageState, JobReport
-from libxlpy.verdict import failure_of
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Complete
 

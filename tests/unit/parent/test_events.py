@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import backend, configuration, errors
+from libxlpy import backend, errors
+from libxlpy.domain import toolstack_simxen as configuration
 from libxlpy.events import MAX_BEHIND, EventFeed, PhaseEvent
-from libxlpy.link import last_line
+from libxlpy.process.link import last_line
 
 
 async def test_slow_reader_loses_the_oldest_events_only():

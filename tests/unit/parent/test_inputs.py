@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from libxlpy import configuration, errors
+from libxlpy import errors
 from libxlpy.callbacks import NAMES, SaveCallbacks, offered
 from libxlpy.deadlines import Deadlines
-from libxlpy.emulator import checked_pairs
-from libxlpy.files import SaveFile
-from libxlpy.stream_fd import StreamFd
-from libxlpy.suspend_flags import SuspendFlags, xc_flags
+from libxlpy.domain import toolstack_simxen as configuration
+from libxlpy.domain.device_model import checked_pairs
+from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.operations.flags import SuspendFlags, xc_flags
+from libxlpy.save_file import SaveFile
 
 # ----- inputs -------------------------------------------------------------------------
 

@@ -4,11 +4,11 @@ from collections.abc import Awaitable
 from typing import Any, cast
 
 from libxlpy import Context
+from libxlpy.jobs.operation import Settled
+from libxlpy.jobs.run import JobRun
 from libxlpy.libxl.ao import Ao
 from libxlpy.libxl.codes import ERROR_ABORTED
-from libxlpy.plan import Settled
 from libxlpy.results import GuestState
-from libxlpy.run import JobRun
 from libxlpy_protocol.messages import CallMessage
 from tests.unit.parent.conftest import FakePlan, StartJob
 

@@ -9,8 +9,8 @@ from libxlpy import libxl_helper
 from libxlpy.backend import Backend
 from libxlpy.errors import NotSupported, UsageError
 from libxlpy.libxl_helper import find_helper
-from libxlpy.libxl_save import save_argv
-from libxlpy_protocol.messages import XcFlags
+from libxlpy.operations.libxl_engine import save_argv
+from libxlpy_protocol.enums import XcFlags
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import time
 
-from libxlpy.meter import Meter, Suspended
+from libxlpy.jobs.meter import Meter, Suspended
 from libxlpy.statistics import BUCKETS_MS, IoCounts, Latency
 from libxlpy_protocol.messages import Progress, Stat
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from libxlpy.errors import HelperCrashed
-from libxlpy.helper_process import ExitStatus
-from libxlpy.oom import (
+from libxlpy.jobs.failures import crash_of
+from libxlpy.process.helper import ExitStatus
+from libxlpy.process.proc import (
     DRIFT,
     FIRST_PID_NAMESPACE,
     OomKills,
@@ -17,7 +18,6 @@ from libxlpy.oom import (
     proof,
     records,
 )
-from libxlpy.verdict import crash_of
 
 #: As /dev/kmsg gave it on Linux 6.12 when a cgroup's memory.max was lowered.
 LOG = """\
@@ -116,7 +116,7 @@ def test_log_of_the_kernel_is_for_pids_of_its_own_namespace_only(
     assert proof(186, OomKills(), 0.0, log, kernel / "proc") == ""
     inode = pid_namespace.stat().st_ino
     assert inode != FIRST_PID_NAMESPACE
-    monkeypatch.setattr("libxlpy.oom.FIRST_PID_NAMESPACE", inode)
+    monkeypatch.setattr("libxlpy.process.proc.FIRST_PID_NAMESPACE", inode)
     told = proof(186, OomKills(), 0.0, log, kernel / "proc")
     assert told.startswith("kernel log: Memory cgroup out of memory: Killed process")
 

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libxlpy import domain_ops
 from libxlpy import ops as ops_module
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
+from libxlpy.domain import hypercalls as domain_ops
 from libxlpy.errors import BackendError, DomainNotFound, DomainOpError
 from libxlpy.ops import Ops, ops_helper
-from libxlpy.surroundings import Surroundings
-from libxlpy_protocol.messages import Op
+from libxlpy.process.environment import Surroundings
+from libxlpy_protocol.enums import Op
 from tests.unit.parent import scripted
 
 

@@ -2,12 +2,13 @@
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
+from libxlpy.domain.repair import Repair
+from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.ops import Ops
-from libxlpy.repair import Repair
+from libxlpy.process.environment import Surroundings
 from libxlpy.results import GuestState
-from libxlpy.surroundings import Surroundings
-from libxlpy.suspend import GuestSuspend
-from libxlpy_protocol.messages import DomainOp, Message, Op
+from libxlpy_protocol.enums import Op
+from libxlpy_protocol.messages import DomainOp, Message
 from tests.unit.parent import scripted
 
 

@@ -21,8 +21,8 @@ from libxlpy.errors import (
     XenError,
 )
 from libxlpy.events import LogEvent, PhaseEvent, ProgressEvent, StatEvent
-from libxlpy.job import CancelKind
-from libxlpy.pump import TAKEN
+from libxlpy.jobs.job import CancelKind
+from libxlpy.process.pump import TAKEN
 from libxlpy.results import GuestState, ImageState
 from libxlpy_protocol.messages import CallMessage
 from tests.unit.parent.conftest import FakePlan, StartJob, Turns

@@ -18,13 +18,13 @@ from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, Cancelled, TimedOut
 from libxlpy.events import StatEvent
-from libxlpy.helper_process import start_process
-from libxlpy.job import Job
+from libxlpy.jobs.job import Job
 from libxlpy.kernel_place import frames, kernel_place, state_of
 from libxlpy.ops import Ops
 from libxlpy.ops_link import start_ops_helper
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.helper import start_process
 from libxlpy.results import JobReport
-from libxlpy.surroundings import Surroundings
 from tests.unit.parent.conftest import FakePlan, StartJob, Turns
 
 HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ import pytest
 from libxlpy.callbacks import PrecopyAnswer, PrecopyStats
 from libxlpy.errors import Cancelled, TimedOut, UsageError
 from libxlpy.events import StallEvent
-from libxlpy.stall import StallAction, StallPolicy, StallWatch
+from libxlpy.jobs.stall import StallAction, StallPolicy, StallWatch
 from libxlpy.statistics import Iteration
 from tests.unit.parent.conftest import StartJob
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from libxlpy.watchdog import Watchdog
+from libxlpy.jobs.watchdog import Watchdog
 
 
 async def passed(*arms: tuple[str, float], until: int) -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from libxlpy.configuration import without_domid
-from libxlpy.domain_info import DomainFacts, DomainInfo
-from libxlpy.domain_ops import LAST_DOMID
+from libxlpy.domain.hypercalls import LAST_DOMID
+from libxlpy.domain.info import DomainFacts, DomainInfo
+from libxlpy.domain.toolstack_simxen import without_domid
 from libxlpy.errors import UsageError
-from libxlpy.xen_target import Target
+from libxlpy.operations.restore_target import Target
 
 UUID = "0b2ff1c0-5a4e-4a5f-9f6a-111111111111"
 

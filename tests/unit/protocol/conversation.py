@@ -3,25 +3,28 @@
 import contextlib
 
 from libxlpy_protocol.codec import encode
+from libxlpy_protocol.enums import (
+    Flow,
+    Image,
+    Mode,
+    OnParentLoss,
+    Op,
+    Side,
+    StreamType,
+    XcFlags,
+)
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.framing import frame
 from libxlpy_protocol.messages import (
-    CALLS,
-    MESSAGES,
     Abort,
     Answer,
     AskToSuspend,
     Checkpoint,
     Complete,
     DomainOp,
-    Flow,
     Hello,
-    Image,
     Log,
     Message,
-    Mode,
-    OnParentLoss,
-    Op,
     OpResult,
     Phase,
     Postcopy,
@@ -30,22 +33,19 @@ from libxlpy_protocol.messages import (
     Release,
     RestoreResults,
     SaveLibxc,
-    Side,
     Start,
     Stat,
     StaticDataDone,
-    StreamType,
     Suspend,
     SuspendEvent,
     SwitchQemuLogdirty,
     ToolstackRestore,
     ToolstackSave,
     WaitCheckpoint,
-    XcFlags,
-    callback_mask,
 )
 from libxlpy_protocol.session import HelperSession, ParentSession, Session
 from libxlpy_protocol.states import State
+from libxlpy_protocol.table import CALLS, MESSAGES, callback_mask
 
 HELLO = Hello(1, 1, "libxlpy 0.1.0", "libxenguest.so.4.20", "4.20.0", ("ops",))
 EVERY_CALL = callback_mask(CALLS)

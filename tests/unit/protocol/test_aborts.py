@@ -2,6 +2,7 @@
 
 import pytest
 
+from libxlpy_protocol.enums import Mode, Op, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.messages import (
     Abort,
@@ -9,10 +10,7 @@ from libxlpy_protocol.messages import (
     Complete,
     DomainOp,
     Log,
-    Mode,
-    Op,
     OpResult,
-    Side,
     Suspend,
     SwitchQemuLogdirty,
 )

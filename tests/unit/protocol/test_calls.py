@@ -2,28 +2,24 @@
 
 import pytest
 
+from libxlpy_protocol.enums import Flow, Mode, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
+from libxlpy_protocol.fields import DATA_MAX
 from libxlpy_protocol.messages import (
-    CALLS,
-    DATA_MAX,
-    MESSAGES,
     Answer,
     Checkpoint,
     Complete,
-    Flow,
     Message,
-    Mode,
     PrecopyPolicy,
     Release,
-    Side,
     Start,
     Suspend,
     SwitchQemuLogdirty,
     ToolstackRestore,
     ToolstackSave,
-    callback_mask,
 )
 from libxlpy_protocol.states import State
+from libxlpy_protocol.table import CALLS, MESSAGES, callback_mask
 from tests.unit.protocol.conversation import (
     EVERY_CALL,
     HELLO,

@@ -7,9 +7,14 @@ import msgpack
 import pytest
 
 from libxlpy_protocol.codec import decode, encode
+from libxlpy_protocol.enums import Mode, XcFlags
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.fields import (
+    BODY_MAX,
+    DATA_MAX,
     ITEMS_MAX,
+    LARGE_BODY_MAX,
+    TEXT_MAX,
     Choice,
     Data,
     Field,
@@ -20,23 +25,16 @@ from libxlpy_protocol.fields import (
 )
 from libxlpy_protocol.framing import frame
 from libxlpy_protocol.messages import (
-    BODY_MAX,
-    DATA_MAX,
-    LARGE_BODY_MAX,
-    MESSAGES,
-    TEXT_MAX,
     Answer,
     Hello,
     Log,
     Message,
-    Mode,
     OpResult,
     Start,
     Suspend,
     ToolstackRestore,
-    XcFlags,
 )
-from libxlpy_protocol.rules import FIELDS
+from libxlpy_protocol.table import FIELDS, MESSAGES
 from tests.unit.protocol.conversation import HELLO, SAMPLES
 
 FIELD_CELLS = [

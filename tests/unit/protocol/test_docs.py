@@ -8,8 +8,9 @@ from types import ModuleType
 import pytest
 
 from libxlpy.deadlines import DEFAULT_DEADLINES
-from libxlpy_protocol.messages import CALLS, MESSAGES, SaveLibxc
+from libxlpy_protocol.messages import SaveLibxc
 from libxlpy_protocol.states import TRANSITIONS
+from libxlpy_protocol.table import CALLS, MESSAGES
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = "scripts/protocol_table.py"

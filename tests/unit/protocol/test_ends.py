@@ -2,15 +2,14 @@
 
 import pytest
 
+from libxlpy_protocol.enums import Mode, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
+from libxlpy_protocol.fields import BODY_MAX
 from libxlpy_protocol.messages import (
-    BODY_MAX,
     Answer,
     Hello,
     Log,
-    Mode,
     OpResult,
-    Side,
     Start,
     SwitchQemuLogdirty,
     ToolstackSave,

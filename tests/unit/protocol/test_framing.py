@@ -5,7 +5,7 @@ import pytest
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.fields import BODY_MAX, LARGE_BODY_MAX
 from libxlpy_protocol.framing import FrameBuffer, frame
-from libxlpy_protocol.messages import MESSAGES
+from libxlpy_protocol.table import MESSAGES
 
 LARGE = {34: "Answer", 42: "ToolstackRestore"}
 

@@ -3,7 +3,8 @@
 import pytest
 
 from libxlpy_protocol.ledger import Ledger, RefusedError
-from libxlpy_protocol.messages import Answer, DomainOp, OpResult, Suspend, callback_mask
+from libxlpy_protocol.messages import Answer, DomainOp, OpResult, Suspend
+from libxlpy_protocol.table import callback_mask
 
 
 def test_one_call_at_a_time() -> None:

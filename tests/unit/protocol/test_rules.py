@@ -3,24 +3,24 @@
 import pytest
 
 from libxlpy_protocol import messages
+from libxlpy_protocol.enums import Flow, Mode, Side
 from libxlpy_protocol.fields import ITEMS_MAX
 from libxlpy_protocol.messages import (
-    CALLS,
-    MESSAGES,
-    NUMBERS,
     Answer,
-    Flow,
     Log,
     Message,
-    Mode,
-    Side,
     Suspend,
     SwitchQemuLogdirty,
     ToolstackSave,
+)
+from libxlpy_protocol.table import (
+    CALLS,
+    FIELDS,
+    MESSAGES,
+    NUMBERS,
     callback_mask,
     failure_answer,
 )
-from libxlpy_protocol.rules import FIELDS
 from tests.unit.protocol.conversation import SAMPLES
 
 # number, name, sender, flow, modes (Save Restore reMus Ops), once, cap in KiB,

@@ -2,10 +2,10 @@
 
 import pytest
 
+from libxlpy_protocol.enums import Mode, Op, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
+from libxlpy_protocol.fields import DATA_MAX
 from libxlpy_protocol.messages import (
-    DATA_MAX,
-    MESSAGES,
     Abort,
     Answer,
     Checkpoint,
@@ -14,15 +14,12 @@ from libxlpy_protocol.messages import (
     Hello,
     Log,
     Message,
-    Mode,
-    Op,
     OpResult,
     Phase,
     Postcopy,
     PrecopyPolicy,
     Progress,
     RestoreResults,
-    Side,
     Start,
     StaticDataDone,
     Suspend,
@@ -32,6 +29,7 @@ from libxlpy_protocol.messages import (
     WaitCheckpoint,
 )
 from libxlpy_protocol.states import State
+from libxlpy_protocol.table import MESSAGES
 from tests.unit.protocol.conversation import (
     MODE_OF,
     SAMPLES,

@@ -2,16 +2,10 @@
 
 import pytest
 
+from libxlpy_protocol.enums import Mode, Op, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.ledger import MAX_OPS
-from libxlpy_protocol.messages import (
-    Answer,
-    DomainOp,
-    Mode,
-    Op,
-    OpResult,
-    Side,
-)
+from libxlpy_protocol.messages import Answer, DomainOp, OpResult
 from tests.unit.protocol.conversation import (
     Pair,
     wire,

@@ -2,9 +2,11 @@
 
 import pytest
 
+from libxlpy_protocol.enums import Mode, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
-from libxlpy_protocol.messages import MESSAGES, Message, Mode, Side
+from libxlpy_protocol.messages import Message
 from libxlpy_protocol.states import TRANSITIONS, State
+from libxlpy_protocol.table import MESSAGES
 from tests.unit.protocol.conversation import (
     MODE_OF,
     SAMPLES,

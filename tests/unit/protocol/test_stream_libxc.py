@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from libxlpy_protocol.errors import StreamFormatError
-from libxlpy_protocol.stream_format import (
+from libxlpy_protocol.stream.formats import (
     DATA_PAGE_TYPES,
     LIBXC_DOMAIN_SIZE,
     LIBXC_IMAGE_SIZE,

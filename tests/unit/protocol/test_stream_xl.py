@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from libxlpy_protocol.errors import StreamFormatError
-from libxlpy_protocol.stream_format import (
+from libxlpy_protocol.stream.formats import (
     XL_BYTEORDER,
     XL_CONFIG_MAX,
     XL_HEADER_SIZE,

@@ -6,29 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
-from libxlpy_protocol.libxl_session import (
+from libxlpy_protocol.libxl.session import (
     LIBXL_TRANSITIONS,
     Act,
     LibxlHelperSession,
     LibxlParentSession,
     LibxlState,
 )
-from libxlpy_protocol.libxl_wire import encode_libxl
+from libxlpy_protocol.libxl.wire import encode_libxl
 from libxlpy_protocol.messages import (
     Answer,
     Complete,
     Hello,
     Log,
-    Mode,
     Progress,
     RestoreResults,
     StaticDataDone,
     Suspend,
     SwitchQemuLogdirty,
-    callback_mask,
 )
 from libxlpy_protocol.session import Event
+from libxlpy_protocol.table import callback_mask
 
 MASK = callback_mask([Suspend, SwitchQemuLogdirty, StaticDataDone])
 NOTE = Log(1, -1, "xc", "note")

@@ -8,24 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libxlpy_protocol.enums import Flow, Mode
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.fields import NAME_MAX, TEXT_MAX
-from libxlpy_protocol.libxl_table import LIBXL_TABLES, NEWEST, CType, libxl_table
-from libxlpy_protocol.libxl_wire import (
+from libxlpy_protocol.libxl.table import LIBXL_TABLES, NEWEST, CType, libxl_table
+from libxlpy_protocol.libxl.wire import (
     AnswerBuffer,
     MessageBuffer,
     decode_libxl,
     encode_libxl,
 )
 from libxlpy_protocol.messages import (
-    MESSAGES,
     Checkpoint,
     Complete,
-    Flow,
     Hello,
     Log,
     Message,
-    Mode,
     Postcopy,
     PrecopyPolicy,
     Progress,
@@ -36,6 +34,7 @@ from libxlpy_protocol.messages import (
     ToolstackRestore,
     WaitCheckpoint,
 )
+from libxlpy_protocol.table import MESSAGES
 
 SAMPLES: dict[type[Message], Message] = {
     type(sample): sample

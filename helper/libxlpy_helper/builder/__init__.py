@@ -1,0 +1,1 @@
+"""libxenlight builds a domain and restores it, in a process of its own."""

@@ -1,0 +1,126 @@
+"""Domain ops: the hypercalls a parent needs, on the control thread's own handle."""
+
+import errno
+from collections.abc import Callable
+from typing import Final
+
+from libxlpy_helper.xen.xenguest import DomainInfo, Handle, Result
+from libxlpy_protocol.enums import Op
+from libxlpy_protocol.messages import DomainOp, OpResult
+
+FLAGS: Final = 1 | 2 | 4 | 8 | 16 | 32  # dying hvm shutdown paused blocked running
+DYING: Final = 1
+HVM_GUEST: Final = 2
+SHUTDOWN: Final = 4
+REASON_SHIFT: Final = 16
+REASON_MASK: Final = 0xFF
+REASON_SUSPEND: Final = 2
+
+
+def perform(handle: Handle, op: DomainOp) -> OpResult:
+    """Do one op; every failure is in the result."""
+    try:
+        if op.uuid and is_another(find(handle, op.domid), op.uuid):
+            return OpResult(-1, errno.ESTALE)
+        return _OPS[op.op](handle, op)
+    except OSError as exc:
+        return OpResult(-1, exc.errno or errno.EIO)
+
+
+def find(handle: Handle, domid: int) -> DomainInfo | None:
+    """Return a domain's info; None if there is no such domain.
+
+    Raises:
+        OSError: The hypervisor refused.
+    """
+    info = handle.info(domid)
+    return info if info is not None and info.domid == domid else None
+
+
+def is_another(info: DomainInfo | None, uuid: bytes) -> bool:
+    """Tell whether a domid has gone from the domain of ``uuid`` to another one."""
+    return info is not None and info.uuid != uuid
+
+
+def is_dying(info: DomainInfo) -> bool:
+    """Tell whether a domain is being destroyed; it is there until nobody maps it."""
+    return bool(info.flags & DYING)
+
+
+def is_hvm(info: DomainInfo) -> bool:
+    """Tell HVM and PVH from PV; libxc makes no difference between the first two."""
+    return bool(info.flags & HVM_GUEST)
+
+
+def is_suspended(info: DomainInfo) -> bool:
+    """Tell whether the guest is in shutdown(suspend), and so may be resumed."""
+    return bool(info.flags & SHUTDOWN) and _reason(info) == REASON_SUSPEND
+
+
+# --------------------------------------------------------------------------------------
+# One function per op
+# --------------------------------------------------------------------------------------
+
+
+def _info(handle: Handle, op: DomainOp) -> OpResult:
+    info = find(handle, op.domid)
+    return OpResult(-1, errno.ESRCH) if info is None else _found(0, info)
+
+
+def _list(handle: Handle, op: DomainOp) -> OpResult:
+    if not 0 <= op.argument < 1 << 32:
+        return OpResult(-1, errno.EINVAL)
+    info = handle.info(op.argument)
+    return OpResult(0) if info is None else _found(1, info)
+
+
+def _shutdown(handle: Handle, op: DomainOp) -> OpResult:
+    if not 0 <= op.argument <= REASON_MASK:
+        return OpResult(-1, errno.EINVAL)
+    return _plain(handle.shutdown(op.domid, op.argument))
+
+
+def _resume(handle: Handle, op: DomainOp) -> OpResult:
+    return _plain(handle.resume(op.domid, int(bool(op.argument))))
+
+
+def _hvm_param(handle: Handle, op: DomainOp) -> OpResult:
+    if not 0 <= op.argument < 1 << 32:
+        return OpResult(-1, errno.EINVAL)
+    return OpResult(0, 0, (handle.hvm_param(op.domid, op.argument),))
+
+
+_OPS: Final[dict[Op, Callable[[Handle, DomainOp], OpResult]]] = {
+    Op.INFO: _info,
+    Op.LIST: _list,
+    Op.PAUSE: lambda handle, op: _plain(handle.pause(op.domid)),
+    Op.UNPAUSE: lambda handle, op: _plain(handle.unpause(op.domid)),
+    Op.SHUTDOWN: _shutdown,
+    Op.RESUME: _resume,
+    Op.LOGDIRTY_OFF: lambda handle, op: _plain(handle.logdirty_off(op.domid)),
+    Op.DESTROY: lambda handle, op: _plain(handle.destroy(op.domid)),
+    Op.CAPABILITIES: lambda handle, op: OpResult(0, 0, (handle.capabilities(),)),
+    Op.HVM_PARAM: _hvm_param,
+}
+
+
+def _plain(result: Result) -> OpResult:
+    return OpResult(result.retval, result.errnoval)
+
+
+def _found(retval: int, info: DomainInfo) -> OpResult:
+    values = (
+        info.domid,
+        info.flags & FLAGS,
+        _reason(info) if info.flags & SHUTDOWN else 0,
+        info.tot_pages,
+        info.max_pages,
+        info.nr_online_vcpus,
+        info.cpu_time_ns,
+        int(is_hvm(info)),
+    )
+    return OpResult(retval, 0, values, info.uuid)
+
+
+def _reason(info: DomainInfo) -> int:
+    return info.flags >> REASON_SHIFT & REASON_MASK

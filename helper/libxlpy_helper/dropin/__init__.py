@@ -1,0 +1,1 @@
+"""What libxl runs in place of its own save helper."""

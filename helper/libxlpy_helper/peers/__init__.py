@@ -1,0 +1,1 @@
+"""Small blocking clients of xenstored and qemu, for repair."""

@@ -1,0 +1,183 @@
+"""Where each part of a guest's memory goes in a picture: rows of cells, and gaps.
+
+Frames run left to right and top to bottom. A cell is a power of two of frames and shows
+the commonest kind of frame in it, the kind being page type and "sent again"; a broken
+page shows whatever is around it. Long stretches without pages (the hole below 4 GiB,
+above all) become gaps, so that a row is worth its place.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from libxlpy.streams.page_map import MAX_FRAMES, PageMap
+from libxlpy_protocol.stream.formats import PAGE_TYPE_NAMES, PageType
+
+#: Cells in a row: powers of two, so that rows begin at round addresses.
+MIN_COLUMNS, MAX_COLUMNS = 16, 128
+#: Rows without pages in sequence, from which on they are a gap.
+GAP_ROWS = 3
+#: How many rows of `MAX_COLUMNS` a gap is as high as.
+GAP_HEIGHT = 3
+
+#: Kinds of frames, one byte each: never named, no page, then type and "sent again".
+NEVER, NO_PAGE = 0, 1
+EMPTY = bytes([NEVER, NO_PAGE])
+
+
+def kind_of(page_type: int, *, again: bool = False) -> int:
+    """Give the kind of a frame of a page type."""
+    if page_type == PageType.XTAB:
+        return NO_PAGE
+    return (page_type + 1) << 1 | again
+
+
+def page_type_of(kind: int) -> PageType | None:
+    """Give the page type of a kind; None for a frame that was never named."""
+    if kind <= NO_PAGE:
+        return PageType.XTAB if kind else None
+    return PageType((kind >> 1) - 1)
+
+
+def is_again(kind: int) -> bool:
+    """Say whether frames of a kind were sent more than once."""
+    return kind > NO_PAGE and bool(kind & 1)
+
+
+def _kind(value: int) -> int:
+    """Give the kind of a frame from its byte in a `PageMap`."""
+    if value == 0 or value >> 4 not in PAGE_TYPE_NAMES:
+        return NEVER
+    return kind_of(value >> 4, again=value & 15 > 1)
+
+
+KINDS = bytes(map(_kind, range(256)))
+_BROKEN = frozenset(kind_of(PageType.BROKEN, again=again) for again in (False, True))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells from frame ``first`` on, a kind each."""
+
+    first: int
+    cells: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Frames without pages, from ``first`` on."""
+
+    first: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """A guest's memory, laid out.
+
+    Attributes:
+        columns: Cells of a whole row.
+        cell_frames: Frames of a cell.
+        lines: Rows and gaps from the top.
+        counts: Frames of each kind but `NEVER`.
+    """
+
+    columns: int
+    cell_frames: int
+    lines: tuple[Row | Gap, ...]
+    counts: dict[int, int]
+
+
+def lay_out(frames: PageMap) -> MemoryMap:
+    """Lay a guest's memory out in the finest cells that fit.
+
+    Args:
+        frames: At least one frame was named, and none lies above `MAX_FRAMES`.
+    """
+    counts: dict[int, int] = {}
+    for value, count in frames.histogram().items():
+        counts[KINDS[value]] = counts.get(KINDS[value], 0) + count
+    pages = sum(count for kind, count in counts.items() if kind not in EMPTY)
+    cell, columns = _first_try(pages)
+    while _height(lines := list(_stretches(frames, cell * columns))) > columns:
+        if columns < MAX_COLUMNS:
+            columns *= 2
+        else:
+            cell *= 2
+    rows = tuple(_line(frames, line, cell, cell * columns) for line in lines)
+    return MemoryMap(columns, cell, rows, counts)
+
+
+def _first_try(pages: int) -> tuple[int, int]:
+    """Give frames of a cell, and columns, that would do for pages in one place."""
+    cell = 1
+    while pages > cell * MAX_COLUMNS**2:
+        cell *= 2
+    columns = MIN_COLUMNS
+    while columns < MAX_COLUMNS and columns**2 * cell < pages:
+        columns *= 2
+    return cell, columns
+
+
+def _height(lines: list[Gap | int]) -> int:
+    return sum(GAP_HEIGHT if isinstance(line, Gap) else 1 for line in lines)
+
+
+# ---- rows and gaps ---------------------------------------------------------------
+
+
+def _stretches(frames: PageMap, row: int) -> Iterator[Gap | int]:
+    """Give first frames of rows, and gaps, without looking at cells."""
+    end = frames.highest + 1
+    empty = pfn = 0
+    while pfn < end:
+        following = _next_page(frames, pfn, row)
+        if following == pfn:
+            yield from _empty(pfn - empty, empty, row)
+            empty = 0
+            yield pfn
+            pfn += row
+        else:
+            empty += min(following, _up(end, row)) - pfn
+            pfn = following
+    if empty and end - (_up(end, row) - empty) > 0:
+        yield from _empty(_up(end, row) - empty, empty, row)
+
+
+def _next_page(frames: PageMap, pfn: int, row: int) -> int:
+    """Give the first row from ``pfn`` on that may have pages; ``pfn`` if it has."""
+    chunk = frames.next_chunk(pfn)
+    if chunk >= pfn + row:
+        return chunk // row * row if chunk < MAX_FRAMES else MAX_FRAMES
+    values = frames.frames(pfn, row).translate(KINDS, b"")
+    return pfn if values.translate(None, EMPTY) else pfn + row
+
+
+def _empty(first: int, count: int, row: int) -> Iterator[Gap | int]:
+    if count >= GAP_ROWS * row:
+        yield Gap(first, count)
+    else:
+        yield from range(first, first + count, row)
+
+
+def _up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+# ---- cells -----------------------------------------------------------------------
+
+
+def _line(frames: PageMap, line: Gap | int, cell: int, row: int) -> Row | Gap:
+    if isinstance(line, Gap):
+        return line
+    count = min(row, frames.highest + 1 - line)
+    kinds = frames.frames(line, count).translate(KINDS)
+    cells = (kinds[at : at + cell] for at in range(0, count, cell))
+    return Row(line, bytes(map(_commonest, cells)))
+
+
+def _commonest(kinds: bytes) -> int:
+    present = sorted(set(kinds), reverse=True)
+    if len(present) == 1:
+        return present[0]
+    broken = _BROKEN.intersection(present)
+    return max(broken) if broken else max(present, key=kinds.count)

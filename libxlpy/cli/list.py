@@ -1,0 +1,61 @@
+"""`xlpy list`: domains as `xl list` prints them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from libxlpy import Context, DomainInfo
+from libxlpy.cli.terminal.interrupt import Interrupt, run
+from libxlpy.cli.terminal.outcome import GOOD
+from libxlpy.cli.terminal.output import one_line
+from libxlpy.cli.terminal.settings import Settings
+
+#: Source: Xen, tools/xl/xl_list.c, list_domains().
+HEADER = "Name                                        ID   Mem VCPUs\tState\tTime(s)"
+
+
+def list_domains(settings: Settings, names: Sequence[str], *, json: bool) -> int:
+    """Print the domains named, all if none is.
+
+    Raises:
+        DomainNotFound: One that was named does not exist.
+    """
+
+    async def look(_interrupt: Interrupt) -> list[DomainInfo]:
+        async with Context(settings.backend, settings.host) as ctx:
+            wanted = [await ctx.resolve(name) for name in names]
+            domains = await ctx.list_domains()
+        if not names:
+            return domains
+        found = {domain.domid: domain for domain in domains}
+        return [found[domid] for domid in wanted if domid in found]
+
+    domains = run(settings.signals, look)
+    if json:
+        settings.out.json([asdict(domain) for domain in domains])
+        return GOOD
+    settings.out.fact(HEADER)
+    for domain in domains:
+        settings.out.fact(_row(domain))
+    return GOOD
+
+
+def _row(domain: DomainInfo) -> str:
+    name = one_line(domain.name) or "(null)"
+    return (
+        f"{name:<40} {domain.domid:5d} {domain.memory_kib // 1024:5d} "
+        f"{domain.vcpus:5d}     {state_letters(domain)}  "
+        f"{domain.cpu_time_ns / 1e9:8.1f}"
+    )
+
+
+def state_letters(domain: DomainInfo) -> str:
+    """Give the state as `xl list` does: six places, a letter for each that holds."""
+    facts = {
+        "r": domain.running,
+        "b": domain.blocked,
+        "p": domain.paused,
+        "s": domain.shutdown,
+        "c": domain.crashed,
+        "d": domain.dying,
+    }
+    return "".join(letter if holds else "-" for letter, holds in facts.items())

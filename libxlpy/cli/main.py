@@ -1,0 +1,37 @@
+"""From the process's start to its end: the signals first, then the command.
+
+``command`` turns errors into one line and an exit status; ``app`` declares the options
+of all commands; ``list``, ``save``, ``restore``, ``verify``, ``jobs``, ``sim`` and
+``inspect/`` do them with the public API only; ``terminal/`` is all that is printed.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from libxlpy.cli.terminal.signals import Signals
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; give its exit status (0 good, 1 failed, 2 usage).
+
+    Args:
+        arguments: Without the program's name; if None, those of the process, which
+            ends with the command.
+    """
+    signals = Signals()
+    with signals.handled(restore=arguments is not None):
+        _open_standard_descriptors()
+        from libxlpy.cli.command import run_command  # takes its time to load
+
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        return run_command(given, signals)
+
+
+def _open_standard_descriptors() -> None:
+    # a stream or lock that became descriptor 1 would get what we print
+    fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    while fd <= 2:
+        os.set_inheritable(fd, True)
+        fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.close(fd)

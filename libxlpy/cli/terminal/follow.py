@@ -1,0 +1,63 @@
+"""Watch a job to its end, and say in one line how it ended."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from typing import TypeVar
+
+from libxlpy import Cancelled, GuestState, HelperCrashed, Job, JobError
+from libxlpy.cli.terminal.interrupt import Interrupt
+from libxlpy.cli.terminal.output import Output
+from libxlpy.cli.terminal.progress import View
+
+Result = TypeVar("Result")
+
+#: What a guest's state means for whoever reads the line.
+GUESTS = {
+    GuestState.RUNNING: "guest is running",
+    GuestState.SUSPENDED: "guest is suspended",
+    GuestState.PAUSED: "guest is paused",
+    GuestState.SHUTDOWN: "guest has shut down",
+    GuestState.GONE: "guest is gone",
+    GuestState.UNKNOWN: "where the guest is could not be found out",
+}
+
+
+async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:
+    """Show what a job does until it has ended; a signal cancels it.
+
+    Raises:
+        JobError: It failed or was cancelled.
+    """
+    showing = asyncio.create_task(_show(job, view))
+    with interrupt.cancels(job):
+        try:
+            return await job
+        finally:
+            showing.cancel()
+            with suppress(asyncio.CancelledError):
+                await showing
+
+
+async def _show(job: Job[Result], view: View) -> None:
+    started = False
+    async for event in job.events():
+        if not started:
+            started = True
+            view.started(job.what, job.helper_pid)
+        view.show(event)
+
+
+def cause_text(error: JobError, interrupt: Interrupt) -> str:
+    """Give what ended a job: ``"failed: ..."`` or ``"cancelled by SIGINT"``."""
+    if isinstance(error, Cancelled) and interrupt.signum is not None:
+        return f"cancelled by {signal.Signals(interrupt.signum).name}"
+    phase = error.details.phase
+    during = f" during {phase}" if isinstance(error, HelperCrashed) and phase else ""
+    return f"failed: {error.args[0]}{during}"
+
+
+def print_report(out: Output, error: JobError) -> None:
+    """Print all that is known of a failure."""
+    for line in error.details.lines():
+        out.note(line)

@@ -1,0 +1,1 @@
+"""One domain, as hypervisor, xenstored, device model and toolstack have it."""

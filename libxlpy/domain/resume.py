@@ -1,0 +1,95 @@
+"""Let a suspended domain run again: device model first, then the guest.
+
+Xen: tools/libs/light/libxl_dom_suspend.c, libxl__domain_resume().
+"""
+
+from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain.device_model import Emulator
+from libxlpy.domain.hypercalls import domain_type
+from libxlpy.domain.info import DomainFacts
+from libxlpy.domain.repair import RESUME_CANCELLED
+from libxlpy.errors import UsageError
+from libxlpy.ops import ops_helper
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.link import HelperLink
+from libxlpy.xenstore import connect
+from libxlpy_protocol.enums import Op
+
+
+async def domain_resume(
+    around: Surroundings, domid: int, uuid: str = "", *, suspend_cancel: bool
+) -> float | None:
+    """Resume a domain that is in shutdown(suspend).
+
+    Args:
+        around: Backend and deadlines.
+        domid: Of the domain.
+        uuid: Of the domain that is meant; "" for whichever has the domid.
+        suspend_cancel: The guest's suspend call returns "cancelled".
+
+    Returns:
+        Milliseconds it was down, from seen suspended until now; None if no save of
+        this context had suspended it.
+
+    Raises:
+        DomainNotFound: There is no such domain, or another has its domid.
+        UsageError: It is not suspended.
+        QmpError: Its device model does not go on; the guest stays suspended.
+        DomainOpError: The hypervisor refused; the guest stays suspended.
+        XenstoreError: Xenstored can't be used.
+        BackendError: The hypervisor can't be asked.
+    """
+    backend, deadlines = around.backend, around.deadlines
+    async with ops_helper(around) as ops:
+        facts = await domain_ops.get(ops, domid, uuid)
+        if not facts.suspended:
+            raise UsageError(f"domain {domid} is not suspended: nothing to resume")
+        async with connect(
+            backend.xenstore_socket, timeout=deadlines.xenstore
+        ) as store:
+            kind = await domain_type(store, facts)
+        if kind == "hvm":
+            await _device_model_runs(around, ops, facts)
+        await resume_guest(around, ops, domid, facts.uuid, cancelled=suspend_cancel)
+    return around.suspended.resumed(domid, facts.uuid)
+
+
+async def _device_model_runs(
+    around: Surroundings, ops: HelperLink, facts: DomainFacts
+) -> None:
+    emulator = Emulator(facts.domid, facts.uuid, around.backend, around.deadlines)
+    try:
+        await emulator.go_on(ops)
+    finally:
+        await emulator.close()
+
+
+async def resume_guest(
+    around: Surroundings,
+    ops: HelperLink,
+    domid: int,
+    uuid: str,
+    *,
+    cancelled: bool = True,
+) -> None:
+    """Let a suspended guest run again and tell xenstored.
+
+    Args:
+        around: Backend and deadlines.
+        ops: Makes the hypercall.
+        domid: Of the guest, in shutdown(suspend).
+        uuid: The guest's own.
+        cancelled: Its suspend call returns "cancelled": it goes on as if nothing was.
+
+    Raises:
+        DomainReused: Another domain has its domid.
+        DomainOpError: The hypervisor refused.
+        XenstoreError: It runs, but xenstored could not be told.
+
+    Xen: tools/libs/light/libxl_dom_suspend.c, domain_resume_done().
+    """
+    how = RESUME_CANCELLED if cancelled else 0
+    await ops.checked_op(Op.RESUME, domid, how, uuid=uuid)
+    path, seconds = around.backend.xenstore_socket, around.deadlines.xenstore
+    async with connect(path, timeout=seconds, wait=True) as store:
+        await store.resume(domid)

@@ -1,0 +1,1 @@
+"""How any operation runs, from spawn to outcome."""

@@ -1,0 +1,1 @@
+"""What is done to a domain, one file each, in order of execution."""

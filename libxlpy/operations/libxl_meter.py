@@ -1,0 +1,93 @@
+"""How much Xen's own helper has written, which it never tells.
+
+Facts where there are some: the position in a file, which all who share the descriptor
+move; else what the kernel counts for the process, less what it said to us.
+"""
+
+import os
+import re
+import select
+import stat
+
+from libxlpy.process.link import Link
+from libxlpy_protocol.messages import Progress
+
+PAGE_SIZE = 4096
+#: Bytes taken of /proc/PID/io.
+IO_MAX = 4096
+#: Xen: tools/libs/guest/xg_sr_save.c, ``send_memory_live`` and others.
+FRAMES = re.compile(r"Frames(?: iteration (\d+))?")
+
+
+class Meter:
+    """The figures of one helper on one stream."""
+
+    def __init__(self, link: Link, stream_fd: int) -> None:
+        # ----- results -----
+        #: Pages sent, repeats counted, as it says.
+        self.pages = 0
+        self.iteration = 0
+        # ----- private -----
+        self._link = link
+        self._fd = stream_fd
+        self._is_file = stat.S_ISREG(os.fstat(stream_fd).st_mode)
+        self._before = 0
+        self._most = 0
+        try:
+            self._io = os.open(f"/proc/{link.process.pid}/io", os.O_RDONLY)
+        except OSError:
+            self._io = -1  # not ours to see: its pages must do
+
+    def close(self) -> None:
+        """Close its descriptor; the figures stay."""
+        if self._io >= 0:
+            os.close(self._io)
+            self._io = -1
+
+    def progress(self, message: Progress) -> None:
+        """Take what it says of its pages."""
+        match = FRAMES.fullmatch(message.doing_what)
+        if match is None:
+            return
+        iteration = int(match[1] or 0)
+        if iteration != self.iteration or self._before + message.done < self.pages:
+            self._before = self.pages
+            self.iteration = iteration
+        self.pages = self._before + message.done
+
+    def look(self, ours: int = 0) -> bool:
+        """Look again; tell whether there is more in the stream than ever before.
+
+        Args:
+            ours: Bytes that our own helper counts: of a file, those of all writers.
+        """
+        done = ours if self._is_file else self._written()
+        more = done > self._most
+        self._most = max(self._most, done)
+        return more
+
+    def total(self, ours: int) -> int:
+        """Give the bytes in the stream, as found at the last :meth:`look`."""
+        return ours if self._is_file else ours + self._most
+
+    def _written(self) -> int:
+        """Give the bytes that went into a pipe or socket.
+
+        The kernel doesn't count what is spliced (by libsimxen): there the pages tell.
+        """
+        said = self._link.pump.taken + self._link.process.stderr.taken
+        return max(self._all_written() - said, self.pages * PAGE_SIZE)
+
+    def _all_written(self) -> int:
+        try:
+            lines = os.pread(self._io, IO_MAX, 0).splitlines()
+        except OSError:
+            return 0  # it is gone
+        counts = dict(line.split(b": ", 1) for line in lines)
+        return int(counts.get(b"wchar", 0))
+
+    def is_full(self) -> bool:
+        """Tell whether the stream takes no more now: its reader is slow."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        return not poll.poll(0)

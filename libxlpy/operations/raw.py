@@ -1,0 +1,204 @@
+"""``xc_domain_save`` and ``xc_domain_restore`` for toolstacks that do the rest.
+
+The caller's coroutines answer libxenguest; nothing is repaired here but what a domain
+op can: log-dirty mode is switched off and the guest's state asked for.
+"""
+
+import time
+from dataclasses import dataclass, fields
+from typing import Any
+
+from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
+from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain.info import guest_state, uuid_bytes
+from libxlpy.domain.repair import ask_guest
+from libxlpy.errors import DomainReused, UsageError, errno_text
+from libxlpy.jobs.operation import AnswerTo, Plan, Settled
+from libxlpy.jobs.run import JobRun
+from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, xc_flags
+from libxlpy.operations.restore_simxen import restore_result
+from libxlpy.operations.save import save_result
+from libxlpy.ops import ops_helper
+from libxlpy.process.environment import Surroundings
+from libxlpy.repair_facts import failed
+from libxlpy.results import GuestState, JobReport, RestoreResult, SaveResult
+from libxlpy_protocol.enums import Image, Mode, Op, StreamType
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.messages import CallMessage, Checkpoint, Message, Start, Suspend
+from libxlpy_protocol.table import callback_mask
+
+U32_MAX = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rings:
+    """Event channels of a domain's xenstore and console rings, and their other ends."""
+
+    store_evtchn: int = 0
+    store_domid: int = 0
+    console_evtchn: int = 0
+    console_domid: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of an event channel or domain."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if type(value) is not int or not 0 <= value <= U32_MAX:
+                raise UsageError(f"{item.name} {value!r:.40}: not a number of 32 bits")
+
+
+#: For a guest without rings.
+NO_RINGS = Rings()
+
+
+class RawSave(Plan[SaveResult]):
+    """One ``xc_domain_save``."""
+
+    def __init__(
+        self,
+        domid: int,
+        callbacks: SaveCallbacks,
+        around: Surroundings,
+        *,
+        flags: SuspendFlags = NOT_LIVE,
+        image: Image = Image.RAW,
+        stream_type: StreamType = StreamType.PLAIN,
+    ) -> None:
+        self.what = f"xc_domain_save of domain {domid}"
+        self.domid = domid
+        self.calls = offered(callbacks)
+        self._callbacks = callbacks
+        self._around = around
+        self._flags = xc_flags(flags)
+        self._image = image
+        self._stream_type = checked_type(stream_type, self.calls)
+
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        return raw_journal("xc_domain_save")
+
+    def start(self, stream_fd: int) -> Start:
+        """Give the helper's start message."""
+        plain = self._stream_type is StreamType.PLAIN
+        return Start(
+            Mode.SAVE if plain else Mode.REMUS,
+            domid=self.domid,
+            flags=self._flags,
+            callback_mask=callback_mask(self.calls),
+            stream_type=self._stream_type,
+            image=self._image,
+            stream_fd=stream_fd,
+            uuid=uuid_bytes(self.uuid),
+        )
+
+    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+        """Await the caller's coroutine."""
+        answer = await await_callback(self._callbacks, call)
+        if isinstance(call, Suspend) and self._stream_type is StreamType.PLAIN:
+            run.record.meter.suspended(time.monotonic())
+        return answer
+
+    def limit(self, call: CallMessage) -> float:
+        """Give the deadline of the caller's coroutines."""
+        return self._around.deadlines.callback
+
+    async def settle(self, run: JobRun) -> Settled:
+        """After a failure switch log-dirty mode off; ask where the guest is."""
+        if run.failure is None or not run.started:
+            return await ask_guest(self._around, self.domid, self.uuid)
+        try:
+            async with ops_helper(self._around) as ops:
+                result = await ops.op(Op.LOGDIRTY_OFF, self.domid, uuid=self.uuid)
+                off = "log-dirty mode off"
+                facts = await domain_ops.find(ops, self.domid, self.uuid)
+                if result.retval < 0:
+                    off = failed(off, errno_text(result.errnoval))
+                return Settled(guest_state(facts), (off,))
+        except DomainReused as exc:
+            return Settled(GuestState.GONE, (str(exc),))
+        except LibxlpyError as exc:
+            return Settled(repairs=(f"hypervisor could not be asked: {exc}",))
+
+    def result(self, run: JobRun, report: JobReport) -> SaveResult:
+        """Give what a save that succeeded has done."""
+        return save_result(run, report)
+
+
+class RawRestore(Plan[RestoreResult]):
+    """One ``xc_domain_restore`` into a domain that the caller has built."""
+
+    def __init__(
+        self,
+        domid: int,
+        callbacks: RestoreCallbacks,
+        around: Surroundings,
+        rings: Rings,
+        stream_type: StreamType = StreamType.PLAIN,
+    ) -> None:
+        self.what = f"xc_domain_restore of domain {domid}"
+        self.domid = domid
+        self.calls = offered(callbacks)
+        self._callbacks = callbacks
+        self._around = around
+        self._rings = rings
+        self._stream_type = checked_type(stream_type, self.calls)
+
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        return raw_journal("xc_domain_restore")
+
+    def start(self, stream_fd: int) -> Start:
+        """Give the helper's start message."""
+        return Start(
+            Mode.RESTORE,
+            domid=self.domid,
+            callback_mask=callback_mask(self.calls),
+            stream_type=self._stream_type,
+            image=Image.RAW,
+            stream_fd=stream_fd,
+            store_evtchn=self._rings.store_evtchn,
+            store_domid=self._rings.store_domid,
+            console_evtchn=self._rings.console_evtchn,
+            console_domid=self._rings.console_domid,
+        )
+
+    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+        """Await the caller's coroutine."""
+        return await await_callback(self._callbacks, call)
+
+    def limit(self, call: CallMessage) -> float:
+        """Give the deadline of the caller's coroutines."""
+        return self._around.deadlines.callback
+
+    async def settle(self, run: JobRun) -> Settled:
+        """Ask where the guest is; the domain is the caller's in any case."""
+        return await ask_guest(self._around, self.domid)
+
+    def result(self, run: JobRun, report: JobReport) -> RestoreResult:
+        """Give what a restore that succeeded has done."""
+        return restore_result(run, report, name="")
+
+
+def checked_type(stream_type: object, calls: frozenset[type[Message]]) -> StreamType:
+    """Give a stream's type, if it is one and what it needs is offered.
+
+    Raises:
+        UsageError: It is one of these.
+    """
+    if not isinstance(stream_type, StreamType):
+        known = ", ".join(each.name for each in StreamType)
+        raise UsageError(f"stream_type {stream_type!r:.40}: must be one of {known}")
+    if stream_type is not StreamType.PLAIN and Checkpoint not in calls:
+        text = f"stream_type {stream_type.name} needs the callback checkpoint"
+        raise UsageError(text)
+    return stream_type
+
+
+def raw_journal(kind: str) -> dict[str, Any]:
+    """Give what is written down of a job whose guest is the caller's."""
+    return {
+        "kind": kind,
+        "type": "",
+        "on_parent_loss": "abort_and_resume",
+        "state_path": "",
+    }

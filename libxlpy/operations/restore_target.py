@@ -1,0 +1,101 @@
+"""Which domain a restore on real Xen makes: its name, uuid, domid, configuration.
+
+All is known before anything starts. The domid is chosen here, at random as with
+``domid_policy="random"`` of ``xl.conf``: whatever dies while the domain is built, it is
+certain which one is ours, and nobody else's is ever taken for it.
+
+Xen: tools/libs/light/libxl_create.c, libxl__domain_make().
+"""
+
+import json
+import secrets
+import uuid as uuids
+from dataclasses import dataclass
+from typing import Any, Self
+
+from libxlpy.domain.hypercalls import LAST_DOMID
+from libxlpy.domain.info import DomainInfo
+from libxlpy.errors import UsageError
+
+XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A domain to be made, and libxl's JSON that says how."""
+
+    domid: int
+    name: str
+    uuid: str
+    config: bytes
+
+    @classmethod
+    def of(
+        cls, config: bytes | None, name: str | None, domains: list[DomainInfo]
+    ) -> Self:
+        """Settle what the domain will be.
+
+        Args:
+            config: Libxl's JSON.
+            name: For the domain instead of the configured one.
+            domains: Those that are there.
+
+        Raises:
+            UsageError: The configuration can't be used, or its name or domid is taken.
+        """
+        parsed = _parse(config)
+        created = parsed["c_info"]
+        created["name"] = _free_name(name or created.get("name"), domains)
+        created["uuid"] = _free_uuid(created.get("uuid"), domains)
+        created["domid"] = _free_domid(created.get("domid"), domains)
+        text = json.dumps(parsed).encode()
+        return cls(created["domid"], created["name"], created["uuid"], text)
+
+
+def _parse(config: bytes | None) -> dict[str, Any]:
+    if not config:
+        raise UsageError("no configuration: a restore needs the one that was saved")
+    try:
+        parsed = json.loads(config.rstrip(b"\0"))
+    except (ValueError, RecursionError) as exc:
+        raise UsageError(f"configuration is not JSON: {exc}; {XL_TEXT}") from exc
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("c_info"), dict):
+        raise UsageError("configuration is none of libxl: it has no c_info")
+    return parsed
+
+
+def _free_name(name: object, domains: list[DomainInfo]) -> str:
+    if not isinstance(name, str) or not name:
+        raise UsageError("configuration gives the domain no name")
+    for info in domains:
+        if info.name == name:
+            raise UsageError(
+                f"name '{name}' is taken by domain {info.domid}: destroy it, or have "
+                "the new one called otherwise"
+            )
+    return name
+
+
+def _free_uuid(uuid: object, domains: list[DomainInfo]) -> str:
+    """Give the configured uuid, unless there is none or a domain has it: a copy."""
+    try:
+        wanted = str(uuids.UUID(uuid)) if isinstance(uuid, str) else None
+    except ValueError as exc:
+        raise UsageError(f"uuid {uuid!r:.80} of the configuration is none") from exc
+    if wanted is None or wanted in {info.uuid for info in domains}:
+        return str(uuids.uuid4())
+    return wanted
+
+
+def _free_domid(domid: object, domains: list[DomainInfo]) -> int:
+    """Give the domid that ``xl save -D`` has stored, else one that nobody has."""
+    used = {info.domid for info in domains}
+    if type(domid) is int and 0 < domid <= LAST_DOMID:
+        if domid in used:
+            raise UsageError(
+                f"domid {domid}, stored by -D, is in use: destroy it first"
+            )
+        return domid
+    while (chosen := 1 + secrets.randbelow(LAST_DOMID)) in used:
+        pass
+    return chosen

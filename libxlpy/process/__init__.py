@@ -1,0 +1,1 @@
+"""One helper process: spawned, talked to, made to leave."""

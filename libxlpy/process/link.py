@@ -1,0 +1,298 @@
+"""One helper with its conversation: spawn, hello, domain ops, hanging up.
+
+A :class:`Link` is any helper process on any wire, a :class:`HelperLink` our own helper
+on our own. Jobs use it for their operation; listing, pausing, repairing ... use a
+helper in ``ops`` mode, see ``ops``.
+"""
+
+import asyncio
+import errno
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+
+from libxlpy.domain.info import uuid_bytes
+from libxlpy.errors import BackendError, DomainOpError, DomainReused
+from libxlpy.process.environment import Surroundings
+from libxlpy.process.escalation import Ladder, Step
+from libxlpy.process.helper import HelperProcess, start_process
+from libxlpy.process.pump import Conversation, Pump
+from libxlpy_protocol.enums import Op
+from libxlpy_protocol.errors import LocalProtocolError
+from libxlpy_protocol.fields import TEXT_MAX, clip
+from libxlpy_protocol.hello import MIN_VERSION, VERSION
+from libxlpy_protocol.ledger import MAX_OPS
+from libxlpy_protocol.messages import (
+    Abort,
+    AskToSuspend,
+    DomainOp,
+    Hello,
+    Message,
+    OpResult,
+    SuspendEvent,
+)
+from libxlpy_protocol.session import Event, ParentSession
+
+#: Our version, as it goes into the hello (a test compares it with the packaging).
+PACKAGE = "0.1.0"
+#: Feature of a helper that can use a guest's suspend event channel.
+SUSPEND_EVENT = "suspend-event"
+
+
+class Link(ABC):
+    """One process and what is said to and by it, on the wire of its session."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        process: HelperProcess,
+        session: Conversation,
+        *,
+        climbed: Callable[[Step, str], None] | None = None,
+    ) -> None:
+        """Take a process that was just started, and close it at the end.
+
+        Args:
+            around: Deadlines, hooks.
+            process: See ``helper_process``.
+            session: Our end of its wire.
+            climbed: Told each step the ladder climbs by itself.
+        """
+        self._around = around
+        #: Set once, when nothing more will be read: None at a clean EOF, else the
+        #: helper's error, or ours.
+        self.ended: asyncio.Future[Exception | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.process = process
+        self.pump = Pump(
+            self.process,
+            session,
+            on_event=self._event,
+            on_end=self._end,
+            observer=around.observer,
+        )
+        self.ladder = Ladder(
+            self.process,
+            around.deadlines,
+            abort=self._abort,
+            climbed=climbed or (lambda step, bound: None),
+        )
+
+    def send(self, message: Message, call_id: int = 0) -> bool:
+        """Send a message; False if the conversation no longer takes it."""
+        try:
+            self.pump.send(message, call_id)
+        except LocalProtocolError:
+            return False
+        return True
+
+    @abstractmethod
+    def _event(self, event: Event) -> None:
+        """Take what it says."""
+
+    @abstractmethod
+    def _abort(self) -> None:
+        """Have it stop its work and clean up."""
+
+    def _end(self, error: Exception | None) -> None:
+        self.ended.set_result(error)
+
+    async def drain(self) -> None:
+        """Wait until all that a dead helper had said was read.
+
+        Bounded: a helper that is stuck, or a child of it, may hold the pipe open.
+        """
+        seconds = self._around.deadlines.exit_after_complete
+        await asyncio.wait([self.ended], timeout=seconds)
+
+    def close(self) -> None:
+        """Close all descriptors; the helper must be dead or given up."""
+        self.pump.close()
+        if not self.ended.done():
+            self._end(None)
+        self.process.close()
+
+
+class Bell:
+    """Rung by whoever has news for the one who waits."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the one who waits, or who will."""
+        self._rung.set()
+
+    async def changed(self) -> None:
+        """Wait for the next time, as for a change in xenstore."""
+        await self._rung.wait()
+        self._rung.clear()
+
+
+class HelperLink(Link):
+    """One helper of our own."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        process: HelperProcess,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        climbed: Callable[[Step, str], None] | None = None,
+    ) -> None:
+        """Take a helper; :meth:`hello` begins the conversation.
+
+        Args:
+            around: Deadlines, hooks.
+            process: The helper, just started.
+            on_event: Gets every message but hello and op results.
+            climbed: Told each step the ladder climbs by itself.
+        """
+        self.session = ParentSession()
+        self.greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
+        self._on_event = on_event
+        self._ops: dict[int, asyncio.Future[OpResult]] = {}
+        self._op_slots = asyncio.Semaphore(MAX_OPS)
+        #: The guest's suspend event channel.
+        self.suspend_event = Bell()
+        super().__init__(around, process, self.session, climbed=climbed)
+        #: Goes into the abort message.
+        self.abort_reason = ""
+
+    # ----- conversation -----------------------------------------------------------
+
+    def hello(self) -> None:
+        """Say hello: comes first."""
+        self.pump.send(Hello(VERSION, MIN_VERSION, PACKAGE))
+
+    def _abort(self) -> None:
+        self.send(Abort(clip(self.abort_reason, TEXT_MAX)))
+
+    def _event(self, event: Event) -> None:
+        match event.message:
+            case Hello():
+                self.greeted.set_result(event.message)
+            case OpResult():
+                waiting = self._ops.pop(event.call_id, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(event.message)
+            case SuspendEvent():
+                self.suspend_event.ring()
+            case _ if self._on_event is not None:
+                self._on_event(event)
+
+    def _end(self, error: Exception | None) -> None:
+        super()._end(error)
+        for waiting in self._ops.values():
+            waiting.cancel()
+        self._ops.clear()
+
+    # ----- domain ops -------------------------------------------------------------
+
+    async def op(
+        self, op: Op, domid: int, argument: int = 0, *, uuid: str = ""
+    ) -> OpResult:
+        """Have a hypercall made, within the deadline ``domain_op``.
+
+        Args:
+            op: What to do.
+            domid: To which domain.
+            argument: See ``Op``.
+            uuid: Of the domain that is meant; "" for whichever has the domid. The
+                helper compares right before it acts.
+
+        Raises:
+            DomainReused: Another domain has the domid; nothing was done to it.
+            BackendError: The helper is gone or did not answer in time.
+        """
+        meant = uuid_bytes(uuid)
+        return await self._request(op.name, DomainOp(op, domid, argument, meant))
+
+    async def ask_to_suspend(self, ask: AskToSuspend) -> OpResult:
+        """Have a guest asked to suspend by its event channel; errors as of :meth:`op`.
+
+        ``suspend_event`` rings when it may have done so.
+        """
+        if SUSPEND_EVENT not in self.greeted.result().features:
+            return OpResult(-1, errno.EOPNOTSUPP)
+        return await self._request("event channel", ask)
+
+    async def _request(self, what: str, message: DomainOp | AskToSuspend) -> OpResult:
+        domid = message.domid
+        async with self._op_slots:
+            waiting: asyncio.Future[OpResult] = (
+                asyncio.get_running_loop().create_future()
+            )
+            call_id = 0
+            try:
+                async with asyncio.timeout(self._around.deadlines.domain_op):
+                    call_id = self.pump.send(message)
+                    self._ops[call_id] = waiting
+                    await asyncio.wait([waiting])
+            except LocalProtocolError as exc:
+                raise BackendError(f"{what} not possible: {exc}") from exc
+            except TimeoutError as exc:
+                raise BackendError(f"{what} of domain {domid}: no answer") from exc
+        if waiting.cancelled():
+            raise BackendError(f"{what} of domain {domid}: the helper is gone")
+        result = waiting.result()
+        if result.retval < 0 and result.errnoval == errno.ESTALE and message.uuid:
+            raise DomainReused(domid)
+        return result
+
+    async def checked_op(
+        self, op: Op, domid: int, argument: int = 0, *, uuid: str = ""
+    ) -> OpResult:
+        """As :meth:`op`, for ops that must succeed.
+
+        Raises:
+            DomainReused: Another domain has the domid; nothing was done to it.
+            DomainOpError: The hypercall failed.
+            BackendError: The helper is gone or did not answer in time.
+        """
+        result = await self.op(op, domid, argument, uuid=uuid)
+        if result.retval < 0:
+            raise DomainOpError(op.name, domid, result.retval, result.errnoval)
+        return result
+
+    # ----- end --------------------------------------------------------------------
+
+    @property
+    def works(self) -> bool:
+        """Tell whether it can still be talked to."""
+        return not self.ended.done() and self.ladder.step is Step.WORK
+
+    def close(self) -> None:
+        """See the base class."""
+        super().close()
+        self.greeted.cancel()
+
+
+async def start_helper(
+    around: Surroundings, pass_fds: Iterable[int] = ()
+) -> HelperProcess:
+    """Start a helper of our own; arguments and errors as of ``start_process``."""
+    argv = around.argv(around.backend)
+    return await start_process(argv, pass_fds, around.deadlines.spawn)
+
+
+# ----- small things ---------------------------------------------------------------
+
+
+async def finish(task: asyncio.Task[None]) -> None:
+    """Wait for ``task`` however often we are cancelled, then pass that on."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+def last_line(text: str) -> str:
+    """Give the last line of a text that is not empty, at most 500 characters."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ""

@@ -1,0 +1,1 @@
+"""Who has a domain, and what is done about jobs whose process died."""

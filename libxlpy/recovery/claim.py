@@ -1,0 +1,162 @@
+"""Which domains are in use on this machine: one job or operation at a time each.
+
+A claim is the lock of the domain in the journal's folder, so it holds against other
+contexts and other processes alike. What a dead process left on the domain is put right
+before anything new is done to it.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+from typing import Any
+
+from libxlpy.domain.hypercalls import check_domid
+from libxlpy.errors import BackendError, DomainBusy
+from libxlpy.jobs.operation import Plan
+from libxlpy.journal import Entry, Folder, Identity, JournalBroken, Lock, Locked, Stream
+from libxlpy.process.environment import Surroundings
+from libxlpy.recovered import Outcome
+from libxlpy.recovery.recovery import Recovery
+
+#: Bytes of the random part of a job's name.
+NAME_BYTES = 3
+
+
+class Claim:
+    """One domain in use; given up at the end of its block unless a job keeps it."""
+
+    def __init__(self, lock: Lock, what: str) -> None:
+        self.domid = lock.domid
+        self.kept = False
+        self._lock = lock
+        self._what = what
+        self._entry: Entry | None = None
+
+    # ----- as a job's journal -----------------------------------------------------
+
+    def begin(self, plan: Plan[Any], stream: Stream, uuid: str) -> str:
+        """Write down a job that is about to begin; the claim is then the job's.
+
+        Raises:
+            BackendError: It can't be written.
+        """
+        name = f"{self._what.split()[-1]}-{self.domid}-{token_hex(NAME_BYTES)}"
+        self._entry = Entry(
+            job=name,
+            what=plan.what,
+            domid=self.domid,
+            uuid=uuid,
+            since=time.time(),
+            parent=Identity.own(),
+            stream=stream,
+            **plan.journal(),
+        )
+        try:
+            self._lock.tell(self._what, name)
+            self._lock.write(self._entry)
+        except OSError as exc:
+            text = f"can't write the journal of domain {self.domid}: {exc.strerror}"
+            raise BackendError(text) from exc
+        self.kept = True
+        return name
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """Write down what is true now, or about to be.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        assert self._entry is not None  # begin comes first
+        entry = self._entry.with_facts(facts)
+        if entry != self._entry:
+            self._lock.write(entry)
+            self._entry = entry
+
+    def hand_over(self) -> None:
+        """Leave the domain to the caller, until they do the next thing with it."""
+        with contextlib.suppress(OSError):  # the folder went with its host
+            self.note({"handed_over": True})
+        self._lock.release()
+
+    def close(self) -> None:
+        """Nothing is left to do on the domain: give it free."""
+        with contextlib.suppress(OSError):
+            self._lock.forget()
+        self._lock.release()
+
+    def give_up(self) -> None:
+        """Give the domain free; what is written of it stays."""
+        self._lock.release()
+
+
+@asynccontextmanager
+async def claim(around: Surroundings, domid: int, what: str) -> AsyncIterator[Claim]:
+    """Have a domain for ourselves.
+
+    Args:
+        around: Has the folder; also for putting right what a dead process left.
+        domid: Of the domain.
+        what: As in "a save".
+
+    Raises:
+        UsageError: It is no domid.
+        DomainBusy: Somebody else works on the domain.
+        BackendError: The journal can't be used, or what a dead process left can't be
+            put right.
+    """
+    lock = take(Folder(around.backend.jobs_dir), check_domid(domid))
+    mine = Claim(lock, what)
+    try:
+        lock.tell(what)
+        await _look_back(around, lock)
+        yield mine
+    except BaseException:
+        if not mine.kept:
+            mine.give_up()
+        raise
+    if not mine.kept:
+        mine.close()
+
+
+def take(folder: Folder, domid: int) -> Lock:
+    """Take a domain's lock.
+
+    Raises:
+        DomainBusy: Somebody else works on the domain.
+        BackendError: The folder can't be used.
+    """
+    try:
+        return folder.lock(domid)
+    except Locked as exc:
+        if exc.holder is None:
+            raise DomainBusy(domid, "another operation") from exc
+        holder = exc.holder
+        raise DomainBusy(domid, holder.what, holder.job, holder.pid) from exc
+
+
+async def _look_back(around: Surroundings, lock: Lock) -> None:
+    """Put right what a dead process left on the domain, if anything."""
+    try:
+        entry = lock.read()
+    except JournalBroken as exc:
+        raise BackendError(str(exc)) from exc
+    if entry is None or (entry.handed_over and not entry.lost()):
+        return
+    found = await Recovery(around, lock, entry).run()
+    if found.outcome is Outcome.RUNNING:
+        raise DomainBusy(lock.domid, f"a {entry.kind}", entry.job, entry.parent.pid)
+    if not found.settled:
+        facts = "; ".join([found.text, *found.repairs])
+        text = f"what {entry.job} left on domain {lock.domid} can't be put right"
+        raise BackendError(f"{text}: {facts}")
+
+
+def forget(folder: Folder, domid: int, job: str) -> None:
+    """Remove the entry of a job that was handed over, if it is still that one."""
+    nothing_to_forget = (Locked, BackendError, JournalBroken, OSError)
+    with contextlib.suppress(*nothing_to_forget), folder.lock(domid) as lock:
+        entry = lock.read()
+        if entry is not None and entry.job == job:
+            lock.forget()

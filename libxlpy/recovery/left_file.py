@@ -1,0 +1,163 @@
+"""The file that a dead process was writing a save to: put in its place, or removed.
+
+It is known by inode and time of birth, never by its name alone, and touched only if it
+is a ``NAME.partial`` that nobody has locked; see ``files`` for how it came to be.
+"""
+
+import asyncio
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from libxlpy.errors import BackendError
+from libxlpy.journal import Stream
+from libxlpy.journal.birth import birth_ns
+from libxlpy.save_file import PARTIAL_SUFFIX
+from libxlpy.streams import Format, StreamParser, StreamRuleBroken
+
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+#: Seconds between two looks at a file that is written.
+LOOK_AGAIN = 0.05
+#: Bytes read at a time.
+CHUNK = 1 << 20
+
+
+class LeftFile:
+    """What is left of one job's stream; all that waits for a disk is done in threads.
+
+    Attributes:
+        partial: NAME.partial while it is there; None if the stream went elsewhere.
+        final: NAME, if it is the file of this job.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.regular = stream.regular
+        self.partial: Path | None = None
+        self.final: Path | None = None
+        self._stream = stream
+        self._name: Path | None = None
+
+    async def look(self, seconds: float) -> None:
+        """Find out where the file is now.
+
+        Args:
+            seconds: For a writer to leave, of whose death nobody has told us.
+
+        Raises:
+            BackendError: Somebody writes it still.
+        """
+        end = time.monotonic() + seconds
+        while not await asyncio.to_thread(self._look):
+            if time.monotonic() >= end:
+                raise BackendError(f"{self._stream.path} is held by another process")
+            await asyncio.sleep(LOOK_AGAIN)
+
+    def _look(self) -> bool:
+        """Look once; tell whether nobody writes it any more."""
+        path = Path(self._stream.path)
+        if not self._stream.regular:
+            return True
+        if path.name.endswith(PARTIAL_SUFFIX):
+            self._name = path.with_name(path.name.removesuffix(PARTIAL_SUFFIX))
+            self.partial = path if self._is_ours(path) else None
+            self.final = self._name if self._is_ours(self._name) else None
+        elif self._is_ours(path):
+            self.final = path
+        return self.partial is None or self._is_free(self.partial)
+
+    def _is_free(self, path: Path) -> bool:
+        """Tell whether nobody writes a file any more."""
+        try:
+            os.close(self._locked(path))
+        except BlockingIOError:
+            return False
+        return True
+
+    def _is_ours(self, path: Path) -> bool:
+        try:
+            status = path.lstat()
+            found = (status.st_dev, status.st_ino, birth_ns(str(path)))
+        except OSError:
+            return False
+        stream = self._stream
+        return found == (stream.device, stream.inode, stream.birth_ns)
+
+    async def whole(self) -> bool:
+        """Tell whether the stream in the file is complete, by reading all of it."""
+        path = self.partial or self.final
+        return path is not None and await asyncio.to_thread(self._whole, path)
+
+    def _whole(self, path: Path) -> bool:
+        parser = StreamParser(Format.LIBXL)
+        try:
+            fd = os.open(path, READ)
+        except OSError:
+            return False
+        try:
+            os.lseek(fd, self._stream.offset, os.SEEK_SET)
+            while data := os.read(fd, CHUNK):
+                parser.feed(data)
+            parser.close()
+        except (OSError, StreamRuleBroken):
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    # ----- acts -------------------------------------------------------------------
+
+    async def commit(self) -> None:
+        """Put NAME.partial in its place, as ``SaveFile.commit`` does.
+
+        Raises:
+            OSError: The disk failed, or somebody else has the file.
+        """
+        await asyncio.to_thread(self._commit)
+
+    def _commit(self) -> None:
+        assert self.partial is not None
+        assert self._name is not None
+        fd = self._locked(self.partial)
+        try:
+            os.fsync(fd)
+            self.partial.rename(self._name)
+            folder = os.open(self._name.parent, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        finally:
+            os.close(fd)
+        self.partial, self.final = None, self._name
+
+    async def remove(self) -> None:
+        """Remove NAME.partial.
+
+        Raises:
+            OSError: It can't be removed, or somebody else has the file.
+        """
+        await asyncio.to_thread(self._remove)
+
+    def _remove(self) -> None:
+        assert self.partial is not None
+        fd = self._locked(self.partial)
+        try:
+            self.partial.unlink()
+        finally:
+            os.close(fd)
+        self.partial = None
+
+    def _locked(self, path: Path) -> int:
+        fd = os.open(path, READ)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._check_ours(path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _check_ours(self, path: Path) -> None:
+        if not self._is_ours(path):
+            raise FileNotFoundError(f"{path} is another file now")

@@ -1,0 +1,293 @@
+"""Finish or roll back one job whose process died, in order of execution.
+
+Its helper is gone, or made to go -> is there still the guest that the job was about ->
+what holds its file -> decide -> do it -> ask where the guest is -> forget the job.
+Whoever calls this holds the domain's lock, so that it is done once.
+
+Facts decide: the guest is known by its uuid, never by its domid, the file by its
+inode, processes by their start. What can't be proven ours is told and left alone.
+"""
+
+import contextlib
+import signal
+from pathlib import Path
+
+from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain.device_model import Emulator
+from libxlpy.domain.info import DomainFacts
+from libxlpy.domain.repair import Repair, ask_guest
+from libxlpy.domain.suspend import GuestSuspend
+from libxlpy.errors import BackendError, ParentLost
+from libxlpy.journal import Entry, Lock
+from libxlpy.journal.identity import Identity, wait_gone
+from libxlpy.ops import ops_helper
+from libxlpy.process.environment import Surroundings
+from libxlpy.recovered import Decision, Outcome, Recovered, Step
+from libxlpy.recovery.left_file import LeftFile
+from libxlpy.repair_facts import failed, is_failed
+from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy.simxen.client import SimClient
+from libxlpy_protocol.enums import Op
+from libxlpy_protocol.errors import LibxlpyError
+
+#: Seconds for a helper to put the guest right by itself; it takes 2 at most.
+ALONE = 10.0
+
+
+class Recovery:
+    """One job of a dead process."""
+
+    def __init__(
+        self, around: Surroundings, lock: Lock, entry: Entry, *, dry_run: bool = False
+    ) -> None:
+        """Take the job on.
+
+        Args:
+            around: Backend, deadlines, the helper for hypercalls.
+            lock: Of its domain, held.
+            entry: The job.
+            dry_run: Only say what would be done.
+        """
+        self._around = around
+        self._lock = lock
+        self._entry = entry
+        self._dry_run = dry_run
+        self._file = LeftFile(entry.stream)
+        self._facts: list[str] = []
+        #: The job's own guest does not exist any more.
+        self._is_gone = False
+
+    async def run(self) -> Recovered:
+        """Do it all; what fails is in the outcome."""
+        try:
+            decision = await self._helpers_gone()
+            if decision is None:
+                await self._look_at_file()
+                decision = await self._decide(await self._ask())
+                if not self._dry_run:
+                    decision = await self._carry_out(decision)
+        except (LibxlpyError, OSError) as exc:
+            decision = Decision(Outcome.FAILED, str(exc))
+        return await self._report(decision)
+
+    async def _look_at_file(self) -> None:
+        if self._dry_run:
+            with contextlib.suppress(BackendError):  # held by the helper: it is to go
+                await self._file.look(0)
+        else:
+            await self._file.look(ALONE)
+
+    # ----- its helpers ------------------------------------------------------------
+
+    async def _helpers_gone(self) -> Decision | None:
+        """Wait for its helpers' own repair, then end them; None once they are gone."""
+        for helper in self._entry.helpers:
+            if not helper.alive():
+                continue
+            if self._finish:
+                text = f"its helper, process {helper.pid}, goes on writing"
+                return Decision(Outcome.RUNNING, text)
+            if self._dry_run:
+                self._facts.append(f"helper {helper.pid} waited for, then ended")
+            elif not await self._gone(helper):
+                text = f"its helper, process {helper.pid}, can't be killed"
+                return Decision(Outcome.FAILED, text)
+        return None
+
+    async def _gone(self, helper: Identity) -> bool:
+        deadlines = self._around.deadlines
+        if await wait_gone(helper, ALONE):
+            return True
+        for number, seconds in (
+            (signal.SIGTERM, deadlines.term_grace),
+            (signal.SIGKILL, deadlines.kill_grace),
+        ):
+            self._facts.append(f"helper {helper.pid} sent {number.name}")
+            helper.signal(number)
+            if await wait_gone(helper, seconds):
+                return True
+        return False
+
+    # ----- what to do -------------------------------------------------------------
+
+    @property
+    def _finish(self) -> bool:
+        return self._entry.on_parent_loss == "finish"
+
+    async def _ask(self) -> DomainFacts | None:
+        async with ops_helper(self._around) as ops:
+            return await domain_ops.find(ops, self._entry.domid)
+
+    async def _decide(self, facts: DomainFacts | None) -> Decision:
+        entry = self._entry
+        if facts is None or facts.dying:
+            return await self._guest_gone("its guest is gone", self._state())
+        if not entry.uuid:
+            return Decision(Outcome.LEFT, "nobody knows which guest it was about")
+        if facts.uuid != entry.uuid:
+            text = f"domid {entry.domid} is another domain now, which is not touched"
+            return await self._guest_gone(text, [])
+        match entry.kind:
+            case "save":
+                return await self._save(facts)
+            case "xc_domain_save":
+                text = "suspended or not, the guest is its toolstack's"
+                steps = [Step("log-dirty mode off", self._log_dirty_off)]
+                return Decision(Outcome.ROLLED_BACK, text, steps)
+            case "restore" if self._around.backend.host is not None:
+                return self._restore()
+            case _:
+                text = "what is in the domain is for its toolstack to say"
+                return Decision(Outcome.LEFT, text)
+
+    async def _guest_gone(self, text: str, steps: list[Step]) -> Decision:
+        """A whole file may be all that is left of the guest; half a one is nothing."""
+        self._is_gone = True
+        if self._entry.kind != "save":
+            return Decision(Outcome.GUEST_GONE, text)
+        if self._entry.complete and not self._file.regular:
+            text = f"{text}; its stream was whole"
+            return Decision(Outcome.FINISHED, text, steps, ImageState.COMPLETE)
+        if await self._file.whole():
+            steps = [*self._committed(), *steps]
+            text = f"{text}; {self._name()} is whole"
+            return Decision(Outcome.FINISHED, text, steps, ImageState.COMPLETE)
+        return Decision(Outcome.GUEST_GONE, text, [*self._removed(), *steps])
+
+    async def _save(self, facts: DomainFacts) -> Decision:
+        entry, file = self._entry, self._file
+        complete = entry.complete or (self._finish and await file.whole())
+        if complete and (self._finish or not file.regular):
+            text = f"{self._name()} is whole" if file.regular else "its stream is whole"
+            if facts.suspended:
+                text += ", the guest is left suspended: destroy or resume it"
+            steps = [*self._committed(), *self._state()]
+            return Decision(Outcome.FINISHED, text, steps, ImageState.COMPLETE)
+        if self._finish and not file.regular and facts.suspended:
+            text = "whether its stream is whole only its reader knows; not resumed"
+            return Decision(Outcome.LEFT, text, self._state())
+        steps = [Step("", self._repair), *self._state()]
+        if entry.complete and file.final is not None:
+            text = f"{self._name()} is whole, the guest goes on, as after save -c"
+            return Decision(Outcome.FINISHED, text, steps, ImageState.COMPLETE)
+        steps += self._removed()
+        return Decision(Outcome.ROLLED_BACK, self._death(), steps)
+
+    def _restore(self) -> Decision:
+        """A restore that was whole is launched, else there is nothing to launch."""
+        if self._entry.complete:
+            steps = [Step("guest launched, if it was not yet", self._launch)]
+            text = "all was read"
+            return Decision(Outcome.FINISHED, text, steps, ImageState.COMPLETE)
+        steps = [Step("half-built domain destroyed", self._destroy)]
+        return Decision(Outcome.ROLLED_BACK, self._death(), steps)
+
+    def _death(self) -> str:
+        where = f"in {self._entry.phase!r}" if self._entry.phase else "as it began"
+        return f"process {self._entry.parent.pid} died {where}"
+
+    # ----- steps ------------------------------------------------------------------
+
+    def _name(self) -> str:
+        path = self._file.partial or self._file.final
+        return self._entry.stream.path if path is None else str(path)
+
+    def _committed(self) -> list[Step]:
+        if self._file.partial is None:
+            return []
+        fact = f"{self._file.partial.name} put in its place"
+        return [Step(fact, self._file.commit)]
+
+    def _removed(self) -> list[Step]:
+        if self._file.partial is None:
+            return []
+        return [Step(f"{self._file.partial.name} removed", self._file.remove)]
+
+    def _state(self) -> list[Step]:
+        if not self._entry.state_path or not Path(self._entry.state_path).exists():
+            return []
+        return [Step("device model's state file removed", self._remove_state)]
+
+    async def _remove_state(self) -> None:
+        self._emulator().remove_state()
+
+    async def _log_dirty_off(self) -> None:
+        async with ops_helper(self._around) as ops:
+            entry = self._entry
+            await ops.checked_op(Op.LOGDIRTY_OFF, entry.domid, uuid=entry.uuid)
+
+    async def _repair(self) -> None:
+        """Do what the job itself would have done, with what it knew."""
+        entry, around = self._entry, self._around
+        kind = entry.type or "pv"
+        suspend = GuestSuspend(
+            *(entry.domid, entry.uuid, kind), around.backend, around.deadlines
+        )
+        suspend.asked, suspend.acked = entry.asked, entry.acked
+        suspend.suspended = entry.suspended
+        suspend.was_suspended = entry.was_suspended
+        emulator = None
+        if kind == "hvm":
+            emulator = self._emulator()
+            emulator.logging, emulator.stopped = entry.logging, entry.stopped
+        try:
+            settled = await Repair(around, suspend, emulator).run()
+        finally:
+            if emulator is not None:
+                await emulator.close()
+        self._facts += settled.repairs
+        if settled.guest is GuestState.UNKNOWN:
+            raise BackendError("nobody knows where the guest is")
+
+    def _emulator(self) -> Emulator:
+        entry, around = self._entry, self._around
+        return Emulator(entry.domid, entry.uuid, around.backend, around.deadlines)
+
+    async def _launch(self) -> None:
+        async with self._host() as client:
+            entry = self._entry
+            info = await client.info(entry.domid)
+            if info["guest_pid"] is None:
+                await client.launch(entry.domid, uuid=entry.uuid, paused=True)
+
+    async def _destroy(self) -> None:
+        async with self._host() as client:
+            await client.destroy(self._entry.domid, uuid=self._entry.uuid)
+
+    def _host(self) -> SimClient:
+        assert self._around.backend.host is not None  # _decide has looked
+        return SimClient(self._around.backend.host)
+
+    # ----- the end ----------------------------------------------------------------
+
+    async def _carry_out(self, decision: Decision) -> Decision:
+        for step in decision.steps:
+            try:
+                await step.act()
+            except (LibxlpyError, OSError) as exc:
+                self._facts.append(failed(step.fact, exc))
+            else:
+                self._facts += [step.fact] if step.fact else []
+        if any(map(is_failed, self._facts)):
+            return Decision(Outcome.FAILED, "not all could be put right")
+        self._lock.forget()
+        return decision
+
+    async def _report(self, decision: Decision) -> Recovered:
+        entry = self._entry
+        guest = GuestState.GONE
+        if not self._is_gone:
+            guest = (await ask_guest(self._around, entry.domid, entry.uuid)).guest
+        plans = [step.fact or "guest put right" for step in decision.steps]
+        error = ParentLost(f"process {entry.parent.pid} died")
+        error.details = JobReport(
+            what=entry.what,
+            domid=entry.domid,
+            guest=guest,
+            image=decision.image,
+            repairs=(*self._facts, *(plans if self._dry_run else ())),
+            phase=entry.phase,
+        )
+        return Recovered(
+            entry.job, entry.what, entry.domid, decision.outcome, decision.text, error
+        )

@@ -1,0 +1,1 @@
+"""Formats of saved domains: xl's header, libxl's and libxc's records, page data."""
