@@ -20,8 +20,7 @@ from libxlpy.aio import Value, aside
 from libxlpy.backend import Backend, detect
 from libxlpy.callbacks import PrecopyPolicy
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
-from libxlpy.domain import requests as domains
-from libxlpy.domain import resume
+from libxlpy.domain import requests, resume
 from libxlpy.errors import BackendError, UsageError
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.meter import Suspended
@@ -34,7 +33,7 @@ from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, check_can_suspend, 
 from libxlpy.operations.restore import Preparing, plan_restore
 from libxlpy.operations.save import DomainSave
 from libxlpy.ops import Ops
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.link import finish
 from libxlpy.process.pump import Observer
 from libxlpy.recovery.claim import claim
@@ -114,10 +113,10 @@ class Context(XcCalls):
             raise UsageError("context is not entered: use `async with Context()`")
         return self._backend
 
-    def _around(
+    def _env(
         self, deadlines: Deadlines | None = None, stall: StallPolicy | None = None
-    ) -> Surroundings:
-        return Surroundings(
+    ) -> Environment:
+        return Environment(
             self.backend,
             deadlines or self._deadlines,
             self._ops,
@@ -147,9 +146,9 @@ class Context(XcCalls):
         Raises:
             DomainBusy: Somebody works on it.
         """
-        around = self._around()
-        async with claim(around, domid, "a destroy"):
-            await domains.destroy(around, domid, uuid)
+        env = self._env()
+        async with claim(env, domid, "a destroy"):
+            await requests.destroy(env, domid, uuid)
 
     # ----- save, restore, resume --------------------------------------------------
 
@@ -189,17 +188,17 @@ class Context(XcCalls):
             NotSupported: LIVE, a PV guest, and a Xen without shadow paging.
             BackendError: The hypervisor can't be asked.
         """
-        around = replace(self._around(deadlines, stall), precopy_policy=precopy_policy)
+        env = replace(self._env(deadlines, stall), precopy_policy=precopy_policy)
         xc_flags(flags)
         choice, backend = self._helper if helper is None else helper, self.backend
         program = await _found(lambda: find_helper(choice, backend))
-        async with claim(around, domid, "a save") as claimed:
-            info = await domains.look(around, domid)
+        async with claim(env, domid, "a save") as claimed:
+            info = await requests.look(env, domid)
             check_can_suspend(info)
             if SuspendFlags.LIVE in flags:
-                await domains.check_can_log(around, info)
-            plan = DomainSave(info, flags, around, program, on_parent_loss)
-            return await self._jobs.begin(plan, StreamFd(fd, "write"), around, claimed)
+                await requests.check_can_log(env, info)
+            plan = DomainSave(info, flags, env, program, on_parent_loss)
+            return await self._jobs.begin(plan, StreamFd(fd, "write"), env, claimed)
 
     async def domain_restore(
         self,
@@ -226,22 +225,22 @@ class Context(XcCalls):
             UsageError: ``fd`` or ``config`` can't be used.
             BackendError: The host refuses to build the domain.
         """
-        around = self._around(deadlines)
+        env = self._env(deadlines)
         stream = StreamFd(fd, "read")
-        preparing = plan_restore(around, config, name, paused=paused, monitor=monitor)
+        preparing = plan_restore(env, config, name, paused=paused, monitor=monitor)
         return await begun(self._begin_restore(stream, preparing))
 
     async def _begin_restore(
         self, stream: StreamFd, preparing: Preparing
     ) -> Job[RestoreResult]:
         try:
-            plan, around = await preparing
+            plan, env = await preparing
         except BaseException:
             stream.close()
             raise
         try:
-            async with claim(around, plan.domid, "a restore") as claimed:
-                return await self._jobs.begin(plan, stream, around, claimed)
+            async with claim(env, plan.domid, "a restore") as claimed:
+                return await self._jobs.begin(plan, stream, env, claimed)
         except BaseException:
             stream.close()
             await plan.discard()
@@ -265,10 +264,10 @@ class Context(XcCalls):
             DomainBusy: Somebody works on it.
             LibxlpyError: As of :func:`libxlpy.domain.resume.domain_resume`.
         """
-        around = self._around()
-        async with claim(around, domid, "a resume"):
+        env = self._env()
+        async with claim(env, domid, "a resume"):
             return await resume.domain_resume(
-                around, domid, uuid, suspend_cancel=suspend_cancel
+                env, domid, uuid, suspend_cancel=suspend_cancel
             )
 
 

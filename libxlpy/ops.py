@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from libxlpy.errors import UsageError
 from libxlpy.ops_link import dismiss, start_ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
 
 #: Seconds an idle helper is kept after the last job or use.
@@ -21,13 +21,13 @@ LINGER = 5.0
 
 
 @asynccontextmanager
-async def ops_helper(around: Surroundings) -> AsyncIterator[HelperLink]:
+async def ops_helper(env: Environment) -> AsyncIterator[HelperLink]:
     """Give a helper that makes hypercalls for us.
 
     Raises:
         BackendError: It did not start; its own words are in the message.
     """
-    async with around.ops.use(around) as link:
+    async with env.ops.use(env) as link:
         yield link
 
 
@@ -55,14 +55,14 @@ class Ops:
         self._closed = False
 
     @asynccontextmanager
-    async def use(self, around: Surroundings) -> AsyncIterator[HelperLink]:
+    async def use(self, env: Environment) -> AsyncIterator[HelperLink]:
         """Give the helper; several may use it at a time.
 
         Raises:
             BackendError: It did not start; its own words are in the message.
             UsageError: The context was left.
         """
-        kept = await self._take(around)
+        kept = await self._take(env)
         try:
             yield kept.link
         except UsageError:
@@ -95,7 +95,7 @@ class Ops:
             loop = asyncio.get_running_loop()
             self._idle = loop.call_later(LINGER, self._forget, kept)
 
-    async def _take(self, around: Surroundings) -> _Kept:
+    async def _take(self, env: Environment) -> _Kept:
         async with self._starting:
             self._keep()
             if self._closed:
@@ -104,7 +104,7 @@ class Ops:
             if kept is not None and not kept.link.works:
                 self._forget(kept)
             if self._kept is None:
-                self._kept = _Kept(await start_ops_helper(around))
+                self._kept = _Kept(await start_ops_helper(env))
                 self._alive.append(self._kept)
             self._kept.users += 1
             return self._kept

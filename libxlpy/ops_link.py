@@ -5,28 +5,28 @@ from typing import Any
 
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink, finish, last_line, start_helper
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.messages import Hello, Start
 
 
-async def start_ops_helper(around: Surroundings) -> HelperLink:
+async def start_ops_helper(env: Environment) -> HelperLink:
     """Start a helper that only makes hypercalls for us; end it with :func:`dismiss`.
 
     Raises:
         BackendError: It did not start; its own words are in the message.
     """
     try:
-        process = await start_helper(around)
+        process = await start_helper(env)
     except TimeoutError as exc:
-        seconds = around.deadlines.spawn
+        seconds = env.deadlines.spawn
         raise BackendError(f"helper did not start in {seconds:g} s") from exc
-    link = HelperLink(around, process)
+    link = HelperLink(env, process)
     try:
         link.hello()
-        await greet(link, around.deadlines)
+        await greet(link, env.deadlines)
     except BaseException:
         await finish(asyncio.create_task(dismiss(link)))
         raise
@@ -50,8 +50,8 @@ async def greet(link: HelperLink, deadlines: Deadlines) -> Hello:
         raise BackendError(f"helper said nothing for {deadlines.hello:g} s")
     if (error := link.ended.result()) is not None:
         raise BackendError(f"helper does not fit: {error}") from error
-    link.ladder.demand(Step.LEAVE)
-    status = await link.ladder.run()
+    link.escalation.demand(Step.LEAVE)
+    status = await link.escalation.run()
     words = last_line(link.process.stderr.text())
     raise BackendError(words or f"helper did not start: {status}")
 
@@ -59,6 +59,6 @@ async def greet(link: HelperLink, deadlines: Deadlines) -> Hello:
 async def dismiss(link: HelperLink) -> None:
     """Make an ops helper leave, by EOF first."""
     link.pump.hang_up()
-    link.ladder.demand(Step.LEAVE)
-    await link.ladder.run()
+    link.escalation.demand(Step.LEAVE)
+    await link.escalation.run()
     link.close()

@@ -49,17 +49,17 @@ class XcCalls(Machine):
                 ``checkpoint`` and ``postcopy``, and LIVE.
             deadlines: For this job instead of the context's.
         """
-        around = self._around(deadlines)
+        env = self._env(deadlines)
         plan = RawSave(
             check_domid(domid),
             callbacks,
-            around,
+            env,
             flags=flags,
             image=image,
             stream_type=stream_type,
         )
-        async with claim(around, domid, "a save") as claimed:
-            return await self._jobs.begin(plan, StreamFd(fd, "write"), around, claimed)
+        async with claim(env, domid, "a save") as claimed:
+            return await self._jobs.begin(plan, StreamFd(fd, "write"), env, claimed)
 
     async def xc_domain_restore(
         self,
@@ -85,7 +85,7 @@ class XcCalls(Machine):
             stream_type: As it was saved; REMUS needs the callback ``checkpoint``.
             deadlines: For this job instead of the context's.
         """
-        around = self._around(deadlines)
-        plan = RawRestore(check_domid(domid), callbacks, around, rings, stream_type)
-        async with claim(around, domid, "a restore") as claimed:
-            return await self._jobs.begin(plan, StreamFd(fd, "read"), around, claimed)
+        env = self._env(deadlines)
+        plan = RawRestore(check_domid(domid), callbacks, env, rings, stream_type)
+        async with claim(env, domid, "a restore") as claimed:
+            return await self._jobs.begin(plan, StreamFd(fd, "read"), env, claimed)

@@ -18,8 +18,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
-from libxlpy.domain import hypercalls as domain_ops
-from libxlpy.domain import qmp
+from libxlpy.domain import hypercalls, qmp
 from libxlpy.domain.qmp import Qmp
 from libxlpy.errors import QmpError, XenstoreError
 from libxlpy.process.link import HelperLink
@@ -38,7 +37,7 @@ VALUE_MAX = 2048
 Identity = tuple[int, int]
 
 
-class Emulator:
+class DeviceModel:
     """The device model of one HVM domain."""
 
     def __init__(
@@ -193,7 +192,7 @@ class Emulator:
         path = self._backend.qmp_path(self.domid)
         made = await qmp.connect(path, timeout=self._deadlines.qemu)
         try:
-            await domain_ops.get(ops, self.domid, self.uuid)
+            await hypercalls.get(ops, self.domid, self.uuid)
         except BaseException:
             await made.close()
             raise

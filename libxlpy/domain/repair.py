@@ -12,14 +12,14 @@ from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from libxlpy.domain import hypercalls as domain_ops
-from libxlpy.domain.device_model import Emulator
+from libxlpy.domain import hypercalls
+from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.info import DomainFacts, guest_state
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.errors import DomainReused
 from libxlpy.jobs.operation import Settled
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
 from libxlpy.repair_facts import failed
 from libxlpy.results import GuestState
@@ -42,14 +42,14 @@ class Repair:
 
     def __init__(
         self,
-        around: Surroundings,
+        env: Environment,
         suspend: GuestSuspend,
-        emulator: Emulator | None,
+        device_model: DeviceModel | None,
     ) -> None:
         # ----- set by the caller -----
-        self.around = around
+        self.env = env
         self.suspend = suspend
-        self.emulator = emulator
+        self.device_model = device_model
         # ----- results -----
         self.facts: list[str] = []
         self.guest = GuestState.UNKNOWN
@@ -70,8 +70,8 @@ class Repair:
         except DomainReused as exc:
             self.guest = GuestState.GONE
             self.facts.append(str(exc))
-        if self.emulator is not None and self.guest is GuestState.UNKNOWN:
-            await self.quiet_emulator(self.emulator, None)
+        if self.device_model is not None and self.guest is GuestState.UNKNOWN:
+            await self.quiet_device_model(self.device_model, None)
         return Settled(self.guest, tuple(self.facts))
 
     async def _ask_hypervisor(self) -> None:
@@ -82,7 +82,7 @@ class Repair:
         """
         for _ in range(TRIES):
             try:
-                async with ops_helper(self.around) as ops:
+                async with ops_helper(self.env) as ops:
                     await self._with_hypervisor(ops)
                 break
             except DomainReused:
@@ -97,11 +97,11 @@ class Repair:
     @property
     def _patience(self) -> float:
         """Seconds for a step with xenstored: it may come back."""
-        return self.around.deadlines.repair + self.around.deadlines.xenstore
+        return self.env.deadlines.repair + self.env.deadlines.xenstore
 
     def _store(self) -> AbstractAsyncContextManager[Xenstore]:
-        path = self.around.backend.xenstore_socket
-        seconds = self.around.deadlines.xenstore
+        path = self.env.backend.xenstore_socket
+        seconds = self.env.deadlines.xenstore
         return connect(path, timeout=seconds, wait=self._waits)
 
     async def _withdraw(self) -> None:
@@ -123,8 +123,8 @@ class Repair:
         uuid = self.suspend.uuid
         logdirty = ops.checked_op(Op.LOGDIRTY_OFF, self._domid, uuid=uuid)
         await self._step("log-dirty mode off", logdirty)
-        if self.emulator is not None:
-            await self._run_emulator(self.emulator, ops)
+        if self.device_model is not None:
+            await self._run_device_model(self.device_model, ops)
         facts = await self._look(ops)
         mine = self.suspend.asked and not self.suspend.was_suspended
         if facts is not None and facts.suspended and mine:
@@ -139,14 +139,14 @@ class Repair:
             await store.resume(self._domid)
 
     async def _look(self, ops: HelperLink) -> DomainFacts | None:
-        return await domain_ops.find(ops, self._domid, self.suspend.uuid)
+        return await hypercalls.find(ops, self._domid, self.suspend.uuid)
 
     async def _wait_late(self, ops: HelperLink) -> None:
         """Give a guest that had taken the request a moment to act on it.
 
         Only the hypervisor is asked: xenstored may be what has failed.
         """
-        seconds = self.around.deadlines.repair_watch
+        seconds = self.env.deadlines.repair_watch
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -162,16 +162,20 @@ class Repair:
 
     # ----- device model -----------------------------------------------------------
 
-    async def quiet_emulator(self, emulator: Emulator, ops: HelperLink | None) -> None:
+    async def quiet_device_model(
+        self, device_model: DeviceModel, ops: HelperLink | None
+    ) -> None:
         """Switch its dirty logging off, if it may be on."""
-        if emulator.logging:
-            off = emulator.log_dirty(ops, enable=False)
+        if device_model.logging:
+            off = device_model.log_dirty(ops, enable=False)
             await self._step(QUIET, off)
 
-    async def _run_emulator(self, emulator: Emulator, ops: HelperLink) -> None:
-        await self.quiet_emulator(emulator, ops)
-        if emulator.stopped:
-            await self._step("device model runs again", emulator.go_on(ops))
+    async def _run_device_model(
+        self, device_model: DeviceModel, ops: HelperLink
+    ) -> None:
+        await self.quiet_device_model(device_model, ops)
+        if device_model.stopped:
+            await self._step("device model runs again", device_model.go_on(ops))
 
     # ----- private ----------------------------------------------------------------
 
@@ -188,7 +192,7 @@ class Repair:
         Raises:
             DomainReused: The domid is another domain's: nothing more is to be done.
         """
-        seconds = seconds or self.around.deadlines.repair
+        seconds = seconds or self.env.deadlines.repair
         try:
             async with asyncio.timeout(seconds):
                 await work
@@ -204,13 +208,13 @@ class Repair:
         return False
 
 
-async def ask_guest(around: Surroundings, domid: int, uuid: str = "") -> Settled:
+async def ask_guest(env: Environment, domid: int, uuid: str = "") -> Settled:
     """Only ask where a guest is; the answer UNKNOWN has the reason with it."""
     settled = Settled()
     for _ in range(TRIES):
         try:
-            async with ops_helper(around) as ops:
-                facts = await domain_ops.find(ops, domid, uuid)
+            async with ops_helper(env) as ops:
+                facts = await hypercalls.find(ops, domid, uuid)
                 return replace(settled, guest=guest_state(facts))
         except DomainReused as exc:
             return replace(settled, guest=GuestState.GONE).also(str(exc))

@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 from contextlib import AbstractAsyncContextManager
 
-from libxlpy.domain import hypercalls as domain_ops
-from libxlpy.domain import toolstack_xen as xen_toolstack
+from libxlpy.domain import hypercalls, toolstack_xen
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.toolstack_simxen import stored_config
 from libxlpy.errors import DomainNotFound, DomainReused, NotSupported
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.enums import Op
 
@@ -18,19 +17,19 @@ from libxlpy_protocol.enums import Op
 LOOK_AGAIN = 0.05
 
 
-async def list_domains(around: Surroundings) -> list[DomainInfo]:
+async def list_domains(env: Environment) -> list[DomainInfo]:
     """Give all domains, lowest domid first.
 
     Raises:
         BackendError: The hypervisor can't be asked.
         XenstoreError: Xenstored can't be asked.
     """
-    async with ops_helper(around) as ops, _store(around) as store:
-        found = await domain_ops.list_facts(ops)
-        return [await domain_ops.describe(store, facts) for facts in found]
+    async with ops_helper(env) as ops, _store(env) as store:
+        found = await hypercalls.list_facts(ops)
+        return [await hypercalls.describe(store, facts) for facts in found]
 
 
-async def look(around: Surroundings, domid: int) -> DomainInfo:
+async def look(env: Environment, domid: int) -> DomainInfo:
     """Give one domain.
 
     Raises:
@@ -38,11 +37,11 @@ async def look(around: Surroundings, domid: int) -> DomainInfo:
         BackendError: The hypervisor can't be asked.
         XenstoreError: Xenstored can't be asked.
     """
-    async with ops_helper(around) as ops, _store(around) as store:
-        return await domain_ops.describe(store, await domain_ops.get(ops, domid))
+    async with ops_helper(env) as ops, _store(env) as store:
+        return await hypercalls.describe(store, await hypercalls.get(ops, domid))
 
 
-async def check_can_log(around: Surroundings, info: DomainInfo) -> None:
+async def check_can_log(env: Environment, info: DomainInfo) -> None:
     """Refuse a live save of a guest whose writes this Xen can't log.
 
     Raises:
@@ -51,8 +50,8 @@ async def check_can_log(around: Surroundings, info: DomainInfo) -> None:
     """
     if info.type != "pv":
         return  # hardware logs the writes of HVM and PVH guests
-    async with ops_helper(around) as ops:
-        if await domain_ops.has_shadow(ops):
+    async with ops_helper(env) as ops:
+        if await hypercalls.has_shadow(ops):
             return
     raise NotSupported(
         "this Xen has no log-dirty mode for PV guests (no shadow paging): "
@@ -60,7 +59,7 @@ async def check_can_log(around: Surroundings, info: DomainInfo) -> None:
     )
 
 
-async def resolve(around: Surroundings, domain: int | str) -> int:
+async def resolve(env: Environment, domain: int | str) -> int:
     """Give the domid of a domain named by number or name, as ``xl`` takes it.
 
     Raises:
@@ -68,29 +67,29 @@ async def resolve(around: Surroundings, domain: int | str) -> int:
     """
     number = int(domain) if isinstance(domain, str) and domain.isdecimal() else -1
     wanted = domain if isinstance(domain, int) else number
-    for info in await list_domains(around):
+    for info in await list_domains(env):
         if info.domid == wanted or (wanted < 0 and info.name == domain):
             return info.domid
     raise DomainNotFound(domain)
 
 
-async def retrieve_config(around: Surroundings, domid: int) -> bytes:
+async def retrieve_config(env: Environment, domid: int) -> bytes:
     """Give a domain's configuration.
 
     Raises:
         DomainNotFound: There is no such domain.
         BackendError: It has none, or it can't be read.
     """
-    async with ops_helper(around) as ops:
-        facts = await domain_ops.get(ops, domain_ops.check_domid(domid))
-    return await stored_config(around.backend, domid, facts.uuid)
+    async with ops_helper(env) as ops:
+        facts = await hypercalls.get(ops, hypercalls.check_domid(domid))
+    return await stored_config(env.backend, domid, facts.uuid)
 
 
-async def do(around: Surroundings, op: Op, domid: int, uuid: str = "") -> None:
+async def do(env: Environment, op: Op, domid: int, uuid: str = "") -> None:
     """Make one hypercall.
 
     Args:
-        around: Has the helper that makes it.
+        env: Has the helper that makes it.
         op: What to do.
         domid: Of the domain.
         uuid: Of the domain that is meant; "" for whichever has the domid.
@@ -100,17 +99,17 @@ async def do(around: Surroundings, op: Op, domid: int, uuid: str = "") -> None:
         DomainOpError: The hypervisor refused.
         BackendError: It can't be asked.
     """
-    domain_ops.check_domid(domid)
-    async with ops_helper(around) as ops:
-        facts = await domain_ops.get(ops, domid, uuid)
+    hypercalls.check_domid(domid)
+    async with ops_helper(env) as ops:
+        facts = await hypercalls.get(ops, domid, uuid)
         await ops.checked_op(op, domid, uuid=facts.uuid)
 
 
-async def destroy(around: Surroundings, domid: int, uuid: str = "") -> None:
+async def destroy(env: Environment, domid: int, uuid: str = "") -> None:
     """End a domain; a real one is listed as dying until its memory is given back.
 
     Args:
-        around: Backend, deadlines, the helper for hypercalls.
+        env: Backend, deadlines, the helper for hypercalls.
         domid: Of the domain.
         uuid: Of the domain that is meant; "" for whichever has the domid.
 
@@ -119,20 +118,20 @@ async def destroy(around: Surroundings, domid: int, uuid: str = "") -> None:
         DomainOpError: The hypervisor refused.
         BackendError: It can't be asked, or something of the domain is left.
     """
-    domain_ops.check_domid(domid)
-    async with ops_helper(around) as ops:
-        uuid = (await domain_ops.get(ops, domid, uuid)).uuid
-        if around.backend.kind == "xen":
-            await xen_toolstack.destroy(around, domid, uuid)
+    hypercalls.check_domid(domid)
+    async with ops_helper(env) as ops:
+        uuid = (await hypercalls.get(ops, domid, uuid)).uuid
+        if env.backend.kind == "xen":
+            await toolstack_xen.destroy(env, domid, uuid)
         else:
             await ops.checked_op(Op.DESTROY, domid, uuid=uuid)
-        around.suspended.forget(domid)
+        env.suspended.forget(domid)
         # It is dying all the same; and once it is gone its domid is free.
         with contextlib.suppress(TimeoutError, DomainReused):
-            async with asyncio.timeout(around.deadlines.domain_op):
-                while await domain_ops.find(ops, domid, uuid):  # noqa: ASYNC110
+            async with asyncio.timeout(env.deadlines.domain_op):
+                while await hypercalls.find(ops, domid, uuid):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN)
 
 
-def _store(around: Surroundings) -> AbstractAsyncContextManager[Xenstore]:
-    return connect(around.backend.xenstore_socket, timeout=around.deadlines.xenstore)
+def _store(env: Environment) -> AbstractAsyncContextManager[Xenstore]:
+    return connect(env.backend.xenstore_socket, timeout=env.deadlines.xenstore)

@@ -3,26 +3,26 @@
 Xen: tools/libs/light/libxl_dom_suspend.c, libxl__domain_resume().
 """
 
-from libxlpy.domain import hypercalls as domain_ops
-from libxlpy.domain.device_model import Emulator
+from libxlpy.domain import hypercalls
+from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.hypercalls import domain_type
 from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.repair import RESUME_CANCELLED
 from libxlpy.errors import UsageError
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
 from libxlpy.xenstore import connect
 from libxlpy_protocol.enums import Op
 
 
 async def domain_resume(
-    around: Surroundings, domid: int, uuid: str = "", *, suspend_cancel: bool
+    env: Environment, domid: int, uuid: str = "", *, suspend_cancel: bool
 ) -> float | None:
     """Resume a domain that is in shutdown(suspend).
 
     Args:
-        around: Backend and deadlines.
+        env: Backend and deadlines.
         domid: Of the domain.
         uuid: Of the domain that is meant; "" for whichever has the domid.
         suspend_cancel: The guest's suspend call returns "cancelled".
@@ -39,9 +39,9 @@ async def domain_resume(
         XenstoreError: Xenstored can't be used.
         BackendError: The hypervisor can't be asked.
     """
-    backend, deadlines = around.backend, around.deadlines
-    async with ops_helper(around) as ops:
-        facts = await domain_ops.get(ops, domid, uuid)
+    backend, deadlines = env.backend, env.deadlines
+    async with ops_helper(env) as ops:
+        facts = await hypercalls.get(ops, domid, uuid)
         if not facts.suspended:
             raise UsageError(f"domain {domid} is not suspended: nothing to resume")
         async with connect(
@@ -49,23 +49,23 @@ async def domain_resume(
         ) as store:
             kind = await domain_type(store, facts)
         if kind == "hvm":
-            await _device_model_runs(around, ops, facts)
-        await resume_guest(around, ops, domid, facts.uuid, cancelled=suspend_cancel)
-    return around.suspended.resumed(domid, facts.uuid)
+            await _device_model_runs(env, ops, facts)
+        await resume_guest(env, ops, domid, facts.uuid, cancelled=suspend_cancel)
+    return env.suspended.resumed(domid, facts.uuid)
 
 
 async def _device_model_runs(
-    around: Surroundings, ops: HelperLink, facts: DomainFacts
+    env: Environment, ops: HelperLink, facts: DomainFacts
 ) -> None:
-    emulator = Emulator(facts.domid, facts.uuid, around.backend, around.deadlines)
+    device_model = DeviceModel(facts.domid, facts.uuid, env.backend, env.deadlines)
     try:
-        await emulator.go_on(ops)
+        await device_model.go_on(ops)
     finally:
-        await emulator.close()
+        await device_model.close()
 
 
 async def resume_guest(
-    around: Surroundings,
+    env: Environment,
     ops: HelperLink,
     domid: int,
     uuid: str,
@@ -75,7 +75,7 @@ async def resume_guest(
     """Let a suspended guest run again and tell xenstored.
 
     Args:
-        around: Backend and deadlines.
+        env: Backend and deadlines.
         ops: Makes the hypercall.
         domid: Of the guest, in shutdown(suspend).
         uuid: The guest's own.
@@ -90,6 +90,6 @@ async def resume_guest(
     """
     how = RESUME_CANCELLED if cancelled else 0
     await ops.checked_op(Op.RESUME, domid, how, uuid=uuid)
-    path, seconds = around.backend.xenstore_socket, around.deadlines.xenstore
+    path, seconds = env.backend.xenstore_socket, env.deadlines.xenstore
     async with connect(path, timeout=seconds, wait=True) as store:
         await store.resume(domid)

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
-from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain import hypercalls
 from libxlpy.domain.info import REASON_SUSPEND, DomainType
 from libxlpy.domain.suspend_event import ask_by_event, offered_port
 from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
@@ -165,13 +165,13 @@ class GuestSuspend:
         """Tell whether the guest's kernel can take an event."""
         if self.kind != "hvm":
             return True
-        return await domain_ops.is_awake(ops, self.domid, self.uuid)
+        return await hypercalls.is_awake(ops, self.domid, self.uuid)
 
     async def _has_drivers(self, ops: HelperLink) -> bool:
         """Tell whether the guest's kernel reads its xenstore nodes."""
         if self.kind != "hvm":
             return True
-        return await domain_ops.has_pv_drivers(ops, self.domid, self.uuid)
+        return await hypercalls.has_pv_drivers(ops, self.domid, self.uuid)
 
     async def _ask(self, store: Xenstore, ops: HelperLink, release: Watch) -> None:
         """Write the request and wait for the acknowledgement."""
@@ -216,7 +216,7 @@ class GuestSuspend:
             GuestFailed: It can't be any more.
             DomainReused: It has ended, and another domain has its domid.
         """
-        facts = await domain_ops.find(ops, self.domid, self.uuid)
+        facts = await hypercalls.find(ops, self.domid, self.uuid)
         if facts is None or facts.dying:
             raise GuestFailed("gone")
         if facts.suspended:

@@ -11,8 +11,8 @@ import os
 import sys
 
 from libxlpy.errors import BackendError, DomainReused
-from libxlpy.process.environment import Surroundings
-from libxlpy.process.escalation import Ladder, Step
+from libxlpy.process.environment import Environment
+from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, start_process
 from libxlpy.process.link import finish, last_line
 
@@ -21,11 +21,11 @@ MODULE = "libxlpy_helper.builder.main"
 ANOTHER_DOMAIN = 8
 
 
-async def destroy(around: Surroundings, domid: int, uuid: str) -> None:
+async def destroy(env: Environment, domid: int, uuid: str) -> None:
     """Remove a domain with its devices, device model and xenstore nodes.
 
     Args:
-        around: Deadlines.
+        env: Deadlines.
         domid: Of the domain.
         uuid: Its own; compared once more right before.
 
@@ -35,21 +35,21 @@ async def destroy(around: Surroundings, domid: int, uuid: str) -> None:
     """
     argv = [sys.executable, "-I", "-m", MODULE]
     options = ["--parent", str(os.getpid()), "--destroy", str(domid), "--uuid", uuid]
-    seconds = around.deadlines.spawn
+    seconds = env.deadlines.spawn
     try:
         process = await start_process([*argv, *options], (), seconds)
     except TimeoutError as exc:
         text = f"domain {domid} was not destroyed: no helper in {seconds:g} s"
         raise BackendError(text) from exc
     try:
-        async with asyncio.timeout(around.deadlines.destroy):
+        async with asyncio.timeout(env.deadlines.destroy):
             status = await process.wait()
     except TimeoutError as exc:
-        seconds = around.deadlines.destroy
+        seconds = env.deadlines.destroy
         text = f"domain {domid} was not destroyed in {seconds:g} s"
         raise BackendError(text) from exc
     finally:
-        await finish(asyncio.create_task(_end(process, around)))
+        await finish(asyncio.create_task(_end(process, env)))
     if status.status == ANOTHER_DOMAIN:
         raise DomainReused(domid)
     if status.status != 0:
@@ -57,14 +57,14 @@ async def destroy(around: Surroundings, domid: int, uuid: str) -> None:
         raise BackendError(f"domain {domid} was not destroyed: {why}")
 
 
-async def _end(process: HelperProcess, around: Surroundings) -> None:
+async def _end(process: HelperProcess, env: Environment) -> None:
     """Have the process gone, whatever it does."""
-    ladder = Ladder(
+    escalation = Escalation(
         process,
-        around.deadlines,
+        env.deadlines,
         abort=lambda: None,
         climbed=lambda step, bound: None,
     )
-    ladder.demand(Step.TERM)
-    await ladder.run()
+    escalation.demand(Step.TERM)
+    await escalation.run()
     process.close()

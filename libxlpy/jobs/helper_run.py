@@ -77,7 +77,7 @@ class Failing(ABC):
             status: How it ended.
             oom: Proves that it was killed for want of memory; "" if nothing does.
         """
-        assert status is not None  # climbing the ladder is a failure by itself
+        assert status is not None  # climbing the escalation is a failure by itself
         completed = self.record.complete is not None
         if crash := crash_of(
             status, self.record.stderr_tail, completed=completed, oom=oom

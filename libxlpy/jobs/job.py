@@ -14,7 +14,7 @@ from libxlpy.jobs.run import JobRun
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.unfinished import JobRecovery, left_undone
 from libxlpy.journal.reports import filed
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import finish
 from libxlpy.statistics import Statistics
@@ -53,7 +53,7 @@ class Job(Generic[Result]):
         self,
         plan: Plan[Result],
         stream: StreamFd,
-        around: Surroundings,
+        env: Environment,
         ended: Callable[[bool], None],
         note: Note | None = None,
         name: str = "",
@@ -63,7 +63,7 @@ class Job(Generic[Result]):
         Args:
             plan: What to do.
             stream: Checked stream, closed at the end.
-            around: Backend, deadlines, hooks.
+            env: Backend, deadlines, hooks.
             ended: Called when everything has stopped, with whether it went well.
             note: Writes down how far it is.
             name: In the journal.
@@ -71,8 +71,8 @@ class Job(Generic[Result]):
         self._plan = plan
         self._name = name
         self._stream = stream
-        self._reports = around.backend.reports_dir
-        self._run = JobRun(plan, stream, around, note)
+        self._reports = env.backend.reports_dir
+        self._run = JobRun(plan, stream, env, note)
         self._ended = ended
         self._outcome: Result | JobError | None = None
         self._taken = False
@@ -267,7 +267,7 @@ class Job(Generic[Result]):
         if not isinstance(self._run.failure, Cancelled):
             return CancelKind.TOO_LATE
         link = self._run.link
-        killed = link is not None and link.ladder.step >= Step.KILL
+        killed = link is not None and link.escalation.step >= Step.KILL
         return CancelKind.ESCALATED if killed else CancelKind.ACCEPTED
 
     async def close(self) -> None:

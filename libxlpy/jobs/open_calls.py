@@ -81,7 +81,7 @@ class Calls:
         """Do what is asked and send the answer; give what went wrong instead."""
         name = xen_name(type(call))
         began = time.monotonic()
-        bounds = self._run.around.deadlines.per_callback
+        bounds = self._run.env.deadlines.per_callback
         seconds = bounds.get(name, self._run.plan.limit(call))
         limit = asyncio.timeout(seconds)
         try:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
-from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain import hypercalls
 from libxlpy.errors import UsageError
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.operation import Plan, Result
@@ -14,7 +14,7 @@ from libxlpy.jobs.watchers import Watchers
 from libxlpy.journal import Folder, Stream
 from libxlpy.logs import JobLog
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.link import finish
 from libxlpy.recovery.claim import Claim, forget
 from libxlpy_protocol.errors import LibxlpyError
@@ -32,7 +32,7 @@ class Jobs:
         self._handed_over: dict[int, tuple[str, Folder]] = {}
 
     async def begin(
-        self, plan: Plan[Result], stream: StreamFd, around: Surroundings, claim: Claim
+        self, plan: Plan[Result], stream: StreamFd, env: Environment, claim: Claim
     ) -> Job[Result]:
         """Start a job; it keeps the claim on its domain until it has ended.
 
@@ -42,7 +42,7 @@ class Jobs:
         """
         domid = claim.domid
         try:
-            plan.uuid = plan.uuid or await uuid_of(around, domid)
+            plan.uuid = plan.uuid or await uuid_of(env, domid)
             identity = self._check(stream)
             name = claim.begin(plan, Stream.of(stream.fd), plan.uuid)
         except BaseException:
@@ -52,19 +52,19 @@ class Jobs:
 
         def ended(good: bool) -> None:
             del self._jobs[domid]
-            around.ops.let_go()
+            env.ops.let_go()
             self._streams -= identity
             if good and plan.leaves_suspended:
                 claim.hand_over()
-                folder = Folder(around.backend.jobs_dir)
+                folder = Folder(env.backend.jobs_dir)
                 self._handed_over[domid] = (name, folder)
             else:
                 claim.close()
             told.ended()
 
-        job = Job(plan, stream, around, ended, claim.note, name)
+        job = Job(plan, stream, env, ended, claim.note, name)
         self._jobs[domid] = job
-        around.ops.hold()
+        env.ops.hold()
         told = self.watchers.began(job)
         job.when_undone(told.undone)
         return job
@@ -111,11 +111,11 @@ async def _given_up(beginning: asyncio.Task[Job[Any]]) -> None:
         await job.close()
 
 
-async def uuid_of(around: Surroundings, domid: int) -> str:
+async def uuid_of(env: Environment, domid: int) -> str:
     """Give a domain's uuid; "" if it can't be asked: the job itself will meet that."""
     try:
-        async with ops_helper(around) as ops:
-            facts = await domain_ops.find(ops, domid)
+        async with ops_helper(env) as ops:
+            facts = await hypercalls.find(ops, domid)
     except LibxlpyError:
         return ""
     return "" if facts is None else facts.uuid

@@ -25,7 +25,7 @@ from libxlpy.jobs.operation import Plan, Settled
 from libxlpy.jobs.stall import StallWatch
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.watchdog import Watchdog
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink, start_helper
 from libxlpy_protocol.messages import (
@@ -48,19 +48,19 @@ class JobRun(Failing):
         self,
         plan: Plan[Any],
         stream: StreamFd,
-        around: Surroundings,
+        env: Environment,
         note: Note | None = None,
     ) -> None:
         # ----- set by the caller -----
         self.plan = plan
-        self.around = around
+        self.env = env
         # ----- results -----
         super().__init__()  # record, failure
         self.link: HelperLink | None = None
         self.settled = Settled()
         #: Answers ``precopy_policy``, too.
         self.stall = StallWatch(
-            around.stall, self.guarded(self._stalled), around.precopy_policy
+            env.stall, self.guarded(self._stalled), env.precopy_policy
         )
         #: The helper was given its job: the guest may be touched.
         self.started = False
@@ -91,18 +91,18 @@ class JobRun(Failing):
     # ----- the conversation -------------------------------------------------------
 
     async def _work(self) -> None:
-        deadlines = self.around.deadlines
+        deadlines = self.env.deadlines
         if self.failure is not None:
             return  # cancelled before anything was done
         self.enter("spawn")
         inherited = [self._stream.fd, *self.plan.inherited()]
         try:
-            process = await start_helper(self.around, inherited)
+            process = await start_helper(self.env, inherited)
         except TimeoutError:
             self.fail(TimedOut("spawn", deadlines.spawn))
             return
         self.link = HelperLink(
-            self.around,
+            self.env,
             process,
             on_event=self._event,
             climbed=self.guarded(self._climbed),
@@ -128,7 +128,7 @@ class JobRun(Failing):
             gone.cancel()
 
     def _start(self, link: HelperLink) -> None:
-        deadlines = self.around.deadlines
+        deadlines = self.env.deadlines
         self.enter("start")
         self.started = link.send(self.plan.start(self._stream.fd))
         if not self.started and link.ended.done():
@@ -164,11 +164,11 @@ class JobRun(Failing):
         self.enter(name)
         self._watchdog.disarm("flush")
         if name == "flush":
-            self._watchdog.arm("flush", self.around.deadlines.flush)
+            self._watchdog.arm("flush", self.env.deadlines.flush)
 
     def _stat(self, stat: Stat) -> None:
         stat = self.plan.observe(stat)
-        deadlines = self.around.deadlines
+        deadlines = self.env.deadlines
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
         io = self._io.sample() if self._io is not None else None
         moved = self.record.moved(stat, io) or self._calls.active
@@ -210,7 +210,7 @@ class JobRun(Failing):
         """Wait until the helper is dead, or given up, and all it said was read."""
         if self.link is None:
             return
-        status = await self.link.ladder.run()
+        status = await self.link.escalation.run()
         await self.link.drain()
         self.record.exit_status = await self.link.process.place()
         self.record.stderr_tail = self.link.process.stderr.text()
@@ -234,7 +234,7 @@ class JobRun(Failing):
             self.link.pump.hang_up()  # nothing to abort yet: EOF makes it leave
             step = Step.TERM
         self.link.abort_reason = str(self.failure or "")
-        self.link.ladder.demand(step)
+        self.link.escalation.demand(step)
 
     def _stop_watching(self) -> None:
         self._watchdog.close()
@@ -242,7 +242,7 @@ class JobRun(Failing):
 
     def _climbed(self, step: Step, bound: str) -> None:
         """Take note that the helper did not leave in time and what is done next."""
-        seconds = getattr(self.around.deadlines, bound)
+        seconds = getattr(self.env.deadlines, bound)
         if self.failure is None:
             completed = self.record.complete is not None
             self.fail(overrun_of(bound, seconds, completed=completed))
@@ -269,13 +269,13 @@ class JobRun(Failing):
                 return await self.plan.settle(self)
             except Exception as exc:  # the boundary to the plans
                 self.defect(exc)
-        return await ask_guest(self.around, self.plan.domid, self.plan.uuid)
+        return await ask_guest(self.env, self.plan.domid, self.plan.uuid)
 
     async def _settle(self) -> None:
         """Stop the callbacks, repair, ask where the guest is, close everything."""
         self._stop_watching()
         try:
-            self.record.later += await self._calls.gone(self.around.deadlines.repair)
+            self.record.later += await self._calls.gone(self.env.deadlines.repair)
             self.enter("settle")
             self.record.stream_moved = self.started and self._stream.moved()
             self.settled = await self._looked_after()

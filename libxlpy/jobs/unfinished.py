@@ -68,8 +68,8 @@ class JobRecovery:
             return self._error.guest
 
     async def _again(self) -> None:
-        around = replace(self._run.around, argv=helper_argv)
-        async with claim(around, self._plan.domid, "a recovery"), ops_helper(around):
+        env = replace(self._run.env, argv=helper_argv)
+        async with claim(env, self._plan.domid, "a recovery"), ops_helper(env):
             settled = await self._plan.settle(self._run)
         details = self._error.details
         done = [fact for fact in details.repairs if not is_failed(fact)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.context import Context
-from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain import hypercalls
 from libxlpy.errors import UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
@@ -137,7 +137,7 @@ def _simple(
     """Do what is one call of the context, refused at once only for its domid."""
 
     async def begin(context: Context) -> Awaitable[None]:
-        domain_ops.check_domid(domid)
+        hypercalls.check_domid(domid)
         return work(context)
 
     return ctx.initiate(f"{what} of domain {domid}", domid, how=how, begin=begin)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.context import Context
-from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain import hypercalls
 from libxlpy.errors import NotSupported, UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
@@ -56,7 +56,7 @@ def libxl_domain_remus_start(
     """
 
     async def begin(context: Context) -> Awaitable[Any]:
-        domain_ops.check_domid(domid)
+        hypercalls.check_domid(domid)
         _check(info)
         text = "Remus is not implemented yet: use xc_domain_save with StreamType.REMUS"
         raise NotSupported(text)

@@ -22,7 +22,7 @@ from libxlpy.jobs.failures import broken_by, crash_of, failure_of, overrun_of
 from libxlpy.jobs.open_calls import Calls
 from libxlpy.jobs.watchdog import Watchdog
 from libxlpy.operations.libxl_meter import Meter
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.helper import ExitStatus, HelperProcess
 from libxlpy.process.link import Link
@@ -70,7 +70,7 @@ class LibxlLink(Link):
 
     def __init__(
         self,
-        around: Surroundings,
+        env: Environment,
         process: HelperProcess,
         *,
         on_event: Callable[[Event], None],
@@ -80,7 +80,7 @@ class LibxlLink(Link):
         self.session = LibxlParentSession(Mode.SAVE, CALLBACKS)
         self._on_event = on_event
         self._call: Event | None = None
-        super().__init__(around, process, self.session, climbed=climbed)
+        super().__init__(env, process, self.session, climbed=climbed)
 
     def _event(self, event: Event) -> None:
         if event.call_id:
@@ -116,14 +116,14 @@ class LibxlSave:
         self.failure: JobError | None = None
         # ----- private -----
         self._run = run
-        self._deadlines = run.around.deadlines
+        self._deadlines = run.env.deadlines
         self._complete: Complete | None = None
         self._heard = False
         self._half = 0
         self._calls = Calls(run, lambda error: self._fail(error, Step.FAILING))
         self._watchdog = Watchdog(run.guarded(self._deadline_passed))
         self._link = LibxlLink(
-            run.around,
+            run.env,
             process,
             on_event=self._event,
             climbed=run.guarded(self._climbed),
@@ -164,7 +164,7 @@ class LibxlSave:
                 self._run.record.news(event.message)
             case Complete():
                 self._completed(event.message, event.call_id)
-            case _ if self._link.ladder.step >= Step.ABORT:
+            case _ if self._link.escalation.step >= Step.ABORT:
                 self._link.refuse()
             case _:
                 self._calls.begin(event, self._link)
@@ -212,7 +212,7 @@ class LibxlSave:
     @property
     def _works(self) -> bool:
         """Whether its end is neither near nor wanted."""
-        return self._link.ladder.step < Step.LEAVE
+        return self._link.escalation.step < Step.LEAVE
 
     # ----- failures ---------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class LibxlSave:
             self._watchdog.close()
         if step >= Step.ABORT:
             self._calls.stop()
-        self._link.ladder.demand(step)
+        self._link.escalation.demand(step)
 
     def _deadline_passed(self, name: str, seconds: float) -> None:
         step = Step.KILL if name in HOPELESS else Step.ABORT
@@ -258,7 +258,7 @@ class LibxlSave:
     async def _until_gone(self) -> None:
         link = self._link
         try:
-            status = await link.ladder.run()
+            status = await link.escalation.run()
             await link.drain()
             if self.failure is None:
                 self._judge(status)
@@ -270,7 +270,7 @@ class LibxlSave:
             link.close()
 
     def _judge(self, status: ExitStatus | None) -> None:
-        assert status is not None  # climbing the ladder is a failure by itself
+        assert status is not None  # climbing the escalation is a failure by itself
         stderr = self._link.process.stderr.text()
         completed = self._complete is not None
         hint = stderr or self._run.record.first_error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
-from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain import hypercalls
 from libxlpy.domain.info import guest_state, uuid_bytes
 from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import DomainReused, UsageError, errno_text
@@ -19,7 +19,7 @@ from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, xc_flags
 from libxlpy.operations.restore_simxen import restore_result
 from libxlpy.operations.save import save_result
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.repair_facts import failed
 from libxlpy.results import GuestState, JobReport, RestoreResult, SaveResult
 from libxlpy_protocol.enums import Image, Mode, Op, StreamType
@@ -58,7 +58,7 @@ class RawSave(Plan[SaveResult]):
         self,
         domid: int,
         callbacks: SaveCallbacks,
-        around: Surroundings,
+        env: Environment,
         *,
         flags: SuspendFlags = NOT_LIVE,
         image: Image = Image.RAW,
@@ -68,7 +68,7 @@ class RawSave(Plan[SaveResult]):
         self.domid = domid
         self.calls = offered(callbacks)
         self._callbacks = callbacks
-        self._around = around
+        self._env = env
         self._flags = xc_flags(flags)
         self._image = image
         self._stream_type = checked_type(stream_type, self.calls)
@@ -100,17 +100,17 @@ class RawSave(Plan[SaveResult]):
 
     def limit(self, call: CallMessage) -> float:
         """Give the deadline of the caller's coroutines."""
-        return self._around.deadlines.callback
+        return self._env.deadlines.callback
 
     async def settle(self, run: JobRun) -> Settled:
         """After a failure switch log-dirty mode off; ask where the guest is."""
         if run.failure is None or not run.started:
-            return await ask_guest(self._around, self.domid, self.uuid)
+            return await ask_guest(self._env, self.domid, self.uuid)
         try:
-            async with ops_helper(self._around) as ops:
+            async with ops_helper(self._env) as ops:
                 result = await ops.op(Op.LOGDIRTY_OFF, self.domid, uuid=self.uuid)
                 off = "log-dirty mode off"
-                facts = await domain_ops.find(ops, self.domid, self.uuid)
+                facts = await hypercalls.find(ops, self.domid, self.uuid)
                 if result.retval < 0:
                     off = failed(off, errno_text(result.errnoval))
                 return Settled(guest_state(facts), (off,))
@@ -131,7 +131,7 @@ class RawRestore(Plan[RestoreResult]):
         self,
         domid: int,
         callbacks: RestoreCallbacks,
-        around: Surroundings,
+        env: Environment,
         rings: Rings,
         stream_type: StreamType = StreamType.PLAIN,
     ) -> None:
@@ -139,7 +139,7 @@ class RawRestore(Plan[RestoreResult]):
         self.domid = domid
         self.calls = offered(callbacks)
         self._callbacks = callbacks
-        self._around = around
+        self._env = env
         self._rings = rings
         self._stream_type = checked_type(stream_type, self.calls)
 
@@ -168,11 +168,11 @@ class RawRestore(Plan[RestoreResult]):
 
     def limit(self, call: CallMessage) -> float:
         """Give the deadline of the caller's coroutines."""
-        return self._around.deadlines.callback
+        return self._env.deadlines.callback
 
     async def settle(self, run: JobRun) -> Settled:
         """Ask where the guest is; the domain is the caller's in any case."""
-        return await ask_guest(self._around, self.domid)
+        return await ask_guest(self._env, self.domid)
 
     def result(self, run: JobRun, report: JobReport) -> RestoreResult:
         """Give what a restore that succeeded has done."""

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 from typing import Any
 
-from libxlpy.domain.device_model import EMULATOR_QEMU, Emulator
+from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
 from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import BackendError, UsageError, XenError
 from libxlpy.jobs.operation import AnswerTo, Plan, Settled
 from libxlpy.jobs.run import JobRun
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.repair_facts import failed
 from libxlpy.results import JobReport, RestoreResult
 from libxlpy.simxen.client import SimClient
@@ -48,22 +48,22 @@ class DomainRestore(Plan[RestoreResult]):
     calls = frozenset({StaticDataDone, ToolstackRestore})
 
     def __init__(
-        self, domid: int, name: str, around: Surroundings, *, paused: bool
+        self, domid: int, name: str, env: Environment, *, paused: bool
     ) -> None:
         """Restore into a domain that was created for it.
 
         Args:
             domid: Empty domain, built by the host; destroyed on failure.
             name: As it was created.
-            around: Backend, deadlines, hooks.
+            env: Backend, deadlines, hooks.
             paused: Leave the guest paused.
         """
         self.what = f"restore of domain {name}"
         self.domid = domid
         self._name = name
         self._paused = paused
-        self._around = around
-        self._emulator = Emulator(domid, "", around.backend, around.deadlines)
+        self._env = env
+        self._device_model = DeviceModel(domid, "", env.backend, env.deadlines)
 
     def journal(self) -> dict[str, Any]:
         """See the base class."""
@@ -71,7 +71,7 @@ class DomainRestore(Plan[RestoreResult]):
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
-        backend = self._around.backend
+        backend = self._env.backend
         return Start(
             Mode.RESTORE,
             domid=self.domid,
@@ -89,14 +89,14 @@ class DomainRestore(Plan[RestoreResult]):
             case StaticDataDone():
                 return 0  # the embedded host needs no policy of its own
             case ToolstackRestore(data=data):
-                await self._emulator.put_back(data)
+                await self._device_model.put_back(data)
                 return 0
             case _:
                 raise UsageError(f"{type(call).__name__} has no place in a restore")
 
     def limit(self, call: CallMessage) -> float:
         """Give the deadline of a callback."""
-        return self._around.deadlines.callback
+        return self._env.deadlines.callback
 
     async def discard(self) -> None:
         """Destroy the empty domain."""
@@ -121,11 +121,11 @@ class DomainRestore(Plan[RestoreResult]):
                 facts.append(DESTROYED)
             except LibxlpyError as exc:
                 facts.append(failed(DESTROYED, exc))
-        settled = await ask_guest(self._around, self.domid, self.uuid)
+        settled = await ask_guest(self._env, self.domid, self.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
     async def _ask_host(self, do: str, **fields: Any) -> None:
-        host = self._around.backend.host
+        host = self._env.backend.host
         assert host is not None  # Context restores on the embedded host only
         try:
             async with asyncio.timeout(HOST_TIMEOUT), SimClient(host) as client:

@@ -13,8 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from libxlpy.backend import Backend
-from libxlpy.domain import hypercalls as domain_ops
-from libxlpy.domain import toolstack_xen as xen_toolstack
+from libxlpy.domain import hypercalls, toolstack_xen
 from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.repair import TRIES, ask_guest
 from libxlpy.errors import UsageError
@@ -23,7 +22,7 @@ from libxlpy.jobs.run import JobRun
 from libxlpy.operations.restore_simxen import RESTORE_ENTRY, restore_result
 from libxlpy.operations.restore_target import Target
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.repair_facts import failed
 from libxlpy.results import JobReport, RestoreResult
 from libxlpy_protocol.enums import Image, Mode
@@ -43,20 +42,20 @@ class XenRestore(Plan[RestoreResult]):
     library = "libxenlight"
 
     def __init__(
-        self, target: Target, around: Surroundings, *, paused: bool, monitor: bool
+        self, target: Target, env: Environment, *, paused: bool, monitor: bool
     ) -> None:
         """Restore into a domain that libxenlight makes.
 
         Args:
             target: The domain; on failure there is none.
-            around: Backend, deadlines, hooks.
+            env: Backend, deadlines, hooks.
             paused: Leave the guest paused.
             monitor: Have a process look after the domain, as ``xl`` does.
         """
         self.what = f"restore of domain {target.name}"
         self.domid = target.domid
         self._target = target
-        self._around = around
+        self._env = env
         self._options = ["--paused"] * paused + ["--monitor"] * monitor
         self._config_fd = NO_FD
 
@@ -67,11 +66,11 @@ class XenRestore(Plan[RestoreResult]):
     # ----- the helper -------------------------------------------------------------
 
     @property
-    def around(self) -> Surroundings:
+    def env(self) -> Environment:
         """What the job runs in; an abort gets the time that libxenlight needs."""
-        deadlines = self._around.deadlines
+        deadlines = self._env.deadlines
         patient = replace(deadlines, abort_grace=deadlines.destroy)
-        return replace(self._around, deadlines=patient, argv=self._argv)
+        return replace(self._env, deadlines=patient, argv=self._argv)
 
     def inherited(self) -> list[int]:
         """See the base class: the configuration."""
@@ -82,7 +81,7 @@ class XenRestore(Plan[RestoreResult]):
 
     def _argv(self, backend: Backend) -> list[str]:
         return [
-            *(sys.executable, "-I", "-m", xen_toolstack.MODULE),
+            *(sys.executable, "-I", "-m", toolstack_xen.MODULE),
             *("--parent", str(os.getpid()), "--config-fd", str(self._config_fd)),
             *self._options,
         ]
@@ -99,11 +98,11 @@ class XenRestore(Plan[RestoreResult]):
 
     def limit(self, call: CallMessage) -> float:
         """Give the deadline of a callback."""
-        return self._around.deadlines.callback
+        return self._env.deadlines.callback
 
     def phase_limit(self, phase: str) -> float | None:
         """See the base class; only the stream is waited for without a bound."""
-        return None if phase == MEMORY else self._around.deadlines.build
+        return None if phase == MEMORY else self._env.deadlines.build
 
     # ----- the end ----------------------------------------------------------------
 
@@ -115,7 +114,7 @@ class XenRestore(Plan[RestoreResult]):
         facts: tuple[str, ...] = ()
         if run.failure is not None and run.started:
             facts = await self._clean(run)
-        settled = await ask_guest(self._around, self.domid, self._target.uuid)
+        settled = await ask_guest(self._env, self.domid, self._target.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
     async def _clean(self, run: JobRun) -> tuple[str, ...]:
@@ -123,8 +122,8 @@ class XenRestore(Plan[RestoreResult]):
         told = ""
         for _ in range(TRIES):
             try:
-                async with ops_helper(self._around) as ops:
-                    found = await domain_ops.find(ops, self.domid)
+                async with ops_helper(self._env) as ops:
+                    found = await hypercalls.find(ops, self.domid)
                 break
             except LibxlpyError as exc:
                 told = failed(REMOVED, f"hypervisor could not be asked: {exc}")
@@ -134,7 +133,7 @@ class XenRestore(Plan[RestoreResult]):
         if found is None or not self._is_half_built(found, told_all=told_all):
             return ()
         try:
-            await xen_toolstack.destroy(self._around, self.domid, found.uuid)
+            await toolstack_xen.destroy(self._env, self.domid, found.uuid)
         except LibxlpyError as exc:
             return (failed(REMOVED, exc),)
         return (REMOVED,)

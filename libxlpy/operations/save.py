@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.callbacks import precopy_stats
-from libxlpy.domain.device_model import EMULATOR_QEMU, Emulator
+from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
 from libxlpy.domain.info import DomainInfo, uuid_bytes
 from libxlpy.domain.repair import QUIET, Repair, ask_guest
 from libxlpy.domain.suspend import GuestSuspend
@@ -30,7 +30,7 @@ from libxlpy.jobs.run import JobRun
 from libxlpy.operations.flags import SuspendFlags, xc_flags
 from libxlpy.operations.libxl_engine import LibxlSave, save_argv
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.helper import start_process
 from libxlpy.process.link import HelperLink
 from libxlpy.repair_facts import failed
@@ -66,7 +66,7 @@ class DomainSave(Plan[SaveResult]):
         self,
         info: DomainInfo,
         flags: SuspendFlags,
-        around: Surroundings,
+        env: Environment,
         helper: Path | None = None,
         on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
     ) -> None:
@@ -75,7 +75,7 @@ class DomainSave(Plan[SaveResult]):
         Args:
             info: The domain, as it was found.
             flags: LIVE, DEBUG.
-            around: Backend, deadlines, hooks.
+            env: Backend, deadlines, hooks.
             helper: Xen's libxl-save-helper, to have the libxc stream written by it.
             on_parent_loss: What the helper does should we die.
         """
@@ -84,31 +84,31 @@ class DomainSave(Plan[SaveResult]):
         self.domid = domid
         self.uuid = info.uuid
         self._flags = xc_flags(flags)
-        self._around = around
-        backend, deadlines = around.backend, around.deadlines
+        self._env = env
+        backend, deadlines = env.backend, env.deadlines
         self._suspend = GuestSuspend(domid, self.uuid, kind, backend, deadlines)
-        self._emulator: Emulator | None = None
+        self._device_model: DeviceModel | None = None
         self._helper = helper
         self._on_parent_loss = on_parent_loss
         self._libxl: LibxlSave | None = None
         self._stream_fd = -1
         calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
-        if around.stall.may_stop or around.precopy_policy:
+        if env.stall.may_stop or env.precopy_policy:
             if helper is not None:
                 raise NotSupported("libxl-save-helper can't be told to stop and copy")
             calls.add(PrecopyPolicy)
         if helper is not None:
             calls = {SaveLibxc}
         if kind == "hvm":
-            self._emulator = Emulator(domid, self.uuid, backend, deadlines)
+            self._device_model = DeviceModel(domid, self.uuid, backend, deadlines)
             calls.add(ToolstackSave)
         self.calls = frozenset(calls)
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
         self._stream_fd = stream_fd
-        backend = self._around.backend
-        qemu = self._emulator is not None
+        backend = self._env.backend
+        qemu = self._device_model is not None
         return Start(
             Mode.SAVE,
             domid=self.domid,
@@ -128,31 +128,31 @@ class DomainSave(Plan[SaveResult]):
 
     def journal(self) -> dict[str, Any]:
         """See the base class."""
-        path = self._around.backend.save_path(self.domid)
+        path = self._env.backend.save_path(self.domid)
         return {
             "kind": "save",
             "type": self._suspend.kind,
             "on_parent_loss": self._on_parent_loss.name.lower(),
-            "state_path": str(path) if self._emulator is not None else "",
+            "state_path": str(path) if self._device_model is not None else "",
         }
 
     def facts(self) -> dict[str, Any]:
         """See the base class."""
-        suspend, emulator = self._suspend, self._emulator
+        suspend, device_model = self._suspend, self._device_model
         return {
             "asked": suspend.asked,
             "acked": suspend.acked,
             "suspended": suspend.suspended,
             "was_suspended": suspend.was_suspended,
-            "logging": emulator is not None and emulator.logging,
-            "stopped": emulator is not None and emulator.stopped,
+            "logging": device_model is not None and device_model.logging,
+            "stopped": device_model is not None and device_model.stopped,
         }
 
     def noted_by(self, note: Callable[[], None]) -> None:
         """See the base class."""
         self._suspend.changed = note
-        if self._emulator is not None:
-            self._emulator.changed = note
+        if self._device_model is not None:
+            self._device_model.changed = note
 
     # ----- callbacks, in order of execution ---------------------------------------
 
@@ -167,14 +167,14 @@ class DomainSave(Plan[SaveResult]):
                 return int(await run.stall.decide(precopy_stats(call)))
             case SaveLibxc() if self._helper is not None:
                 return await self._save_libxc(run, self._helper)
-            case ToolstackSave() if self._emulator is not None:
-                return await self._emulator.collect()
+            case ToolstackSave() if self._device_model is not None:
+                return await self._device_model.collect()
             case _:
                 raise UsageError(f"{type(call).__name__} has no place in a save")
 
     async def _switch_qemu_logdirty(self, run: JobRun, *, enable: bool) -> int:
-        if self._emulator is not None:
-            await self._emulator.log_dirty(run.link, enable=enable)
+        if self._device_model is not None:
+            await self._device_model.log_dirty(run.link, enable=enable)
         return 0  # no device model (PV, PVH): nothing to switch
 
     async def _suspend_guest(self, run: JobRun) -> int:
@@ -185,33 +185,33 @@ class DomainSave(Plan[SaveResult]):
         )
         await self._ask_guest(run.link)
         run.record.meter.suspended(self._suspend.suspended_at)
-        if self._emulator is not None:
+        if self._device_model is not None:
             run.enter("device model")
-            await self._emulator.stop_and_save(run.link)
+            await self._device_model.stop_and_save(run.link)
         run.enter("suspended")
         return SUSPENDED
 
     async def _ask_guest(self, ops: HelperLink) -> None:
         """Have the guest suspend; one whose device model fails it can't."""
-        await self._check_emulator(ops)
+        await self._check_device_model(ops)
         try:
             await self._suspend.suspend(ops)
         except GuestTimedOut:
-            await self._check_emulator(ops)
+            await self._check_device_model(ops)
             raise
 
-    async def _check_emulator(self, ops: HelperLink) -> None:
-        if self._emulator is None:
+    async def _check_device_model(self, ops: HelperLink) -> None:
+        if self._device_model is None:
             return
         try:
-            await self._emulator.check(ops)
+            await self._device_model.check(ops)
         except LibxlpyError:
             await self._suspend.check(ops)  # a guest that has ended has none
             raise
 
     async def _save_libxc(self, run: JobRun, helper: Path) -> int:
         argv = save_argv(helper, self._stream_fd, self.domid, self._flags)
-        seconds = self._around.deadlines.spawn
+        seconds = self._env.deadlines.spawn
         try:
             process = await start_process(argv, [self._stream_fd], seconds)
         except TimeoutError as exc:
@@ -228,7 +228,7 @@ class DomainSave(Plan[SaveResult]):
 
     def limit(self, call: CallMessage) -> float | None:
         """Give the deadline of a callback."""
-        return self._around.deadlines.of_call(type(call))
+        return self._env.deadlines.of_call(type(call))
 
     # ----- the end ----------------------------------------------------------------
 
@@ -239,14 +239,14 @@ class DomainSave(Plan[SaveResult]):
         try:
             if run.failure is not None and run.started:
                 return await self._repair(run)
-            settled = await ask_guest(self._around, self.domid, self.uuid)
+            settled = await ask_guest(self._env, self.domid, self.uuid)
             return settled.also(*await self._stop_logging())
         finally:
-            if self._emulator is not None:
-                await self._emulator.close()
+            if self._device_model is not None:
+                await self._device_model.close()
 
     async def _repair(self, run: JobRun) -> Settled:
-        settled = await Repair(self._around, self._suspend, self._emulator).run()
+        settled = await Repair(self._env, self._suspend, self._device_model).run()
         run.record.meter.resumed(self._suspend.resumed_at)
         return settled
 
@@ -255,24 +255,24 @@ class DomainSave(Plan[SaveResult]):
         try:
             return await self._repair(run)
         finally:
-            if self._emulator is not None:
-                await self._emulator.close()
+            if self._device_model is not None:
+                await self._device_model.close()
 
     async def _stop_logging(self) -> list[str]:
         """Switch off what libxenguest's own clean-up has left on, if any."""
-        if self._emulator is None or not self._emulator.logging:
+        if self._device_model is None or not self._device_model.logging:
             return []
-        repair = Repair(self._around, self._suspend, self._emulator)
+        repair = Repair(self._env, self._suspend, self._device_model)
         try:
-            async with ops_helper(self._around) as ops:
-                await repair.quiet_emulator(self._emulator, ops)
+            async with ops_helper(self._env) as ops:
+                await repair.quiet_device_model(self._device_model, ops)
         except LibxlpyError as exc:
             return [failed(QUIET, exc)]
         return repair.facts
 
     def result(self, run: JobRun, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""
-        self._around.suspended.add(self.domid, self.uuid, run.record.meter)
+        self._env.suspended.add(self.domid, self.uuid, run.record.meter)
         return save_result(run, report)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Environment:
     """Backend, deadlines, the helper for hypercalls, hooks for tests."""
 
     backend: Backend

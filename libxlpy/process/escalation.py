@@ -33,7 +33,7 @@ class Step(enum.IntEnum):
 
 
 #: Step -> (deadline that bounds it, the step after it).
-LADDER: dict[Step, tuple[str, Step]] = {
+STEPS: dict[Step, tuple[str, Step]] = {
     Step.FAILING: ("abort_grace", Step.ABORT),
     Step.LEAVE: ("exit_after_complete", Step.KILL),
     Step.ABORT: ("abort_grace", Step.TERM),
@@ -42,7 +42,7 @@ LADDER: dict[Step, tuple[str, Step]] = {
 }
 
 
-class Ladder:
+class Escalation:
     """Press one helper to leave and wait until it has."""
 
     def __init__(
@@ -86,7 +86,7 @@ class Ladder:
         """Wait until the helper is dead; None if it is stuck. May be called again."""
         while self._process.exit is None and self.step is not Step.STUCK:
             self._changed.clear()
-            bound, after = LADDER.get(self.step, ("", Step.WORK))
+            bound, after = STEPS.get(self.step, ("", Step.WORK))
             seconds = getattr(self._deadlines, bound) if bound else None
             try:
                 async with asyncio.timeout(seconds):

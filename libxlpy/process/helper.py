@@ -1,6 +1,6 @@
 """Start one helper, signal it, prove its death.
 
-The helper is started by a thread that stays as long as it, see ``keeper``, with an
+The helper is started by a thread that stays as long as it, see ``spawn_thread``, with an
 argv list, this interpreter, a fresh environment and no descriptor but the stream's.
 From then on it is known by its pidfd only: a pid may be reused, a pidfd never is. No
 SIGCHLD handler and no child watcher is involved, so the surrounding program may do with
@@ -21,7 +21,7 @@ from libxlpy.backend import Backend
 from libxlpy.errors import BackendError, exit_text
 from libxlpy.kernel_place import kernel_place
 from libxlpy.process.proc import proof
-from libxlpy.process.spawn_thread import Keeper, close_all
+from libxlpy.process.spawn_thread import SpawnThread, close_all
 from libxlpy.results import Rusage
 
 #: Seconds for the kernel to tell where a process hangs.
@@ -59,18 +59,18 @@ class HelperProcess:
     """One child process with its three pipes; our ends never block."""
 
     def __init__(
-        self, keeper: Keeper, read_fd: int, write_fd: int, stderr: int
+        self, thread: SpawnThread, read_fd: int, write_fd: int, stderr: int
     ) -> None:
         """Take what :func:`start_process` has started; all its arguments are ours."""
         self._loop = asyncio.get_running_loop()
         self._dead: asyncio.Future[ExitStatus] = self._loop.create_future()
-        self._keeper = keeper
-        self._pidfd = keeper.pidfd
+        self._thread = thread
+        self._pidfd = thread.pidfd
         self.exit: ExitStatus | None = None
         #: What it has used, once it has ended; None if another reaped it.
         self.rusage: Rusage | None = None
         self._killed = False
-        self.pid = keeper.pid
+        self.pid = thread.pid
         #: Our end of its fd 1, and of its fd 0; the latter -1 once closed.
         self.read_fd = read_fd
         self.write_fd = write_fd
@@ -131,10 +131,10 @@ class HelperProcess:
         """Give what proves that the kernel killed it for want of memory; "" if none."""
         if self._killed or self.exit != ExitStatus(signal=signal.SIGKILL):
             return ""
-        keeper = self._keeper
+        thread = self._thread
         try:
             return await aside(
-                lambda: proof(self.pid, keeper.oom_kills, keeper.began), PLACE_SECONDS
+                lambda: proof(self.pid, thread.oom_kills, thread.began), PLACE_SECONDS
             )
         except TimeoutError:
             return ""
@@ -158,7 +158,7 @@ class HelperProcess:
         self._loop.remove_reader(self._pidfd)
         self.hang_up()
         close_all([self.read_fd, self._stderr_fd])
-        self._keeper.release(reaped=self.exit is not None)
+        self._thread.release(reaped=self.exit is not None)
 
 
 async def start_process(
@@ -187,12 +187,12 @@ async def start_process(
     try:
         for fd in ours:
             os.set_blocking(fd, False)
-        keeper = Keeper(argv, (stdin, stdout, stderr), pass_fds)
-        await keeper.spawned(seconds)
+        thread = SpawnThread(argv, (stdin, stdout, stderr), pass_fds)
+        await thread.spawned(seconds)
     except BaseException:
         close_all(ours)
         raise
-    return HelperProcess(keeper, *ours)
+    return HelperProcess(thread, *ours)
 
 
 def _reaped(pid: int) -> Rusage | None:

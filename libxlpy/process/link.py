@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 
 from libxlpy.domain.info import uuid_bytes
 from libxlpy.errors import BackendError, DomainOpError, DomainReused
-from libxlpy.process.environment import Surroundings
-from libxlpy.process.escalation import Ladder, Step
+from libxlpy.process.environment import Environment
+from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, start_process
 from libxlpy.process.pump import Conversation, Pump
 from libxlpy_protocol.enums import Op
@@ -43,7 +43,7 @@ class Link(ABC):
 
     def __init__(
         self,
-        around: Surroundings,
+        env: Environment,
         process: HelperProcess,
         session: Conversation,
         *,
@@ -52,12 +52,12 @@ class Link(ABC):
         """Take a process that was just started, and close it at the end.
 
         Args:
-            around: Deadlines, hooks.
+            env: Deadlines, hooks.
             process: See ``helper_process``.
             session: Our end of its wire.
-            climbed: Told each step the ladder climbs by itself.
+            climbed: Told each step the escalation climbs by itself.
         """
-        self._around = around
+        self._env = env
         #: Set once, when nothing more will be read: None at a clean EOF, else the
         #: helper's error, or ours.
         self.ended: asyncio.Future[Exception | None] = (
@@ -69,11 +69,11 @@ class Link(ABC):
             session,
             on_event=self._event,
             on_end=self._end,
-            observer=around.observer,
+            observer=env.observer,
         )
-        self.ladder = Ladder(
+        self.escalation = Escalation(
             self.process,
-            around.deadlines,
+            env.deadlines,
             abort=self._abort,
             climbed=climbed or (lambda step, bound: None),
         )
@@ -102,7 +102,7 @@ class Link(ABC):
 
         Bounded: a helper that is stuck, or a child of it, may hold the pipe open.
         """
-        seconds = self._around.deadlines.exit_after_complete
+        seconds = self._env.deadlines.exit_after_complete
         await asyncio.wait([self.ended], timeout=seconds)
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class HelperLink(Link):
 
     def __init__(
         self,
-        around: Surroundings,
+        env: Environment,
         process: HelperProcess,
         *,
         on_event: Callable[[Event], None] | None = None,
@@ -143,10 +143,10 @@ class HelperLink(Link):
         """Take a helper; :meth:`hello` begins the conversation.
 
         Args:
-            around: Deadlines, hooks.
+            env: Deadlines, hooks.
             process: The helper, just started.
             on_event: Gets every message but hello and op results.
-            climbed: Told each step the ladder climbs by itself.
+            climbed: Told each step the escalation climbs by itself.
         """
         self.session = ParentSession()
         self.greeted: asyncio.Future[Hello] = asyncio.get_running_loop().create_future()
@@ -155,7 +155,7 @@ class HelperLink(Link):
         self._op_slots = asyncio.Semaphore(MAX_OPS)
         #: The guest's suspend event channel.
         self.suspend_event = Bell()
-        super().__init__(around, process, self.session, climbed=climbed)
+        super().__init__(env, process, self.session, climbed=climbed)
         #: Goes into the abort message.
         self.abort_reason = ""
 
@@ -225,7 +225,7 @@ class HelperLink(Link):
             )
             call_id = 0
             try:
-                async with asyncio.timeout(self._around.deadlines.domain_op):
+                async with asyncio.timeout(self._env.deadlines.domain_op):
                     call_id = self.pump.send(message)
                     self._ops[call_id] = waiting
                     await asyncio.wait([waiting])
@@ -260,7 +260,7 @@ class HelperLink(Link):
     @property
     def works(self) -> bool:
         """Tell whether it can still be talked to."""
-        return not self.ended.done() and self.ladder.step is Step.WORK
+        return not self.ended.done() and self.escalation.step is Step.WORK
 
     def close(self) -> None:
         """See the base class."""
@@ -268,12 +268,10 @@ class HelperLink(Link):
         self.greeted.cancel()
 
 
-async def start_helper(
-    around: Surroundings, pass_fds: Iterable[int] = ()
-) -> HelperProcess:
+async def start_helper(env: Environment, pass_fds: Iterable[int] = ()) -> HelperProcess:
     """Start a helper of our own; arguments and errors as of ``start_process``."""
-    argv = around.argv(around.backend)
-    return await start_process(argv, pass_fds, around.deadlines.spawn)
+    argv = env.argv(env.backend)
+    return await start_process(argv, pass_fds, env.deadlines.spawn)
 
 
 # ----- small things ---------------------------------------------------------------

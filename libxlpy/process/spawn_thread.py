@@ -44,7 +44,7 @@ class _Child(subprocess.Popen[bytes]):
         self._forked(value)
 
 
-class Keeper(threading.Thread):
+class SpawnThread(threading.Thread):
     """The thread of one process; the process is known by its pidfd."""
 
     def __init__(self, argv: list[str], stdio: Stdio, pass_fds: Iterable[int]) -> None:
@@ -55,7 +55,7 @@ class Keeper(threading.Thread):
             stdio: Closed here once the child has them.
             pass_fds: Descriptors it inherits under the same numbers, all above 2.
         """
-        super().__init__(name="libxlpy keeper", daemon=True)
+        super().__init__(name="libxlpy spawn", daemon=True)
         # ----- results -----
         self.pid = 0
         self.pidfd = -1

@@ -10,13 +10,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from libxlpy.deadlines import Deadlines
-from libxlpy.domain import requests as domains
+from libxlpy.domain import requests
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import BackendError, DomainBusy, UsageError
 from libxlpy.journal import Entry, Folder, JournalBroken
 from libxlpy.journal.reports import CrashReports, filed
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.recovered import Outcome, Recovered
 from libxlpy.recovery.claim import take
 from libxlpy.recovery.recovery import ALONE, Recovery
@@ -61,17 +61,17 @@ class Machine(ABC):
     """Domains, and the jobs of all processes; part of a ``Context``."""
 
     @abstractmethod
-    def _around(self, deadlines: Deadlines | None = None) -> Surroundings: ...
+    def _env(self, deadlines: Deadlines | None = None) -> Environment: ...
 
     # ----- domains ----------------------------------------------------------------
 
     async def list_domains(self) -> list[DomainInfo]:
         """Give all domains; see :func:`libxlpy.domain.requests.list_domains`."""
-        return await domains.list_domains(self._around())
+        return await requests.list_domains(self._env())
 
     async def resolve(self, domain: int | str) -> int:
         """Give a domid by number or name; see :func:`.requests.resolve`."""
-        return await domains.resolve(self._around(), domain)
+        return await requests.resolve(self._env(), domain)
 
     async def retrieve_config(self, domid: int) -> bytes:
         """Give a domain's configuration as JSON, as its toolstack keeps it.
@@ -80,15 +80,15 @@ class Machine(ABC):
             DomainNotFound: There is no such domain.
             BackendError: It has none, or it can't be read.
         """
-        return await domains.retrieve_config(self._around(), domid)
+        return await requests.retrieve_config(self._env(), domid)
 
     async def domain_pause(self, domid: int, *, uuid: str = "") -> None:
         """Stop a domain's vcpus; errors as of :func:`libxlpy.domain.requests.do`."""
-        await domains.do(self._around(), Op.PAUSE, domid, uuid)
+        await requests.do(self._env(), Op.PAUSE, domid, uuid)
 
     async def domain_unpause(self, domid: int, *, uuid: str = "") -> None:
         """Let a paused domain run; errors as of :func:`libxlpy.domain.requests.do`."""
-        await domains.do(self._around(), Op.UNPAUSE, domid, uuid)
+        await requests.do(self._env(), Op.UNPAUSE, domid, uuid)
 
     # ----- jobs -------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class Machine(ABC):
         Raises:
             BackendError: The journal can't be trusted or read.
         """
-        folder = Folder(self._around().backend.jobs_dir)
+        folder = Folder(self._env().backend.jobs_dir)
         return [status(entry) for entry in readable(folder)]
 
     async def job_report(self, job: str) -> str:
@@ -111,7 +111,7 @@ class Machine(ABC):
             UsageError: There is none.
             BackendError: The reports can't be trusted or read.
         """
-        reports = CrashReports(self._around().backend.reports_dir)
+        reports = CrashReports(self._env().backend.reports_dir)
         return await asyncio.to_thread(reports.read, job)
 
     async def recover(self, dry_run: bool = False) -> list[Recovered]:
@@ -125,14 +125,14 @@ class Machine(ABC):
         Raises:
             BackendError: The journal can't be trusted or read.
         """
-        around = self._around()
-        folder = Folder(around.backend.jobs_dir)
+        env = self._env()
+        folder = Folder(env.backend.jobs_dir)
         found = []
         for domid in folder.domids():
-            job = await _recover(around, folder, domid, dry_run=dry_run)
+            job = await _recover(env, folder, domid, dry_run=dry_run)
             if job is not None:
                 found.append(job)
-                await _file(around, job, dry_run=dry_run)
+                await _file(env, job, dry_run=dry_run)
         return found
 
     async def abort_job(self, job: str) -> tuple[AbortAnswer, GuestState]:
@@ -150,15 +150,15 @@ class Machine(ABC):
             UsageError: There is no such job, or only what a dead process left.
             BackendError: It belongs to another user.
         """
-        around = self._around()
-        folder = Folder(around.backend.jobs_dir)
+        env = self._env()
+        folder = Folder(env.backend.jobs_dir)
         entry = next((each for each in readable(folder) if each.job == job), None)
         if entry is None:
             raise UsageError(f"no such job: {job}")
         if not entry.handed_over:
             _stop(entry)
-        answer = await _stopped(folder, entry, around.deadlines)
-        return answer, (await ask_guest(around, entry.domid, entry.uuid)).guest
+        answer = await _stopped(folder, entry, env.deadlines)
+        return answer, (await ask_guest(env, entry.domid, entry.uuid)).guest
 
 
 # ----- one job --------------------------------------------------------------------
@@ -192,7 +192,7 @@ def status(entry: Entry) -> JobStatus:
 
 
 async def _recover(
-    around: Surroundings, folder: Folder, domid: int, *, dry_run: bool
+    env: Environment, folder: Folder, domid: int, *, dry_run: bool
 ) -> Recovered | None:
     """Recover one job; None if there is nothing to recover."""
     found: Entry | None = None
@@ -206,7 +206,7 @@ async def _recover(
                 return None  # another recovery was quicker
             if not dry_run:
                 lock.tell("a recovery", entry.job)
-            return await Recovery(around, lock, entry, dry_run=dry_run).run()
+            return await Recovery(env, lock, entry, dry_run=dry_run).run()
     except JournalBroken as exc:
         return Recovered("", "", domid, Outcome.UNREADABLE, str(exc))
     except DomainBusy as exc:
@@ -215,11 +215,11 @@ async def _recover(
         return Recovered(found.job, found.what, domid, Outcome.RUNNING, str(exc))
 
 
-async def _file(around: Surroundings, found: Recovered, *, dry_run: bool) -> None:
+async def _file(env: Environment, found: Recovered, *, dry_run: bool) -> None:
     """Have the report of a job written that did not reach its aim."""
     error = found.error
     if error is not None and found.outcome not in NO_FAILURE and not dry_run:
-        folder = around.backend.reports_dir
+        folder = env.backend.reports_dir
         error.details = await filed(folder, found.job, error, None)
 
 

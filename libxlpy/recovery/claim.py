@@ -16,7 +16,7 @@ from libxlpy.domain.hypercalls import check_domid
 from libxlpy.errors import BackendError, DomainBusy
 from libxlpy.jobs.operation import Plan
 from libxlpy.journal import Entry, Folder, Identity, JournalBroken, Lock, Locked, Stream
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.recovered import Outcome
 from libxlpy.recovery.recovery import Recovery
 
@@ -92,11 +92,11 @@ class Claim:
 
 
 @asynccontextmanager
-async def claim(around: Surroundings, domid: int, what: str) -> AsyncIterator[Claim]:
+async def claim(env: Environment, domid: int, what: str) -> AsyncIterator[Claim]:
     """Have a domain for ourselves.
 
     Args:
-        around: Has the folder; also for putting right what a dead process left.
+        env: Has the folder; also for putting right what a dead process left.
         domid: Of the domain.
         what: As in "a save".
 
@@ -106,11 +106,11 @@ async def claim(around: Surroundings, domid: int, what: str) -> AsyncIterator[Cl
         BackendError: The journal can't be used, or what a dead process left can't be
             put right.
     """
-    lock = take(Folder(around.backend.jobs_dir), check_domid(domid))
+    lock = take(Folder(env.backend.jobs_dir), check_domid(domid))
     mine = Claim(lock, what)
     try:
         lock.tell(what)
-        await _look_back(around, lock)
+        await _look_back(env, lock)
         yield mine
     except BaseException:
         if not mine.kept:
@@ -136,7 +136,7 @@ def take(folder: Folder, domid: int) -> Lock:
         raise DomainBusy(domid, holder.what, holder.job, holder.pid) from exc
 
 
-async def _look_back(around: Surroundings, lock: Lock) -> None:
+async def _look_back(env: Environment, lock: Lock) -> None:
     """Put right what a dead process left on the domain, if anything."""
     try:
         entry = lock.read()
@@ -144,7 +144,7 @@ async def _look_back(around: Surroundings, lock: Lock) -> None:
         raise BackendError(str(exc)) from exc
     if entry is None or (entry.handed_over and not entry.lost()):
         return
-    found = await Recovery(around, lock, entry).run()
+    found = await Recovery(env, lock, entry).run()
     if found.outcome is Outcome.RUNNING:
         raise DomainBusy(lock.domid, f"a {entry.kind}", entry.job, entry.parent.pid)
     if not found.settled:

@@ -12,8 +12,8 @@ import contextlib
 import signal
 from pathlib import Path
 
-from libxlpy.domain import hypercalls as domain_ops
-from libxlpy.domain.device_model import Emulator
+from libxlpy.domain import hypercalls
+from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.repair import Repair, ask_guest
 from libxlpy.domain.suspend import GuestSuspend
@@ -21,7 +21,7 @@ from libxlpy.errors import BackendError, ParentLost
 from libxlpy.journal import Entry, Lock
 from libxlpy.journal.identity import Identity, wait_gone
 from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.recovered import Decision, Outcome, Recovered, Step
 from libxlpy.recovery.left_file import LeftFile
 from libxlpy.repair_facts import failed, is_failed
@@ -38,17 +38,17 @@ class Recovery:
     """One job of a dead process."""
 
     def __init__(
-        self, around: Surroundings, lock: Lock, entry: Entry, *, dry_run: bool = False
+        self, env: Environment, lock: Lock, entry: Entry, *, dry_run: bool = False
     ) -> None:
         """Take the job on.
 
         Args:
-            around: Backend, deadlines, the helper for hypercalls.
+            env: Backend, deadlines, the helper for hypercalls.
             lock: Of its domain, held.
             entry: The job.
             dry_run: Only say what would be done.
         """
-        self._around = around
+        self._env = env
         self._lock = lock
         self._entry = entry
         self._dry_run = dry_run
@@ -95,7 +95,7 @@ class Recovery:
         return None
 
     async def _gone(self, helper: Identity) -> bool:
-        deadlines = self._around.deadlines
+        deadlines = self._env.deadlines
         if await wait_gone(helper, ALONE):
             return True
         for number, seconds in (
@@ -115,8 +115,8 @@ class Recovery:
         return self._entry.on_parent_loss == "finish"
 
     async def _ask(self) -> DomainFacts | None:
-        async with ops_helper(self._around) as ops:
-            return await domain_ops.find(ops, self._entry.domid)
+        async with ops_helper(self._env) as ops:
+            return await hypercalls.find(ops, self._entry.domid)
 
     async def _decide(self, facts: DomainFacts | None) -> Decision:
         entry = self._entry
@@ -134,7 +134,7 @@ class Recovery:
                 text = "suspended or not, the guest is its toolstack's"
                 steps = [Step("log-dirty mode off", self._log_dirty_off)]
                 return Decision(Outcome.ROLLED_BACK, text, steps)
-            case "restore" if self._around.backend.host is not None:
+            case "restore" if self._env.backend.host is not None:
                 return self._restore()
             case _:
                 text = "what is in the domain is for its toolstack to say"
@@ -212,36 +212,36 @@ class Recovery:
         self._emulator().remove_state()
 
     async def _log_dirty_off(self) -> None:
-        async with ops_helper(self._around) as ops:
+        async with ops_helper(self._env) as ops:
             entry = self._entry
             await ops.checked_op(Op.LOGDIRTY_OFF, entry.domid, uuid=entry.uuid)
 
     async def _repair(self) -> None:
         """Do what the job itself would have done, with what it knew."""
-        entry, around = self._entry, self._around
+        entry, env = self._entry, self._env
         kind = entry.type or "pv"
         suspend = GuestSuspend(
-            *(entry.domid, entry.uuid, kind), around.backend, around.deadlines
+            *(entry.domid, entry.uuid, kind), env.backend, env.deadlines
         )
         suspend.asked, suspend.acked = entry.asked, entry.acked
         suspend.suspended = entry.suspended
         suspend.was_suspended = entry.was_suspended
-        emulator = None
+        device_model = None
         if kind == "hvm":
-            emulator = self._emulator()
-            emulator.logging, emulator.stopped = entry.logging, entry.stopped
+            device_model = self._emulator()
+            device_model.logging, device_model.stopped = entry.logging, entry.stopped
         try:
-            settled = await Repair(around, suspend, emulator).run()
+            settled = await Repair(env, suspend, device_model).run()
         finally:
-            if emulator is not None:
-                await emulator.close()
+            if device_model is not None:
+                await device_model.close()
         self._facts += settled.repairs
         if settled.guest is GuestState.UNKNOWN:
             raise BackendError("nobody knows where the guest is")
 
-    def _emulator(self) -> Emulator:
-        entry, around = self._entry, self._around
-        return Emulator(entry.domid, entry.uuid, around.backend, around.deadlines)
+    def _emulator(self) -> DeviceModel:
+        entry, env = self._entry, self._env
+        return DeviceModel(entry.domid, entry.uuid, env.backend, env.deadlines)
 
     async def _launch(self) -> None:
         async with self._host() as client:
@@ -255,8 +255,8 @@ class Recovery:
             await client.destroy(self._entry.domid, uuid=self._entry.uuid)
 
     def _host(self) -> SimClient:
-        assert self._around.backend.host is not None  # _decide has looked
-        return SimClient(self._around.backend.host)
+        assert self._env.backend.host is not None  # _decide has looked
+        return SimClient(self._env.backend.host)
 
     # ----- the end ----------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Recovery:
         entry = self._entry
         guest = GuestState.GONE
         if not self._is_gone:
-            guest = (await ask_guest(self._around, entry.domid, entry.uuid)).guest
+            guest = (await ask_guest(self._env, entry.domid, entry.uuid)).guest
         plans = [step.fact or "guest put right" for step in decision.steps]
         error = ParentLost(f"process {entry.parent.pid} died")
         error.details = JobReport(

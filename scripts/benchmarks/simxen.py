@@ -110,7 +110,7 @@ class Bench:
     async def helper_start(self) -> float:
         """Spawn a helper until its hello is read, milliseconds."""
         start = time.perf_counter()
-        link = await start_ops_helper(self._ctx._around())
+        link = await start_ops_helper(self._ctx._env())
         taken = (time.perf_counter() - start) * 1e3
         await dismiss(link)
         return taken

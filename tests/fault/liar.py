@@ -12,7 +12,7 @@ from libxlpy.errors import JobError
 from libxlpy.jobs.operation import Plan
 from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stream_fd import StreamFd
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.helper import helper_argv
 from libxlpy.recovery.claim import Claim
 from tests.fault.lying_helper import STRUCK
@@ -34,11 +34,11 @@ class LyingJobs(Jobs):
         self._lie = [str(LIAR), lie, str(place).lstrip("<")]
 
     def begin(
-        self, plan: Plan[Any], stream: StreamFd, around: Surroundings, claim: Claim
+        self, plan: Plan[Any], stream: StreamFd, env: Environment, claim: Claim
     ) -> Job[Any]:
         """Start a job with the lying helper."""
-        around = replace(around, argv=self._argv, deadlines=self._deadlines)
-        return super().begin(plan, stream, around, claim)
+        env = replace(env, argv=self._argv, deadlines=self._deadlines)
+        return super().begin(plan, stream, env, claim)
 
     def _argv(self, backend: Backend) -> list[str]:
         own = helper_argv(backend)

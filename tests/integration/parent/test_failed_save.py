@@ -223,7 +223,7 @@ async def test_cancelled_save_leaves_the_guest_running(
             if getattr(event, "name", "") == phase:
                 seen = True
                 break
-        if not seen:  # a PV guest has no emulator
+        if not seen:  # a PV guest has no device model
             await job
             await ctx.domain_resume(guest.domid)
             return

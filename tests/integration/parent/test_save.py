@@ -23,7 +23,7 @@ from libxlpy import (
     UsageError,
     ops,
 )
-from libxlpy.domain import hypercalls as domain_ops
+from libxlpy.domain import hypercalls
 from libxlpy.simxen.client import request
 from libxlpy_protocol.messages import Hello, Message
 from tests.integration.parent.guest import Guest, aside
@@ -206,7 +206,7 @@ async def test_paused_domain_is_refused_at_once(ctx: Context, pv: Guest):
 async def test_live_save_of_a_pv_guest_needs_a_xen_that_can_log_its_writes(
     ctx: Context, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(domain_ops, "CAN_SHADOW", 1 << 30)  # what simxen can't
+    monkeypatch.setattr(hypercalls, "CAN_SHADOW", 1 << 30)  # what simxen can't
     with Path("/dev/null").open("wb") as null:
         save = ctx.domain_suspend(guest.domid, null.fileno(), SuspendFlags.LIVE)
         if guest.kind == "pv":

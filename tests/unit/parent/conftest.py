@@ -16,7 +16,7 @@ from libxlpy.jobs.run import JobRun
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.ops import Ops
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.pump import Observer
 from libxlpy.results import GuestState, JobReport
 from libxlpy_protocol.enums import Image, Mode
@@ -113,7 +113,7 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
             argv: Callable[[Backend], list[str]] | None = None,
             **deadlines: float | None,
         ) -> Job[JobReport]:
-            around = Surroundings(
+            env = Environment(
                 backend,
                 Deadlines(**{**scripted.QUICK, **deadlines}),
                 Ops(),
@@ -122,6 +122,6 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
                 stall=stall,
             )
             stream = StreamFd(file.fileno(), "write")
-            return Job(plan or FakePlan(), stream, around, lambda good: None)
+            return Job(plan or FakePlan(), stream, env, lambda good: None)
 
         yield start

@@ -119,7 +119,7 @@ async def test_repair_that_always_raises_still_asks_for_the_guest(
 ):
     asked: list[int] = []
 
-    async def ask(around: object, domid: int, uuid: str) -> Settled:
+    async def ask(env: object, domid: int, uuid: str) -> Settled:
         asked.append(domid)
         return Settled(GuestState.SUSPENDED)
 

@@ -5,7 +5,7 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.domain.repair import Repair
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.ops import Ops
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.results import GuestState
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.messages import DomainOp, Message
@@ -21,10 +21,10 @@ async def test_guest_that_suspends_late_is_resumed_without_xenstored(backend: Ba
 
     deadlines, ops = Deadlines(repair_watch=10.0), Ops()
     argv = scripted.argv("late_guest")
-    around = Surroundings(backend, deadlines, ops, observe, argv)
+    env = Environment(backend, deadlines, ops, observe, argv)
     suspend = GuestSuspend(7, "", "pv", backend, deadlines)
     suspend.asked = suspend.acked = True  # and then xenstored died
-    settled = await Repair(around, suspend, None).run()
+    settled = await Repair(env, suspend, None).run()
     await ops.close()
     assert Op.RESUME in asked
     assert settled.guest is GuestState.RUNNING

@@ -22,7 +22,7 @@ from libxlpy.jobs.job import Job
 from libxlpy.kernel_place import frames, kernel_place, state_of
 from libxlpy.ops import Ops
 from libxlpy.ops_link import start_ops_helper
-from libxlpy.process.environment import Surroundings
+from libxlpy.process.environment import Environment
 from libxlpy.process.helper import start_process
 from libxlpy.results import JobReport
 from tests.unit.parent.conftest import FakePlan, StartJob, Turns
@@ -71,13 +71,13 @@ def program(tmp_path: Path, hold: Hold) -> str:
 
 
 def keepers() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "libxlpy keeper"]
+    return [each for each in threading.enumerate() if each.name == "libxlpy spawn"]
 
 
 async def all_reaped() -> None:
     """Wait until no process has to be kept any more; each was reaped before."""
-    for keeper in keepers():
-        await asyncio.to_thread(keeper.join, PATIENCE)
+    for thread in keepers():
+        await asyncio.to_thread(thread.join, PATIENCE)
     assert keepers() == []
 
 
@@ -101,11 +101,11 @@ async def test_exec_that_hangs_ends_the_job_and_not_the_loop(
 async def test_exec_that_hangs_is_no_helper_for_hypercalls(
     backend: Backend, program: str
 ):
-    around = Surroundings(
+    env = Environment(
         backend, Deadlines(spawn=0.3), Ops(), argv=lambda backend: [program]
     )
     with pytest.raises(BackendError, match=r"helper did not start in 0\.3 s"):
-        await start_ops_helper(around)
+        await start_ops_helper(env)
     await all_reaped()
 
 
