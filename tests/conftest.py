@@ -2,9 +2,7 @@
 
 import ctypes
 import gc
-import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from libxlpy.aio import ASIDE
+from tests.support.processes import (
+    SETTLE,
+    describe,
+    end_of_threads_aside,
+    living_descendants,
+)
 
 PR_SET_CHILD_SUBREAPER = 36
-#: Seconds for processes that are on their way out; an upper bound, not a measure.
-SETTLE = 10.0
 #: Seconds for what a test beside us has made: it is gone when that ends.
 NEIGHBOUR = 60.0
 
@@ -47,28 +48,6 @@ def open_descriptors() -> dict[int, str]:
     return found
 
 
-def living_descendants() -> list[psutil.Process]:
-    """Give our living descendants; reap those that are already dead."""
-    living = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE:
-                living.append(process)
-            elif process.ppid() == os.getpid():
-                os.waitpid(process.pid, os.WNOHANG)
-        except (psutil.NoSuchProcess, ChildProcessError):
-            continue
-    return living
-
-
-def describe(process: psutil.Process) -> str:
-    """Give a process as one line; it may end meanwhile."""
-    try:
-        return f"{process.pid}: {' '.join(process.cmdline())}"
-    except psutil.NoSuchProcess:
-        return f"{process.pid}: gone"
-
-
 def left_in_shared_places() -> set[str]:
     """Give shared memory and mounts that exist now."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
@@ -82,13 +61,6 @@ def left_behind(shared: set[str]) -> set[str]:
     while (places := left_in_shared_places() - shared) and time.monotonic() < until:
         time.sleep(0.1)
     return places
-
-
-def end_of_threads_aside() -> None:
-    """Wait for threads that a loop has left alone: they may still have a file open."""
-    for thread in threading.enumerate():
-        if thread.name == ASIDE:
-            thread.join(SETTLE)
 
 
 @pytest.fixture(autouse=True)

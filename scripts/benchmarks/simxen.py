@@ -6,9 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
+from lag import worst_lag
 from reference import Drain, Feed, Reference, big_pipe
 
-from lag import worst_lag
 from libxlpy import Context, SaveCallbacks, SuspendFlags
 from libxlpy.callbacks import PrecopyStats
 from libxlpy.events import PhaseEvent

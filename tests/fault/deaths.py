@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 
 from libxlpy import Context, Recovered
-from tests.conftest import living_descendants
 from tests.fault.sweep import DEADLINES
-from tests.fault.victim import SOON, Victim
+from tests.support.processes import living_descendants
+from tests.support.victim import SOON, Victim
 
 TOOLSTACK = Path(__file__).with_name("dying_toolstack.py")
 BOTH = int(signal.SIGKILL)

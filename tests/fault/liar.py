@@ -17,7 +17,7 @@ from libxlpy.process.helper import helper_argv
 from libxlpy.recovery.claim import Claim
 from tests.fault.lying_helper import STRUCK
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
-from tests.fault.victim import Victim
+from tests.support.victim import Victim
 
 LIAR = Path(__file__).with_name("lying_helper.py")
 #: Where waiting for a lie's end takes long and any time will do.

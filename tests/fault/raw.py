@@ -8,11 +8,10 @@ from libxlpy.errors import JobError
 from libxlpy.results import RestoreResult, SaveResult
 from libxlpy.save_file import SaveFile
 from libxlpy.simxen.client import SimClient
-from tests.fault.conftest import MEMORY_MIB
 from tests.fault.saboteur import Saboteur
 from tests.fault.sweep import DEADLINES
-from tests.fault.victim import Victim
-from tests.integration.simxen.conftest import Hypervisor
+from tests.support.simxen_clients import Hypervisor
+from tests.support.victim import MEMORY_MIB, Victim
 
 #: Nothing but log-dirty mode is put right after a raw save.
 LEFT = (GuestState.RUNNING, GuestState.SUSPENDED)

@@ -13,7 +13,7 @@ from libxlpy.errors import JobError
 from libxlpy.results import SaveResult
 from libxlpy_protocol.messages import Message, Release
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
-from tests.fault.victim import Victim
+from tests.support.victim import Victim
 
 Act = Callable[[Job[Any]], None]
 #: Runs one save to the end, disturbed by a saboteur.

@@ -16,7 +16,7 @@ from libxlpy import Context, Deadlines, GuestState, Job, SuspendFlags
 from libxlpy.errors import JobError
 from libxlpy.results import SaveResult
 from libxlpy.save_file import SaveFile
-from tests.fault.victim import Victim
+from tests.support.victim import Victim
 
 OLD = b"the old file"
 #: Bounds short enough that a silent helper is noticed within the test.

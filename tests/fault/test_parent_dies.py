@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import living_descendants
 from tests.fault.saboteur import trace_of
 from tests.fault.sweep import OLD, kinds, long
-from tests.fault.victim import SOON, Victim
+from tests.support.processes import living_descendants
+from tests.support.victim import SOON, Victim
 
 TOOLSTACK = Path(__file__).with_name("toolstack.py")
 

@@ -23,7 +23,7 @@ from tests.fault.deaths import (
 )
 from tests.fault.saboteur import trace_of
 from tests.fault.sweep import DEADLINES, OLD, kinds, long
-from tests.integration.cli.shell import XLPY, environment
+from tests.support.shell import XLPY, environment
 
 
 @pytest.fixture
@@ -154,11 +154,11 @@ def test_domain_with_a_reused_domid_is_not_touched(hvm_victim, path):
     (hvm_victim.directory / state).unlink()
 
 
-def test_guest_that_is_gone(pv_victim, fault_host, path):
-    made = request(fault_host, "create", name="short", type="pv", memory_mib=4)
-    victim = type(pv_victim)(fault_host, made["domid"], "pv")
+def test_guest_that_is_gone(pv_victim, host, path):
+    made = request(host, "create", name="short", type="pv", memory_mib=4)
+    victim = type(pv_victim)(host, made["domid"], "pv")
     assert die(victim, path, "<Complete")
-    request(fault_host, "destroy", domid=victim.domid)
+    request(host, "destroy", domid=victim.domid)
     (found,) = recover(victim)
     # All was written, and it is all that is left of the guest.
     assert found.outcome is Outcome.FINISHED

@@ -11,10 +11,10 @@ import pytest
 from libxlpy import Outcome
 from libxlpy.simxen.client import request
 from tests.fault.deaths import helpers_gone, left, recover
+from tests.fault.restoring import domids, image_of, restore
 from tests.fault.saboteur import Saboteur
 from tests.fault.sweep import kinds, long
-from tests.fault.test_restore_sweep import domids, image_of, restore
-from tests.fault.victim import Victim
+from tests.support.victim import Victim
 
 RAW = Path(__file__).with_name("dying_jobs.py")
 

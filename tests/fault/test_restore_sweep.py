@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import Context, GuestState, RestoreResult
+from libxlpy import GuestState, RestoreResult
 from libxlpy.errors import Cancelled, HelperCrashed, JobError
-from libxlpy.simxen.client import request
 from tests.fault.raw import raw_restore, raw_save
+from tests.fault.restoring import domids, image_of, restore
 from tests.fault.saboteur import Act, Saboteur, cancel, kill
-from tests.fault.sweep import DEADLINES, kinds, long
-from tests.fault.victim import Victim
+from tests.fault.sweep import kinds, long
+from tests.support.victim import Victim
 
 ACTS: dict[str, tuple[Act, type[JobError]]] = {
     "cancel": (cancel, Cancelled),
@@ -19,33 +19,6 @@ ACTS: dict[str, tuple[Act, type[JobError]]] = {
 }
 #: The helper's work is done: a cancel is too late, and a kill may be.
 DONE = {"<Complete", ">Release"}
-
-
-async def image_of(victim: Victim, path: Path) -> bytes:
-    """Save a domain; give its configuration."""
-    async with Context("simxen", victim.directory, DEADLINES) as ctx:
-        config = await ctx.retrieve_config(victim.domid)
-        with path.open("wb") as file:
-            await (await ctx.domain_suspend(victim.domid, file.fileno()))
-        await ctx.domain_resume(victim.domid)
-    return config
-
-
-async def restore(
-    victim: Victim, path: Path, config: bytes, saboteur: Saboteur
-) -> RestoreResult | JobError:
-    """Restore to a second domain; one that comes up is destroyed again."""
-    async with Context("simxen", victim.directory, DEADLINES) as ctx:
-        ctx._observer = saboteur
-        with path.open("rb") as file:
-            job = await ctx.domain_restore(file.fileno(), config=config, name="copy")
-            saboteur.started(job)
-            try:
-                result = await job
-            except JobError as exc:
-                return exc
-        await ctx.domain_destroy(result.domid)
-        return result
 
 
 async def raw_image_of(victim: Victim, path: Path) -> bytes:
@@ -60,10 +33,6 @@ KINDS = {
     "restore": (image_of, restore, GuestState.GONE),
     "raw": (raw_image_of, raw_restore, GuestState.PAUSED),
 }
-
-
-def domids(victim: Victim) -> set[int]:
-    return {each["domid"] for each in request(victim.directory, "list")["domains"]}
 
 
 @long

@@ -20,7 +20,7 @@ from libxlpy_protocol.fields import (
 from libxlpy_protocol.framing import frame
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.table import FIELDS, NUMBERS
-from tests.unit.protocol.conversation import SAMPLES
+from tests.support.conversation import SAMPLES
 
 LEAVES = (
     st.none()

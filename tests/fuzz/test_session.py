@@ -29,7 +29,7 @@ from libxlpy_protocol.session import Event, Session
 from libxlpy_protocol.states import State
 from libxlpy_protocol.table import MESSAGES
 from tests.fuzz.strategies import GOOD_MESSAGES, STREAMS, cuts, damaged
-from tests.unit.protocol.conversation import (
+from tests.support.conversation import (
     EVERY_CALL,
     HELLO,
     SAMPLES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy.simxen.client import stop_host
-from tests.integration.cli.shell import Shell
+from tests.support.shell import Shell
 
 
 @pytest.fixture(scope="module")

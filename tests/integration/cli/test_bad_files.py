@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.shell import Shell
+from tests.support.shell import Shell
 
 BAD_FILES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the stream ends here"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.shell import Shell
+from tests.support.shell import Shell
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 #: Phase -> what the guest is told to do so that the save stays in it.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.shell import Shell
-from tests.integration.simxen.conftest import Hypervisor, until
+from tests.support.shell import Shell
+from tests.support.simxen_clients import Hypervisor, until
 
 PAGE = 4096
 PAGES = 4 << 8

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy.streams import read_xl_header
-from tests.integration.cli.shell import Shell
+from tests.support.shell import Shell
 
 
 @pytest.mark.parametrize("type", ["pv", "pvh", "hvm"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy.simxen.directory import CONTROL_SOCKET
-from tests.integration.cli.shell import XLPY, Shell, environment
+from tests.support.shell import XLPY, Shell, environment
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 #: A module of that name that stops whoever loads it: a slow disk, at that point.

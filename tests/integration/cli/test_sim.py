@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.shell import Shell
+from tests.support.shell import Shell
 
 
 def test_a_domain_is_what_its_options_say(shell: Shell) -> None:

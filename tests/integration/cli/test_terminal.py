@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.integration.cli.shell import PATIENCE, Shell, environment
+from tests.support.shell import PATIENCE, Shell, environment
 
 WIDE_TERMINAL = {"TERM": "xterm", "COLUMNS": "160"}
 #: Colours and cursor movements.

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from libxlpy.streams import Format, RecordRead, StreamParser, StreamRuleBroken
-from tests.fault.victim import Victim
-from tests.integration.cli.shell import Shell
+from tests.support.shell import Shell
+from tests.support.victim import Victim
 
 #: Cuts tried with real commands.
 RESTORES = 8

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.shell import (
+from tests.support.shell import (
     PATIENCE,
     environment,
     failure_line,

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,25 +10,9 @@ from pathlib import Path
 import pytest
 
 from libxlpy.simxen import client
-from tests.integration.helper.driver import FakeHost
-from tests.integration.helper.simxen_host import Simxen
-
-ROOT = Path(__file__).parents[3]
-SOURCES = ROOT / "helper" / "src"
-FLAGS = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
-
-
-def compile_fake(target: Path, *options: str) -> Path:
-    """Compile the fake library."""
-    source = Path(__file__).with_name("fake_xenguest.c")
-    subprocess.run(
-        [
-            *("cc", *FLAGS, "-fPIC", "-shared", f"-I{SOURCES}", *options),
-            *("-o", str(target), str(source)),
-        ],
-        check=True,
-    )
-    return target
+from tests.support.compiling import compile_fake
+from tests.support.helper_driver import FakeHost
+from tests.support.simxen_host import Simxen
 
 
 @pytest.fixture(scope="session")

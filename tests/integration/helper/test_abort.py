@@ -24,7 +24,7 @@ from libxlpy_protocol.messages import (
     SwitchQemuLogdirty,
     ToolstackSave,
 )
-from tests.integration.helper.driver import FakeHost, Parent, is_blocked
+from tests.support.helper_driver import FakeHost, Parent, is_blocked
 
 HVM = 2 | 32
 MUCH = "write 100000000"

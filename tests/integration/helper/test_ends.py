@@ -20,7 +20,7 @@ from libxlpy_protocol.messages import (
     SwitchQemuLogdirty,
 )
 from libxlpy_protocol.table import CALLS
-from tests.integration.helper.driver import (
+from tests.support.helper_driver import (
     FakeHost,
     Parent,
     is_blocked,

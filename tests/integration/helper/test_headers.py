@@ -4,37 +4,13 @@
 its function types are made of Xen's types, and both must be the same.
 """
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.integration.helper.conftest import SOURCES
-from tests.integration.helper.xen_packages import SUITES, xen_of
-
-FUNCTIONS = {
-    "xc_interface_open": "xc_interface_open_fn",
-    "xc_interface_close": "xc_interface_close_fn",
-    "xc_domain_save": "xc_domain_save_fn",
-    "xc_domain_restore": "xc_domain_restore_4_14_fn",
-    "xc_domain_resume": "xc_domain_resume_fn",
-    "xc_domain_getinfolist": "xc_domain_getinfolist_fn",
-    "xc_physinfo": "xc_physinfo_fn",
-    "xc_hvm_param_get": "xc_hvm_param_get_fn",
-    "xc_domain_pause": "xc_domain_pause_fn",
-    "xc_domain_unpause": "xc_domain_unpause_fn",
-    "xc_domain_destroy": "xc_domain_destroy_fn",
-    "xc_domain_shutdown": "xc_domain_shutdown_fn",
-    "xc_logdirty_control": "xc_logdirty_control_fn",
-    "xc_domain_subscribe_for_suspend": "xc_domain_subscribe_for_suspend_fn",
-    "xenevtchn_open": "xenevtchn_open_fn",
-    "xenevtchn_close": "xenevtchn_close_fn",
-    "xenevtchn_fd": "xenevtchn_fd_fn",
-    "xenevtchn_bind_interdomain": "xenevtchn_bind_interdomain_fn",
-    "xenevtchn_notify": "xenevtchn_notify_fn",
-    "xenevtchn_pending": "xenevtchn_pending_fn",
-    "xenevtchn_unmask": "xenevtchn_unmask_fn",
-}
+from tests.integration.helper.functions import FUNCTIONS
+from tests.support.compiling import SOURCES, START, compile_c
+from tests.support.xen_packages import SUITES, xen_of
 
 #: Structs of which we have every field.
 WHOLE = {
@@ -117,17 +93,6 @@ CONSTANTS = {
     "XGS_POLICY_STOP_AND_COPY": 1,
 }
 
-START = """
-#include <stddef.h>
-#include <xenctrl.h>
-#include <xenevtchn.h>
-#include <xenguest.h>
-#define XEN_ABI_CHECK
-#include "xen_abi.h"
-#define SAME(a, b) __builtin_types_compatible_p(a, b)
-#define FIELD(type, name) __typeof__(((struct type *)0)->name)
-"""
-
 
 def checks() -> list[str]:
     """Return every assertion, one a line."""
@@ -158,15 +123,6 @@ def same_field(struct: str, field: str) -> str:
     size = f"sizeof(FIELD({struct}, {field})) == sizeof(FIELD({ours}, {field}))"
     kind = f"SAME(FIELD({struct}, {field}), FIELD({ours}, {field}))"
     return f"_Static_assert({same} && {size} && {kind}, '{struct}.{field}');"
-
-
-def compile_c(include: Path, work: Path, body: list[str], start: str = START) -> str:
-    """Compile; return what the compiler says, "" if all is well."""
-    source = work / "check.c"
-    source.write_text("\n".join([start, *body]) + "\n")
-    argv = ["cc", "-std=gnu11", "-Wall", "-Werror", "-fsyntax-only"]
-    argv += [f"-I{SOURCES}", "-isystem", str(include), str(source)]
-    return subprocess.run(argv, capture_output=True, text=True).stderr
 
 
 suites = pytest.mark.parametrize("suite", SUITES)

@@ -6,7 +6,7 @@ import select
 import pytest
 
 from libxlpy_protocol.messages import Complete, Log, Phase, Progress, Stat, Suspend
-from tests.integration.helper.driver import FakeHost, Parent
+from tests.support.helper_driver import FakeHost, Parent
 
 SIZE = 200_000
 

@@ -7,8 +7,8 @@ import pytest
 
 from libxlpy_protocol.enums import Mode, Op
 from libxlpy_protocol.messages import DomainOp, OpResult, Suspend
-from tests.integration.helper.conftest import compile_fake
-from tests.integration.helper.driver import FakeHost, Parent
+from tests.support.compiling import compile_fake
+from tests.support.helper_driver import FakeHost, Parent
 
 U64_MAX = (1 << 64) - 1
 SHUTDOWN_SUSPEND = 4 | 2 << 16

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from tests.integration.helper.driver import Parent
-from tests.integration.helper.test_headers import FUNCTIONS
-from tests.integration.helper.xen_packages import SUITES, xen_of
+from tests.integration.helper.functions import FUNCTIONS
+from tests.support.helper_driver import Parent
+from tests.support.xen_packages import SUITES, xen_of
 
 XEN = ["--backend", "xen"]
 

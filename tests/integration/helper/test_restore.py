@@ -22,7 +22,7 @@ from libxlpy_protocol.stream.libxl import (
     pack_libxl_header,
     pack_libxl_record,
 )
-from tests.integration.helper.driver import FakeHost, Parent
+from tests.support.helper_driver import FakeHost, Parent
 
 QEMU = pack_emulator_header(EmulatorHeader())
 HEADER = pack_libxl_header()

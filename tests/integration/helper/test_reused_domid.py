@@ -15,11 +15,10 @@ from libxlpy_protocol.messages import (
     Suspend,
     SwitchQemuLogdirty,
 )
-from tests.integration.helper.driver import FakeHost
-from tests.integration.helper.simxen_host import Simxen
-from tests.integration.helper.test_simxen import ALL_BUT_POLICY
-from tests.integration.parent.guest import Guest
-from tests.integration.parent.reused import Successor
+from tests.support.guest import Guest
+from tests.support.helper_driver import ALL_BUT_POLICY, FakeHost
+from tests.support.simxen_host import Simxen
+from tests.support.successor import Successor
 
 HVM = 2 | 32
 #: As the fake library makes it, of domain 7.

@@ -26,7 +26,7 @@ from libxlpy_protocol.stream.libxl import (
     pack_libxl_record,
 )
 from libxlpy_protocol.table import CALLS
-from tests.integration.helper.driver import FakeHost, Parent
+from tests.support.helper_driver import FakeHost, Parent
 
 HVM = 2 | 32
 LIBXL_START = pack_libxl_header() + pack_libxl_record(LibxlRecord.LIBXC_CONTEXT)

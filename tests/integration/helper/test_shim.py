@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.helper.conftest import FLAGS, SOURCES, compile_fake
-from tests.integration.helper.driver import FakeHost
+from tests.support.compiling import FLAGS, SOURCES, compile_fake
+from tests.support.helper_driver import FakeHost
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 VALGRIND = ["valgrind", "--quiet", "--leak-check=full", "--error-exitcode=99"]

@@ -27,11 +27,10 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
 )
 from libxlpy_protocol.table import CALLS
-from tests.integration.helper.driver import OFFERED, Parent
-from tests.integration.helper.simxen_host import Simxen, assert_runs
+from tests.support.helper_driver import ALL_BUT_POLICY, Parent
+from tests.support.simxen_host import Simxen, assert_runs
 
 SHUTDOWN = 4
-ALL_BUT_POLICY = OFFERED - {PrecopyPolicy}
 
 
 def info(parent: Parent, domid: int) -> OpResult:

@@ -9,8 +9,8 @@ import pytest
 
 from libxlpy_protocol.enums import Mode, Op
 from libxlpy_protocol.messages import Log
-from tests.integration.helper.conftest import compile_fake
-from tests.integration.helper.driver import FakeHost, Parent
+from tests.support.compiling import compile_fake
+from tests.support.helper_driver import FakeHost, Parent
 
 
 def test_hello_names_the_library_and_comes_before_its_log_lines(host: FakeHost) -> None:

@@ -3,7 +3,7 @@
 import errno
 
 from libxlpy_protocol.messages import AskToSuspend, OpResult, Suspend, SuspendEvent
-from tests.integration.helper.simxen_host import Simxen, assert_runs
+from tests.support.simxen_host import Simxen, assert_runs
 
 GUEST_PORT = 9
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from libxlpy_helper.peers.xenstore import LostError, XenstoreClient
-from tests.integration.helper.driver import LIMIT
-from tests.integration.helper.simxen_host import Simxen
+from tests.support.helper_driver import LIMIT
+from tests.support.simxen_host import Simxen
 
 
 def test_xenstored_that_restarts_is_connected_to_once_more(simxen: Simxen) -> None:

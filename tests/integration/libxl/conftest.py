@@ -23,8 +23,8 @@ from libxlpy.libxl import (
     libxl_outcome,
 )
 from libxlpy.simxen.client import start_host, stop_host
-from tests.integration.libxl.foreign import ForeignLoop
-from tests.integration.parent.guest import PATIENCE, Guest
+from tests.support.foreign_loop import ForeignLoop
+from tests.support.guest import PATIENCE, Guest
 
 #: Short where a test waits for one to pass.
 QUICK = Deadlines(suspend_ack=1.5, suspend=1.5, qemu=1.5, abort_grace=3.0)

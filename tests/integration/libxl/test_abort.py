@@ -23,8 +23,8 @@ from libxlpy.libxl import (
     libxl_outcome,
 )
 from tests.integration.libxl.conftest import FullPipe, Program
-from tests.integration.libxl.foreign import ForeignLoop
-from tests.integration.parent.guest import Guest
+from tests.support.foreign_loop import ForeignLoop
+from tests.support.guest import Guest
 
 ROUNDS = 12
 InThread = Callable[..., threading.Thread]

@@ -30,10 +30,10 @@ from libxlpy.libxl import (
     libxl_osevent_occurred_timeout,
     libxl_outcome,
 )
-from tests.conftest import end_of_threads_aside
 from tests.integration.libxl.conftest import FullPipe, Program
-from tests.integration.libxl.foreign import ForeignLoop
-from tests.integration.parent.guest import Guest
+from tests.support.foreign_loop import ForeignLoop
+from tests.support.guest import Guest
+from tests.support.processes import end_of_threads_aside
 
 InThread = Callable[..., threading.Thread]
 

@@ -30,7 +30,7 @@ from libxlpy.libxl import (
 )
 from libxlpy.simxen.client import request
 from tests.integration.libxl.conftest import Program
-from tests.integration.parent.guest import Guest
+from tests.support.guest import Guest
 
 
 def config_of(guest: Guest, name: str) -> bytes:

@@ -13,7 +13,7 @@ from libxlpy.libxl import (
     libxl_outcome,
 )
 from tests.integration.libxl.conftest import Program
-from tests.integration.parent.guest import Guest
+from tests.support.guest import Guest
 
 INTERVAL = 200
 

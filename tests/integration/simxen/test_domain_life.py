@@ -7,8 +7,8 @@ import psutil
 import pytest
 
 from libxlpy.simxen.errors import SimxenError
-
-from .conftest import Hypervisor, until
+from tests.integration.simxen.copying import close, copy_guest
+from tests.support.simxen_clients import Hypervisor, until
 
 RUNNING, BLOCKED, PAUSED, SHUTDOWN, HVM = 32, 16, 8, 4, 2
 TYPES = ("pv", "hvm", "pvh")
@@ -195,11 +195,6 @@ def test_guest_is_shut_down_only_when_it_writes_no_more(host):
     host.ask("destroy", domid=domid)
 
 
-def close(fds):
-    for fd in fds:
-        os.close(fd)
-
-
 def test_destroyed_domain_leaves_nothing_and_its_number_is_not_reused(host):
     first = host.create(type="hvm")
     store, pid = host.xenstore, host.info(first)["guest_pid"]
@@ -227,20 +222,6 @@ def test_domain_can_be_destroyed_while_another_is_verified(host):
 
 
 # ----------------------------------------------------------------- restore
-
-
-def copy_guest(host, source, target):
-    """Do what a restore does: memory, architectural state, RESTORED."""
-    hypervisor = host.hypervisor
-    hypervisor.ok(Hypervisor.MAP, source)
-    from_fds = hypervisor.fds
-    nr_pages = hypervisor.ok(Hypervisor.MAP, target)[0]
-    to_fds = hypervisor.fds
-    for n in range(nr_pages):
-        os.pwrite(to_fds[0], os.pread(from_fds[0], 4096, n * 4096), n * 4096)
-    os.pwrite(to_fds[1], os.pread(from_fds[1], 80, 128), 128)
-    close(from_fds + to_fds)
-    hypervisor.ok(Hypervisor.RESTORED, target, 1, 2)
 
 
 def test_restored_guest_goes_on_from_where_it_was(host):

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from .conftest import Hypervisor, until
+from tests.support.simxen_clients import Hypervisor, until
 
 REQUEST = "/local/domain/{}/control/shutdown"
 

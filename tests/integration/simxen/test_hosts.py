@@ -13,8 +13,7 @@ import pytest
 
 from libxlpy.simxen import client
 from libxlpy.simxen.errors import HostNotRunning, SimxenError
-
-from .conftest import until
+from tests.support.simxen_clients import until
 
 
 def test_two_hosts_know_nothing_of_each_other(make_host):

@@ -10,9 +10,8 @@ from qemu.qmp import EventListener, ExecuteError, QMPClient
 
 from libxlpy.simxen.device_model import read_state
 from libxlpy.simxen.errors import SimxenError
-
-from .conftest import Hypervisor, until
-from .test_domain_life import close, copy_guest
+from tests.integration.simxen.copying import close, copy_guest
+from tests.support.simxen_clients import Hypervisor, until
 
 
 @pytest.fixture

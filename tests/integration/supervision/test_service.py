@@ -10,9 +10,8 @@ import pytest
 
 from libxlpy import Cancelled, Context, Recovered, SuspendFlags, UsageError
 from libxlpy.supervision import Notifier, Service, Supervisor
-from tests.integration.parent.guest import Guest, aside, saved_and_resumed
-from tests.integration.parent.test_job_ends import reach
 from tests.integration.supervision.listener import Listener, listening
+from tests.support.guest import Guest, aside, reach, saved_and_resumed
 
 LIVE = SuspendFlags.LIVE
 

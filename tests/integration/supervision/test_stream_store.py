@@ -12,10 +12,9 @@ import pytest
 
 from libxlpy import Context, SuspendFlags, UsageError
 from libxlpy.supervision import Service, Supervisor
-from tests.integration.cli.shell import environment
-from tests.integration.parent.guest import Guest, aside
-from tests.integration.parent.test_job_ends import reach
 from tests.integration.supervision.listener import PATIENCE, Listener, listening
+from tests.support.guest import Guest, aside, reach
+from tests.support.shell import environment
 
 LIVE = SuspendFlags.LIVE
 ROOM = 4

@@ -14,9 +14,9 @@ import pytest
 
 from libxlpy.simxen.client import request
 from libxlpy.streams import verify
-from tests.integration.cli.shell import environment
-from tests.integration.parent.guest import Guest
 from tests.integration.supervision.listener import PATIENCE, Listener, listening
+from tests.support.guest import Guest
+from tests.support.shell import environment
 
 OLD = b"an older save\n"
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from libxlpy import Context, GuestTimedOut, SuspendFlags
 from libxlpy.telemetry.metrics import Metrics
 from libxlpy.telemetry.spans import Spans
-from tests.integration.parent.guest import Guest, saved_and_resumed, undone
+from tests.support.guest import Guest, saved_and_resumed, undone
 
 LIVE = SuspendFlags.LIVE
 

@@ -6,7 +6,7 @@ from libxlpy.cli import command
 from libxlpy.cli.terminal.outcome import FAILED
 from libxlpy.cli.terminal.signals import Interrupted, Signals
 from libxlpy.errors import JobError
-from tests.unit.parent.test_errors import OUTCOMES
+from tests.support.outcomes import OUTCOMES
 
 ERRORS: list[JobError] = [*OUTCOMES, JobError("a defect")]
 

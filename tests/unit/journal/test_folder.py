@@ -8,7 +8,7 @@ import pytest
 
 from libxlpy.errors import BackendError
 from libxlpy.journal import Folder, JournalBroken, Locked
-from tests.unit.journal.test_entry import entry
+from tests.unit.journal.entries import entry
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from libxlpy.libxl.osevent import Hooked
-from tests.integration.libxl.foreign import ForeignLoop
+from tests.support.foreign_loop import ForeignLoop
 
 
 @pytest.fixture

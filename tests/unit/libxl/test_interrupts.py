@@ -10,7 +10,7 @@ import pytest
 
 from libxlpy.libxl.interrupts import interrupt_held
 from libxlpy.libxl.osevent import Hooked
-from tests.integration.libxl.foreign import ForeignLoop
+from tests.support.foreign_loop import ForeignLoop
 
 Run = Callable[[Hooked, ForeignLoop], object]
 

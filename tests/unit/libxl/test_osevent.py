@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from libxlpy.libxl.osevent import ROUNDS, Hooked, OSEventHooks, TurningSelector
-from tests.integration.libxl.foreign import ForeignLoop
+from tests.support.foreign_loop import ForeignLoop
 
 
 def readable(foreign: ForeignLoop) -> bool:

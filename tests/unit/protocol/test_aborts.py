@@ -15,7 +15,7 @@ from libxlpy_protocol.messages import (
     SwitchQemuLogdirty,
 )
 from libxlpy_protocol.states import State
-from tests.unit.protocol.conversation import (
+from tests.support.conversation import (
     Pair,
     wire,
 )

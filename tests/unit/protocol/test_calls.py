@@ -20,7 +20,7 @@ from libxlpy_protocol.messages import (
 )
 from libxlpy_protocol.states import State
 from libxlpy_protocol.table import CALLS, MESSAGES, callback_mask
-from tests.unit.protocol.conversation import (
+from tests.support.conversation import (
     EVERY_CALL,
     HELLO,
     MODE_OF,

@@ -35,7 +35,7 @@ from libxlpy_protocol.messages import (
     ToolstackRestore,
 )
 from libxlpy_protocol.table import FIELDS, MESSAGES
-from tests.unit.protocol.conversation import HELLO, SAMPLES
+from tests.support.conversation import HELLO, SAMPLES
 
 FIELD_CELLS = [
     (kind, index, name) for kind in SAMPLES for index, name in enumerate(kind.names())

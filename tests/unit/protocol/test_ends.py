@@ -15,7 +15,7 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
 )
 from libxlpy_protocol.session import HelperSession, ParentSession
-from tests.unit.protocol.conversation import (
+from tests.support.conversation import (
     EVERY_CALL,
     HELLO,
     Pair,

@@ -21,7 +21,7 @@ from libxlpy_protocol.table import (
     callback_mask,
     failure_answer,
 )
-from tests.unit.protocol.conversation import SAMPLES
+from tests.support.conversation import SAMPLES
 
 # number, name, sender, flow, modes (Save Restore reMus Ops), once, cap in KiB,
 # failure value, Xen's callback

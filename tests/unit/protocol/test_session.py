@@ -30,7 +30,7 @@ from libxlpy_protocol.messages import (
 )
 from libxlpy_protocol.states import State
 from libxlpy_protocol.table import MESSAGES
-from tests.unit.protocol.conversation import (
+from tests.support.conversation import (
     MODE_OF,
     SAMPLES,
     Pair,

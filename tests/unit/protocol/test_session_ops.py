@@ -6,7 +6,7 @@ from libxlpy_protocol.enums import Mode, Op, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.ledger import MAX_OPS
 from libxlpy_protocol.messages import Answer, DomainOp, OpResult
-from tests.unit.protocol.conversation import (
+from tests.support.conversation import (
     Pair,
     wire,
 )

@@ -7,7 +7,7 @@ from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.states import TRANSITIONS, State
 from libxlpy_protocol.table import MESSAGES
-from tests.unit.protocol.conversation import (
+from tests.support.conversation import (
     MODE_OF,
     SAMPLES,
     next_id,

@@ -7,9 +7,8 @@ import pytest
 from libxlpy.streams import (
     Format,
 )
-from tests.unit.streams import samples
-from tests.unit.streams.feeding import error_of
-from tests.unit.streams.samples import (
+from tests.support import stream_samples as samples
+from tests.support.stream_samples import (
     END,
     HOLE,
     HVM_CONTEXT,
@@ -28,6 +27,7 @@ from tests.unit.streams.samples import (
     pv_image,
     record,
 )
+from tests.unit.streams.feeding import error_of
 
 PV_BAD = {
     "PV_INFO twice": ([PV_INFO, PV_INFO], "X86_PV_INFO", "comes twice"),

@@ -7,9 +7,8 @@ import pytest
 from libxlpy.streams import (
     Format,
 )
-from tests.unit.streams import samples
-from tests.unit.streams.feeding import error_of
-from tests.unit.streams.samples import (
+from tests.support import stream_samples as samples
+from tests.support.stream_samples import (
     END,
     hvm_image,
     libxc_header,
@@ -19,6 +18,7 @@ from tests.unit.streams.samples import (
     xl_file,
     xl_header,
 )
+from tests.unit.streams.feeding import error_of
 
 LIBXL_BAD = {
     "image missing": (samples.LIBXL_HEADER + END, "END record at offset 16"),

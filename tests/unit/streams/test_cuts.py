@@ -3,7 +3,7 @@
 import pytest
 
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken
-from tests.unit.streams import samples
+from tests.support import stream_samples as samples
 from tests.unit.streams.feeding import outcome
 
 FILES = {

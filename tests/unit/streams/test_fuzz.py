@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libxlpy.streams import Format
-from tests.unit.streams import samples
+from tests.support import stream_samples as samples
 from tests.unit.streams.feeding import outcome
 
 # pages of 16 KiB in all keep one example short; their contents are opaque anyway

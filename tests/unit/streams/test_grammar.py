@@ -14,9 +14,8 @@ from libxlpy.streams import (
     StreamRuleBroken,
     XlHeaderRead,
 )
-from tests.unit.streams import samples
-from tests.unit.streams.feeding import error_of, outcome
-from tests.unit.streams.samples import (
+from tests.support import stream_samples as samples
+from tests.support.stream_samples import (
     END,
     HOLE,
     HVM_CONTEXT,
@@ -39,6 +38,7 @@ from tests.unit.streams.samples import (
     xl_file,
     xl_header,
 )
+from tests.unit.streams.feeding import error_of, outcome
 
 
 def test_a_pv_file_gives_one_event_per_piece() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy.streams import StreamRuleBroken, read_xl_header, verify
-from tests.unit.streams import samples
+from tests.support import stream_samples as samples
 
 
 def test_the_header_leaves_a_pipe_at_the_stream() -> None:

@@ -1,0 +1,238 @@
+"""The binding of libxenlight and the monitor's decisions, on a fake libxenlight."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid as uuids
+from pathlib import Path
+
+import pytest
+
+from libxlpy_helper.builder import monitor
+from libxlpy_helper.builder.launcher import save_helper_path
+from libxlpy_helper.builder.options import BuildOptions, parse_build_options
+from libxlpy_helper.options import OptionsError
+from libxlpy_helper.xen.xenlight import LogLine, parse_log
+from tests.support.compiling import FLAGS, SOURCES
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake libxenlight."""
+    target = tmp_path_factory.mktemp("xenlight") / "libfake.so"
+    argv = ["cc", *FLAGS, "-fPIC", "-shared", f"-I{SOURCES}", "-o", str(target)]
+    subprocess.run([*argv, str(HERE / "fake_xenlight.c")], check=True)
+    return target
+
+
+class Fake:
+    """A folder in which the fake leaves what was called."""
+
+    def __init__(self, folder: Path, library: Path) -> None:
+        self.folder = folder
+        self.library = library
+
+    def run(self, what: str, words: str) -> list[str]:
+        script = str(HERE / "on_fake_xenlight.py")
+        done = subprocess.run(
+            [sys.executable, "-I", script, str(self.library), what, words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def calls(self) -> list[str]:
+        lines = (self.folder / "calls").read_text().splitlines()
+        return [line.strip() for line in lines if not line.startswith("dispose")]
+
+
+@pytest.fixture
+def fake(tmp_path: Path, library: Path) -> Fake:
+    """The fake in a folder of its own."""
+    return Fake(tmp_path, library)
+
+
+# -- building --------------------------------------------------------------------------
+
+
+def test_restore_and_boot_take_what_they_need(fake: Fake) -> None:
+    assert fake.run("restore", "good") == ["domid 9"]
+    assert fake.run("new", "good") == ["domid 9"]
+    assert fake.calls() == ["restore 0 good", "new 0 good"]
+    assert (fake.folder / "calls").read_text().count("dispose 0 good") == 2
+
+
+def test_bad_configuration_reaches_no_domain(fake: Fake) -> None:
+    [line] = fake.run("restore", "wrong")
+    assert line == "error the domain could not be built: invalid argument (rc -6)"
+    assert fake.calls() == []
+
+
+def test_domain_left_by_a_failure_is_destroyed(fake: Fake) -> None:
+    [line] = fake.run("restore", "fail")
+    assert line == "error the domain could not be built: failed (rc -3)"
+    assert fake.calls() == ["restore 0 fail", "destroy 9"]
+
+
+def test_no_domain_is_not_destroyed(fake: Fake) -> None:
+    fake.run("restore", "fail none")
+    assert fake.calls() == ["restore 0 fail none"]
+
+
+def test_log_comes_from_children_too_and_never_waits(fake: Fake) -> None:
+    lines = fake.run("restore", "log")
+    assert lines[0] == "domid 9"
+    assert "log 8 -1 libxl said by 1 9" in lines
+    assert "log 7 -1 libxl said by a child 15" in lines
+    assert not any("not worth it" in line for line in lines)
+    assert f"log 8 -1 libxl {'x' * 20} 2047" in lines
+    assert len(lines) < 1000
+
+
+@pytest.mark.parametrize("cut", [0, 3, 11, 12])
+def test_cut_log_line_is_no_line(cut: int) -> None:
+    whole = b"\x13\0\0\0\x08\0\0\0\xff\xff\xff\xffxl\0hi!\0"
+    assert parse_log(whole) == [LogLine(8, -1, "xl", "hi!")]
+    assert parse_log(whole[:cut]) == []
+
+
+# -- the monitor -----------------------------------------------------------------------
+
+CONFIG = {
+    "c_info": {"name": "web/1", "uuid": "1"},
+    "on_poweroff": "destroy",
+    "on_reboot": "restart",
+    "on_crash": "preserve",
+}
+
+
+def monitored(fake: Fake, events: str, **changes: str) -> list[str]:
+    (fake.folder / "events").write_text(events)
+    config = json.dumps(CONFIG | changes)
+    lines = fake.run("monitor", config)
+    assert lines == []
+    return [line.replace(config, "CONFIG") for line in fake.calls()]
+
+
+def test_poweroff_destroys(fake: Fake) -> None:
+    assert monitored(fake, "9 1 0\n") == ["watch 9", "destroy 9"]
+
+
+def test_death_by_another_hand_needs_nothing(fake: Fake) -> None:
+    assert monitored(fake, "9 2 0\n") == ["watch 9"]
+
+
+def test_events_of_other_domains_are_passed_over(fake: Fake) -> None:
+    assert monitored(fake, "8 1 0\n9 2 0\n") == ["watch 9"]
+
+
+def test_preserve_leaves_it(fake: Fake) -> None:
+    assert monitored(fake, "9 1 3\n") == ["watch 9"]
+
+
+def test_reboot_restarts_and_the_new_one_is_watched(fake: Fake) -> None:
+    calls = monitored(fake, "9 1 1\n9 1 0\n")
+    assert [line.split()[0] for line in calls] == [
+        *("watch", "destroy", "new", "unpause"),
+        *("watch", "destroy"),
+    ]
+
+
+def test_suspended_domain_that_runs_again_is_watched_again(fake: Fake) -> None:
+    calls = monitored(fake, "9 1 2\n9 1 0\n")
+    assert calls == ["watch 9", "watch 9", "destroy 9"]
+
+
+def test_core_dump_comes_first(fake: Fake) -> None:
+    calls = monitored(fake, "9 1 3\n", on_crash="coredump-destroy")
+    assert calls == ["watch 9", "dump 9 /var/lib/xen/dump/web_1", "destroy 9"]
+
+
+def test_rename_restart_keeps_the_old_one(fake: Fake) -> None:
+    calls = monitored(fake, "9 1 3\n9 2 0\n", on_crash="rename-restart")
+    assert calls[:2] == ["watch 9", "rename-from 9 web/1"]
+    assert calls[2].startswith("rename-to 9 web/1-")
+    assert not any(line.startswith("destroy") for line in calls)
+
+
+def test_unknown_action_destroys(fake: Fake) -> None:
+    assert monitored(fake, "9 1 3\n", on_crash="sing")[-1] == "destroy 9"
+
+
+def test_new_one_that_cant_run_is_removed(fake: Fake) -> None:
+    (fake.folder / "can't run").touch()
+    (fake.folder / "events").write_text("9 1 1\n")
+    assert fake.run("monitor", json.dumps(CONFIG)) == ["error unpause: failed (rc -3)"]
+    calls = [line.split()[0] for line in fake.calls()]
+    assert calls == ["watch", "destroy", "new", "unpause", "destroy"]
+
+
+def test_monitor_gets_none_of_our_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, seen = tmp_path / "program", tmp_path / "seen"
+    program.write_text(f"#!/bin/sh\nls -l /proc/self/fd >{seen}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)  # as the stream is, for the save helper
+    monitor.start(9, b"{}")
+    _, status = os.waitpid(-1, 0)
+    assert status == 0
+    assert "libxlpy-config" in seen.read_text()
+    assert f"pipe:[{os.fstat(writing).st_ino}]" not in seen.read_text()
+    os.close(reading)
+    os.close(writing)
+
+
+# -- starting --------------------------------------------------------------------------
+
+
+def test_options_of_a_build() -> None:
+    got = parse_build_options(["--parent", "5", "--config-fd", "7", "--paused"])
+    assert got == BuildOptions(parent=5, config_fd=7, paused=True)
+    uuid = uuids.uuid4()
+    got = parse_build_options(["--parent", "5", "--destroy", "3", "--uuid", str(uuid)])
+    assert got == BuildOptions(parent=5, destroy=3, uuid=uuid.bytes)
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--config-fd", "7"], "--parent is missing"),
+        (["--parent", "5"], "one of --config-fd and --destroy"),
+        (["--parent", "5", "--destroy", "1", "--config-fd", "7"], "one of"),
+        (["--parent", "5", "--destroy", "1"], "--destroy and --uuid go together"),
+        (["--parent", "5", "--uuid", "b"], "--uuid 'b' is no uuid"),
+        (["--parent", "x"], "--parent 'x' is no number"),
+        (["--parent"], "--parent '' is no number"),
+        (["--parent", "5", "--parent", "5"], "--parent given twice"),
+        (["--song"], "unknown option '--song'"),
+    ],
+)
+def test_bad_options_are_refused(argv: list[str], text: str) -> None:
+    with pytest.raises(OptionsError, match=text):
+        parse_build_options(argv)
+
+
+def test_save_helper_is_a_program_that_needs_no_file() -> None:
+    path = save_helper_path()
+    try:
+        done = subprocess.run(
+            [path, "--save-domain"],
+            capture_output=True,
+            text=True,
+            check=False,
+            close_fds=False,
+            env={"PYTHONINSPECT": "1"},
+        )
+    finally:
+        os.close(int(path.rpartition("/")[2]))
+    assert done.returncode == 2
+    assert done.stderr == "libxlpy-save-helper: --save-domain: 0 arguments, not 6\n"

@@ -1,0 +1,25 @@
+"""The functions of Xen's libraries that the helper calls, and their types."""
+
+FUNCTIONS = {
+    "xc_interface_open": "xc_interface_open_fn",
+    "xc_interface_close": "xc_interface_close_fn",
+    "xc_domain_save": "xc_domain_save_fn",
+    "xc_domain_restore": "xc_domain_restore_4_14_fn",
+    "xc_domain_resume": "xc_domain_resume_fn",
+    "xc_domain_getinfolist": "xc_domain_getinfolist_fn",
+    "xc_physinfo": "xc_physinfo_fn",
+    "xc_hvm_param_get": "xc_hvm_param_get_fn",
+    "xc_domain_pause": "xc_domain_pause_fn",
+    "xc_domain_unpause": "xc_domain_unpause_fn",
+    "xc_domain_destroy": "xc_domain_destroy_fn",
+    "xc_domain_shutdown": "xc_domain_shutdown_fn",
+    "xc_logdirty_control": "xc_logdirty_control_fn",
+    "xc_domain_subscribe_for_suspend": "xc_domain_subscribe_for_suspend_fn",
+    "xenevtchn_open": "xenevtchn_open_fn",
+    "xenevtchn_close": "xenevtchn_close_fn",
+    "xenevtchn_fd": "xenevtchn_fd_fn",
+    "xenevtchn_bind_interdomain": "xenevtchn_bind_interdomain_fn",
+    "xenevtchn_notify": "xenevtchn_notify_fn",
+    "xenevtchn_pending": "xenevtchn_pending_fn",
+    "xenevtchn_unmask": "xenevtchn_unmask_fn",
+}

@@ -1,0 +1,46 @@
+"""What may block an event loop under test: small local files that nobody waits for.
+
+And how long it may be kept busy: see `tests.support.lag`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from blockbuster import BlockBuster
+
+from tests.support.lag import is_too_long, lag_watched
+
+#: File -> functions.
+ALLOWED = {
+    "libxlpy/journal/folder.py": {
+        *("make", "check", "domids", "read", "lock", "write", "forget", "release"),
+    },
+    "libxlpy/journal/identity.py": {"read_proc"},
+    "libxlpy/journal/entry.py": {"of"},
+}
+
+
+@contextmanager
+def nothing_may_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockBuster]:
+    """Fail a test whose loop waits in a call, or works for long in one turn."""
+    guard = BlockBuster()
+    for function in guard.functions.values():
+        for file, names in ALLOWED.items():
+            function.can_block_in(file, names)
+    # Names in local folders that nobody but root, or the user, can put elsewhere.
+    guard.functions["os.unlink"].can_block_in(
+        "libxlpy/domain/device_model.py", "remove_state"
+    )
+    guard.functions["os.stat"].can_block_in(
+        "libxlpy/domain/device_model.py", "_remove_made"
+    )
+    guard.functions["os.stat"].can_block_in("libxlpy/recovery/recovery.py", "_state")
+    with lag_watched(monkeypatch) as lag:
+        guard.activate()
+        try:
+            yield guard
+        finally:
+            guard.deactivate()
+    text = f"a turn of the loop took {lag.worst:.3f} s of processor"
+    assert not is_too_long(lag.worst), text

@@ -1,0 +1,36 @@
+"""Outcomes: each is one line and a full report."""
+
+import pytest
+
+from libxlpy import errors
+from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy_protocol.errors import LibxlpyError
+from tests.support.outcomes import OUTCOMES
+
+
+@pytest.mark.parametrize("error", OUTCOMES, ids=map(str, range(len(OUTCOMES))))
+def test_every_outcome_is_one_line_and_a_full_report(error: errors.JobError):
+    error.details = JobReport(
+        "save of domain 7",
+        7,
+        GuestState.RUNNING,
+        ImageState.PARTIAL,
+        ("log-dirty mode off",),
+        log_lines=("error: xc: x",),
+        stderr_tail="a\nb",
+    )
+    assert isinstance(error, LibxlpyError)
+    assert "\n" not in str(error)
+    assert str(error).startswith("save of domain 7: ")
+    assert str(error).endswith("(guest running)")
+    lines = error.report().splitlines()
+    for line in ("repair: log-dirty mode off", "log: error: xc: x", "stderr: b"):
+        assert line in lines
+
+
+def test_all_outcomes_are_in_the_drawn_tree():
+    assert errors.__doc__ is not None
+    for name in dir(errors):
+        value = getattr(errors, name)
+        if isinstance(value, type) and value.__module__ == errors.__name__:
+            assert f"+- {name} " in errors.__doc__ + " "
