@@ -22,12 +22,14 @@ class AbortedError(Exception):
 
 
 class Abort:
-    """Requested once by the control thread; heeded by the main thread."""
+    """Requested once by the control thread; heeded by the main thread.
 
-    def __init__(self, target: int) -> None:
-        """``target`` is the thread that runs the operation."""
+    To be made by the main thread, which runs the operation.
+    """
+
+    def __init__(self) -> None:
         self.requested = False
-        self._target = target
+        self._target = threading.get_ident()
         self._lock = threading.Lock()
         self._streams: tuple[int, ...] = ()
         # Neither readable nor writable. Opened early: there may be no descriptor left

@@ -61,6 +61,10 @@ class Channel:
             self._waiting = None
             self._changed.notify()
 
+    def abort(self) -> None:
+        """Fail what is asked from now on, and what is being asked."""
+        self.close()
+
     def close(self) -> None:
         """Answer the call in progress and all later ones with their failure value."""
         with self._changed:

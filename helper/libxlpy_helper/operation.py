@@ -16,6 +16,7 @@ from libxlpy_helper.callbacks import ParentCallbacks, offered_callbacks
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.harden import close_all_but
 from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.startup import Parts
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.stream import Stream
 from libxlpy_helper.xen.xenguest import Handle, Result
@@ -47,6 +48,19 @@ class Operation(Value):
     stats: Stats
     abort: Abort
     inherited: frozenset[int]
+
+    @classmethod
+    def of(cls, parts: Parts, start: Start, handle: Handle) -> "Operation":
+        """Make it of the parts of this process; ``handle`` is the main thread's."""
+        return cls(
+            start=start,
+            handle=handle,
+            outbox=parts.outbox,
+            channel=parts.channel,
+            stats=parts.stats,
+            abort=parts.abort,
+            inherited=parts.inherited,
+        )
 
     @property
     def offered(self) -> frozenset[str]:

@@ -7,6 +7,8 @@ ones; how many lines were lost is counted. Messages leave in the order in which 
 came.
 """
 
+import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -88,3 +90,20 @@ class Outbox:
         if self._logs and self._logs[0] is oldest:
             return self._logs.popleft()
         return self._latest.pop(next(iter(self._latest)))
+
+
+class Waker:
+    """Makes the control thread's poll return; any thread may use it."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def wake(self) -> None:
+        """Make ``fd`` readable."""
+        with contextlib.suppress(BlockingIOError):  # full: it is readable already
+            os.eventfd_write(self.fd, 1)
+
+    def clear(self) -> None:
+        """Make it unreadable again."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fd)

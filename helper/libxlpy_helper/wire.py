@@ -3,7 +3,8 @@
 import contextlib
 import os
 import select
-from typing import Final
+from abc import ABC, abstractmethod
+from typing import Final, Generic, Protocol, TypeVar
 
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.outbox import Entry, Outbox
@@ -20,23 +21,34 @@ class ParentGoneError(Exception):
     """The parent closed a pipe, or died."""
 
 
-class Wire:
-    """Sends what is in the outbox; owned by the control thread."""
+class Session(Protocol):
+    """What both protocols' sessions do with bytes that come."""
 
-    def __init__(self, pipes: ControlPipes, outbox: Outbox, hello: Hello) -> None:
+    def receive(self, data: bytes) -> list[Event]:
+        """Take bytes; give what they say."""
+        ...
+
+
+AnySession = TypeVar("AnySession", bound=Session)
+
+
+class PipeWire(ABC, Generic[AnySession]):
+    """Two pipes with a session between; owned by the control thread."""
+
+    def __init__(
+        self, pipes: ControlPipes, outbox: Outbox, session: AnySession
+    ) -> None:
         self.read_fd = pipes.read_fd
         self.write_fd = pipes.write_fd
-        self.session = HelperSession()
+        self.session = session
         self.is_blocked = False  # the pipe is full: look again when it is writable
         self._outbox = outbox
-        self._is_complete = False  # the verdict is out
-        # Hello goes first, before what was logged while the library was opened.
-        self._frame = memoryview(self.session.send(hello))
+        self._frame = memoryview(b"")
 
     @property
+    @abstractmethod
     def is_idle(self) -> bool:
-        """Whether everything was delivered."""
-        return not self._frame and self._outbox.is_empty
+        """Whether there is nothing that could be written now."""
 
     def read(self) -> list[Event]:
         """Return what came.
@@ -56,7 +68,7 @@ class Wire:
         return self.session.receive(data)
 
     def write(self, *, calls: bool) -> None:
-        """Send as much as the pipe takes, in order.
+        """Send as much as the pipe and the protocol take, in order.
 
         Args:
             calls: False drops queued calls: they were given up before they were sent.
@@ -76,6 +88,25 @@ class Wire:
             except (BrokenPipeError, ConnectionResetError):
                 raise ParentGoneError from None
             self._frame = self._frame[sent:]
+
+    @abstractmethod
+    def _next_frame(self, *, calls: bool) -> bool:
+        """Take the next frame off the outbox; False: there is none."""
+
+
+class Wire(PipeWire[HelperSession]):
+    """Sends what is in the outbox."""
+
+    def __init__(self, pipes: ControlPipes, outbox: Outbox, hello: Hello) -> None:
+        super().__init__(pipes, outbox, HelperSession())
+        self._is_complete = False  # the verdict is out
+        # Hello goes first, before what was logged while the library was opened.
+        self._frame = memoryview(self.session.send(hello))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything was delivered."""
+        return not self._frame and self._outbox.is_empty
 
     # -- what the owner polls ------------------------------------------------------
 
@@ -108,8 +139,9 @@ class Wire:
         """Tell what still may be said: the main thread may go on after the verdict."""
         if self._is_complete:
             return isinstance(entry.message, Log | Stat | OpResult)
-        return calls or not _is_call(entry)
+        return calls or not is_call(entry)
 
 
-def _is_call(entry: Entry) -> bool:
+def is_call(entry: Entry) -> bool:
+    """Tell whether the peer has to answer it."""
     return MESSAGES[type(entry.message)].flow is Flow.CALL

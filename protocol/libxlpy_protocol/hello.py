@@ -9,7 +9,10 @@ from typing import Final
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Hello
 
-__all__ = ["MIN_VERSION", "VERSION", "agree", "oldest_spoken"]
+__all__ = ["MIN_VERSION", "PACKAGE", "VERSION", "agree", "oldest_spoken"]
+
+
+PACKAGE: Final = "0.1.0"  # release of libxlpy, as in pyproject.toml
 
 
 def oldest_spoken(version: int) -> int:

@@ -17,8 +17,8 @@ RESTORES = b"--restore-domain"
 class BuildAbort(Abort):
     """As the base class; the streams are libxenlight's and stay as they are."""
 
-    def __init__(self, target: int) -> None:
-        super().__init__(target)
+    def __init__(self) -> None:
+        super().__init__()
         self._told: set[int] = set()
 
     def guard(self, streams: Iterable[int]) -> None:

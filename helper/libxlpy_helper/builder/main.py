@@ -23,30 +23,19 @@ from libxlpy_helper.builder.abort import BuildAbort
 from libxlpy_helper.builder.launcher import save_helper_path
 from libxlpy_helper.builder.options import BuildOptions, parse_build_options
 from libxlpy_helper.builder.stages import BuildStages
-from libxlpy_helper.channel import Channel
 from libxlpy_helper.control import Control
 from libxlpy_helper.domain_ops import find, is_another
 from libxlpy_helper.exit_status import ExitStatus
-from libxlpy_helper.harden import (
-    HardenError,
-    claim_control_pipes,
-    harden,
-    inherited_fds,
-)
+from libxlpy_helper.harden import harden
 from libxlpy_helper.operation import Operation, StepError, run
 from libxlpy_helper.options import Options, OptionsError
-from libxlpy_helper.outbox import Outbox
-from libxlpy_helper.stats import Stats
-from libxlpy_helper.waker import Waker
+from libxlpy_helper.startup import NoHypervisorError, Parts, end, hello, run_program
 from libxlpy_helper.wire import Wire
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
-from libxlpy_protocol.fields import NAME_MAX, clip
-from libxlpy_protocol.hello import MIN_VERSION, VERSION
-from libxlpy_protocol.messages import Hello, Log
+from libxlpy_protocol.messages import Complete
 
-PACKAGE_VERSION: Final = "0.1.0"
 FEATURES: Final = ("stat", "domain-ops", "build")
 LEVEL_INFO: Final = 5  # xentoollog's XTL_INFO
 LEVEL_ERROR: Final = 8  # xentoollog's XTL_ERROR
@@ -70,27 +59,21 @@ class BuildControl(Control):
         return BuildStages(self._outbox)
 
     def _beat(self) -> None:
-        if time.monotonic() >= self._beat_at:
+        if time.monotonic() >= self._look_at:
             self.stages.look()
         super()._beat()
 
 
 def main() -> NoReturn:
     """Do what argv says and end the process."""
-    try:
-        options = parse_build_options(sys.argv[1:])
-        if options.destroy >= 0:
-            _destroy(options.destroy, options.uuid)
-        Builder(options).run()
-    except (OptionsError, HardenError) as exc:
-        _end(ExitStatus.USAGE, str(exc))
-    except xenguest.LoadError as exc:
-        _end(ExitStatus.NO_LIBRARY, str(exc))
-    except XenlightError as exc:
-        _end(ExitStatus.NO_HYPERVISOR, str(exc))
-    except Exception as exc:  # the other thread would keep the process alive
-        sys.excepthook(type(exc), exc, exc.__traceback__)
-        _end(ExitStatus.BUG, "internal error")
+    run_program(CONTEXT, _run)
+
+
+def _run() -> NoReturn:
+    options = parse_build_options(sys.argv[1:])
+    if options.destroy >= 0:
+        _destroy(options.destroy, options.uuid)
+    Builder(options).run()
 
 
 class Builder:
@@ -98,50 +81,31 @@ class Builder:
 
     def __init__(self, options: BuildOptions) -> None:
         self._options = options
-        pipes = claim_control_pipes()
-        inherited = inherited_fds((pipes.read_fd, pipes.write_fd, options.config_fd))
+        self._parts = parts = Parts(ours=[options.config_fd], abort=BuildAbort)
         signal_fd = _take_signals()
         harden(options.parent)
         self._config = _read_config(options.config_fd)
-        waker = Waker()
-        self._outbox = Outbox(waker.wake)
-        channel, stats = Channel(self._outbox), Stats()
-        abort = BuildAbort(threading.get_ident())
-        xenguest.set_sink(self._log, lambda *_: None)
+        xenguest.set_sink(parts.log, lambda *_: None)
         library = open_library(Options(options.parent, "xen", host="", library=""))
-        self._version = library.version
-        self._toolstack = self._open_toolstack()
-        self._operation = (library, channel, stats, abort, inherited)
+        self._toolstack = self._open_toolstack(library.version)
+        self._handle = parts.open_handle(library)
+        greeting = hello(self._toolstack.name, library.version, FEATURES)
         self._control = BuildControl(
-            Wire(pipes, self._outbox, self._hello()),
-            waker,
+            Wire(parts.pipes, parts.outbox, greeting),
+            parts,
             signal_fd,
-            parent=options.parent,
-            handle=library.open(),
-            outbox=self._outbox,
-            channel=channel,
-            stats=stats,
-            abort=abort,
+            parts.open_handle(library),
+            options.parent,
         )
 
     def run(self) -> NoReturn:
         """Start the control thread, build the domain, wait for the end."""
-        thread = threading.Thread(target=self._control.run, name="control")
-        thread.start()
+        self._control.run_beside(self._work)
+
+    def _work(self) -> Complete:
         start = self._control.wait_start()
-        library, channel, stats, abort, inherited = self._operation
-        operation = Operation(
-            start=start,
-            handle=library.open(),
-            outbox=self._outbox,
-            channel=channel,
-            stats=stats,
-            abort=abort,
-            inherited=inherited,
-        )
-        self._control.complete(run(operation, self._build))
-        thread.join()
-        raise AssertionError("the control thread ends the process")
+        operation = Operation.of(self._parts, start, self._handle)
+        return run(operation, self._build)
 
     def _build(self, operation: Operation) -> None:
         operation.phase("build")
@@ -149,10 +113,10 @@ class Builder:
             with self._control.stages:
                 stream_fd = operation.start.stream_fd
                 domid = self._toolstack.create(self._config, stream_fd)
-            self._log(LEVEL_INFO, -1, CONTEXT, f"domain {domid} is built")
+            self._parts.log(LEVEL_INFO, -1, CONTEXT, f"domain {domid} is built")
             self._hand_over(operation, domid)
         except XenlightError as exc:
-            self._log(LEVEL_ERROR, -1, CONTEXT, str(exc))
+            self._parts.log(LEVEL_ERROR, -1, CONTEXT, str(exc))
             raise StepError(xenguest.Result(exc.rc, errno.EIO)) from exc
 
     def _hand_over(self, operation: Operation, domid: int) -> None:
@@ -165,10 +129,13 @@ class Builder:
         if not self._options.paused:
             self._toolstack.launch(domid)
 
-    def _open_toolstack(self) -> Toolstack:
+    def _open_toolstack(self, version: str) -> Toolstack:
         os.environ["LIBXL_SAVE_HELPER"] = save_helper_path()
         read_fd, write_fd = os.pipe()
-        toolstack = Toolstack(self._version, write_fd)
+        try:
+            toolstack = Toolstack(version, write_fd)
+        except XenlightError as exc:
+            raise NoHypervisorError(str(exc)) from exc
         reader = threading.Thread(target=self._pass_on, args=[read_fd], daemon=True)
         reader.start()
         return toolstack
@@ -177,21 +144,7 @@ class Builder:
         """Put what libxenlight and its children log among what is sent."""
         while data := os.read(read_fd, 65536):
             for line in parse_log(data):
-                self._log(*line)
-
-    def _log(self, level: int, errnoval: int, context: str, text: str) -> None:
-        level = min(max(level, 0), 255)
-        self._outbox.put(Log(level, errnoval, clip(context, NAME_MAX), clip(text)))
-
-    def _hello(self) -> Hello:
-        return Hello(
-            version=VERSION,
-            min_version=MIN_VERSION,
-            package=PACKAGE_VERSION,
-            library=self._toolstack.name,
-            library_version=self._version,
-            features=FEATURES,
-        )
+                self._parts.log(*line)
 
 
 def _take_signals() -> int:
@@ -219,7 +172,7 @@ def _read_config(fd: int) -> bytes:
 def _destroy(domid: int, uuid: bytes) -> NoReturn:
     library = open_library(Options(os.getppid(), "xen", host="", library=""))
     if is_another(find(library.open(), domid), uuid):
-        _end(ExitStatus.ANOTHER_DOMAIN, f"domain {domid} is another domain now")
+        end(ExitStatus.ANOTHER_DOMAIN, CONTEXT, f"domain {domid} is another domain now")
     read_fd, write_fd = os.pipe()
     try:
         Toolstack(library.version, write_fd).destroy(domid)
@@ -227,14 +180,8 @@ def _destroy(domid: int, uuid: bytes) -> NoReturn:
         os.set_blocking(read_fd, False)
         for line in parse_log(os.read(read_fd, 65536)):
             sys.stderr.write(f"{line.text}\n")
-        _end(ExitStatus.BUG, str(exc))
+        end(ExitStatus.BUG, CONTEXT, str(exc))
     sys.exit(ExitStatus.OK)
-
-
-def _end(status: ExitStatus, text: str) -> NoReturn:
-    sys.stderr.write(f"{CONTEXT}: {text}\n")
-    sys.stderr.flush()
-    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -2,33 +2,26 @@
 
 import errno
 import os
-import signal
-import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from libxlpy_helper.abort import KICK, Abort
 from libxlpy_helper.dropin.control import LibxlControl
 from libxlpy_helper.dropin.options import parse_argv
 from libxlpy_helper.dropin.wire import LibxlChannel, LibxlWire
-from libxlpy_helper.exit_status import ExitStatus
-from libxlpy_helper.harden import HardenError, claim_control_pipes, inherited_fds
+from libxlpy_helper.harden import HardenError
 from libxlpy_helper.operation import Operation, check_result, run
-from libxlpy_helper.options import Options, OptionsError
-from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.options import Options
 from libxlpy_helper.restore import check_restore, restore_libxc
 from libxlpy_helper.save import check_save, save_libxc
-from libxlpy_helper.stats import Stats
-from libxlpy_helper.waker import Waker
+from libxlpy_helper.startup import Parts, run_program, take_all_signals
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.fields import NAME_MAX, clip
-from libxlpy_protocol.messages import Complete, Log, Progress, Start
+from libxlpy_protocol.messages import Complete, Progress, Start
 
-PROGRAM: Final = "libxlpy-save-helper"
+PROGRAM: Final = LibxlControl.program
 LEVEL_DEBUG: Final = 1  # xentoollog's XTL_DEBUG
 LEVEL_WARN: Final = 7  # xentoollog's XTL_WARN
 NO_DEATH_SIGNAL: Final = 0
@@ -45,86 +38,47 @@ def serve(argv: Sequence[str], backend: Options) -> NoReturn:
         argv: As libxl's ``run_helper()`` makes it.
         backend: Which library to use; its ``parent`` is libxl's process.
     """
-    try:
-        start = parse_argv(argv)
-        LibxlHelper(start, backend).run()
-    except (OptionsError, HardenError) as exc:
-        _end(ExitStatus.USAGE, str(exc))
-    except xenguest.LoadError as exc:
-        _end(ExitStatus.NO_LIBRARY, str(exc))
-    except Exception as exc:  # the other thread would keep the process alive
-        sys.excepthook(type(exc), exc, exc.__traceback__)
-        _end(ExitStatus.BUG, "internal error")
+    run_program(PROGRAM, lambda: LibxlHelper(parse_argv(argv), backend).run())
 
 
 class LibxlHelper:
     """The parts of one drop-in helper process, and its main thread."""
 
     def __init__(self, start: Start, backend: Options) -> None:
-        pipes = claim_control_pipes(shares_stderr=True)
-        inherited = inherited_fds((pipes.read_fd, pipes.write_fd))
-        signal_fd = xenguest.take_signals(KICK)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a dead receiver is EPIPE
+        self._parts = parts = Parts(shares_stderr=True, channel=LibxlChannel)
+        signal_fd = take_all_signals()
         parent_fd = _harden(backend.parent)
-        waker = Waker()
-        self._outbox = Outbox(waker.wake)
-        channel = LibxlChannel(self._outbox)
-        abort = Abort(threading.get_ident())
-        library = self._open_library(backend)
-        self._operation = Operation(
-            start=start,
-            handle=_open_handle(library),
-            outbox=self._outbox,
-            channel=channel,
-            stats=Stats(),
-            abort=abort,
-            inherited=inherited,
-        )
+        xenguest.set_sink(parts.log, self._progress)
+        library = open_library(backend)
+        self._operation = Operation.of(parts, start, parts.open_handle(library))
         self._control = LibxlControl(
-            LibxlWire(pipes, self._outbox, start),
-            waker,
-            _with_repair_paths(start),
-            signal_fd=signal_fd,
+            LibxlWire(parts.pipes, parts.outbox, start),
+            parts,
+            signal_fd,
+            parts.open_handle(library),
+            start=_with_repair_paths(start),
             parent_fd=parent_fd,
-            handle=_open_handle(library),
-            outbox=self._outbox,
-            channel=channel,
-            abort=abort,
         )
 
     def run(self) -> NoReturn:
         """Start the control thread, do the operation, wait for the end."""
-        thread = threading.Thread(target=self._control.run, name="control")
-        thread.start()
+        self._control.run_beside(self._work)
+
+    def _work(self) -> Complete:
         restoring = self._operation.start.mode is Mode.RESTORE
-        self._debug(f"starting {'restore' if restoring else 'save'}")
+        self._log(LEVEL_DEBUG, f"starting {'restore' if restoring else 'save'}")
         outcome = _judge(run(self._operation, _restore if restoring else _save))
-        if self._outbox.dropped:
-            self._log(LEVEL_WARN, f"{self._outbox.dropped} log lines were left out")
-        self._debug(f"complete r={outcome.retval}")
-        self._control.complete(outcome)
-        thread.join()
-        raise AssertionError("the control thread ends the process")
+        if dropped := self._parts.outbox.dropped:
+            self._log(LEVEL_WARN, f"{dropped} log lines were left out")
+        self._log(LEVEL_DEBUG, f"complete r={outcome.retval}")
+        return outcome
 
-    def _open_library(self, backend: Options) -> xenguest.Library:
-        outbox = self._outbox
-
-        def log(level: int, errnoval: int, context: str, text: str) -> None:
-            level = min(max(level, 0), 255)
-            outbox.put(Log(level, errnoval, clip(context, NAME_MAX), clip(text)))
-
-        def progress(context: str, doing_what: str, done: int, total: int) -> None:
-            context, what = clip(context, NAME_MAX), clip(doing_what, NAME_MAX)
-            outbox.put(Progress(context, what, done, total))
-
-        xenguest.set_sink(log, progress)
-        return open_library(backend)
-
-    def _debug(self, text: str) -> None:
-        self._log(LEVEL_DEBUG, text)
+    def _progress(self, context: str, doing_what: str, done: int, total: int) -> None:
+        context, what = clip(context, NAME_MAX), clip(doing_what, NAME_MAX)
+        self._parts.outbox.put(Progress(context, what, done, total))
 
     def _log(self, level: int, text: str) -> None:
-        self._outbox.put(Log(level, -1, PROGRAM, text))
+        self._parts.log(level, -1, PROGRAM, text)
 
 
 # --------------------------------------------------------------------------------------
@@ -180,13 +134,6 @@ def _harden(parent: int) -> int:
     return parent_fd
 
 
-def _open_handle(library: xenguest.Library) -> xenguest.Handle:
-    try:
-        return library.open()
-    except OSError as exc:
-        _end(ExitStatus.NO_HYPERVISOR, exc.strerror or str(exc))
-
-
 def _with_repair_paths(start: Start) -> Start:
     qmp_path = QMP_SOCKET.format(start.domid)
     return start.replace(
@@ -197,9 +144,3 @@ def _with_repair_paths(start: Start) -> Start:
 
 def _first(paths: Sequence[str], *, default: str) -> str:
     return next((path for path in paths if Path(path).exists()), default)
-
-
-def _end(status: ExitStatus, text: str) -> NoReturn:
-    sys.stderr.write(f"{PROGRAM}: {text}\n")
-    sys.stderr.flush()
-    os._exit(status)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.control import ALONE_MAX, UNWIND_MAX
+from libxlpy_helper.control_loop import ALONE_MAX, UNWIND_MAX
 from libxlpy_helper.repair import POLL_INTERVAL, SILENCE_MAX, SUSPEND_LOOKS
 from libxlpy_protocol.enums import Image, Mode, OnParentLoss
 from libxlpy_protocol.messages import (

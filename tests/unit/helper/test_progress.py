@@ -2,9 +2,9 @@
 
 import pytest
 
-from libxlpy_helper import progress
+from libxlpy_helper import stats
 from libxlpy_helper.outbox import Outbox
-from libxlpy_helper.progress import INTERVAL, ProgressReport
+from libxlpy_helper.stats import REPORT_INTERVAL, ProgressReport
 from libxlpy_protocol.fields import NAME_MAX
 from libxlpy_protocol.messages import Progress
 
@@ -16,7 +16,7 @@ class Told:
         self.now = 100.0
         self._outbox = Outbox(lambda: None)
         self.report = ProgressReport(self._outbox)
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(stats.time, "monotonic", lambda: self.now)
 
     def messages(self) -> list[tuple[str, int, int]]:
         found = []
@@ -37,7 +37,7 @@ def test_begin_and_end_are_told_and_little_between(told: Told) -> None:
     seen = []
     for done in range(1001):
         told.report.tell("xc", "Frames", done, 1000)
-        told.now += INTERVAL / 100
+        told.now += REPORT_INTERVAL / 100
         seen += told.messages()
     assert seen[0] == ("Frames", 0, 1000)
     assert seen[-1] == ("Frames", 1000, 1000)
