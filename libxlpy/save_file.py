@@ -25,16 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from libxlpy.file_target import (
-    FileInUseError,
-    SaveFileError,
-    open_in_place,
-    reason_of,
-    sync,
-    write_all,
-)
-
-__all__ = ["PARTIAL_SUFFIX", "SaveFile", "SaveFileError"]
+from libxlpy_protocol.errors import LibxlpyError
 
 #: Of a file being written; a reader must never take it for a whole one.
 PARTIAL_SUFFIX = ".partial"
@@ -47,6 +38,40 @@ CLAIM_TRIES = 16
 FREE_WITHIN = 3.0
 #: Seconds between two looks whether it has gone.
 LOOK_AGAIN = 0.05
+
+
+class SaveFileError(LibxlpyError):
+    """A save file can't be written.
+
+    Attributes:
+        path: The file as the caller named it.
+        reason: What is in the way, and what to do about it.
+        errno: Of the failed call; None if no call failed.
+        in_place: The whole file is there under its name, but its directory could not
+            be brought to the disk: a power cut may bring the old file back.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        reason: str,
+        errnoval: int | None = None,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        what = "is whole, but its directory may not be on the disk"
+        text = (
+            f"{path} {what}: {reason}" if in_place else f"can't write {path}: {reason}"
+        )
+        super().__init__(text)
+        self.path = path
+        self.reason = reason
+        self.errno = errnoval
+        self.in_place = in_place
+
+
+class FileInUseError(SaveFileError):
+    """Another process is writing it."""
 
 
 class SaveFile:
@@ -73,10 +98,10 @@ class SaveFile:
         self._name = ""
         try:
             self._open()
-            write_all(self.fd, head)
+            _write_all(self.fd, head)
         except OSError as exc:
             self.close()
-            raise SaveFileError(self.path, reason_of(exc), exc.errno) from exc
+            raise SaveFileError(self.path, _reason_of(exc), exc.errno) from exc
         except SaveFileError:
             self.close()
             raise
@@ -145,14 +170,14 @@ class SaveFile:
         """
         renamed = False
         try:
-            sync(self.fd)
+            _sync(self.fd)
             if self.partial is not None:
                 self._rename()
                 renamed = True
                 os.fsync(self._dir_fd)
         except OSError as exc:
             raise SaveFileError(
-                self.path, reason_of(exc), exc.errno, in_place=renamed
+                self.path, _reason_of(exc), exc.errno, in_place=renamed
             ) from exc
         self.committed = True
 
@@ -177,7 +202,7 @@ class SaveFile:
         if target is not None and stat.S_ISDIR(target.st_mode):
             raise SaveFileError(self.path, "it is a directory; name a file in it")
         if target is not None and not stat.S_ISREG(target.st_mode):
-            self.fd = open_in_place(self.path, target)
+            self.fd = _open_in_place(self.path, target)
             return
         final = self.path.resolve()  # the file behind a symlink, not the symlink
         self._open_directory(final.parent)
@@ -264,9 +289,64 @@ class SaveFile:
         self.partial = None
 
 
+# ----- the calls it makes ----------------------------------------------------------
+
+
+def _open_in_place(path: Path, target: os.stat_result) -> int:
+    """Open what is no regular file to write to it.
+
+    Raises:
+        SaveFileError: It is nothing for a stream to go to.
+        OSError: It can't be opened.
+    """
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    if stat.S_ISBLK(target.st_mode):
+        flags |= os.O_EXCL  # refused by the kernel while it is mounted
+    try:
+        fd = os.open(path, flags)
+    except OSError as exc:
+        if exc.errno == errno.ENXIO and stat.S_ISFIFO(target.st_mode):
+            reason = "no process reads this pipe; start the reader first"
+            raise SaveFileError(path, reason, exc.errno) from exc
+        raise
+    if os.isatty(fd):
+        os.close(fd)
+        raise SaveFileError(path, "it is a terminal")
+    os.set_blocking(fd, True)
+    return fd
+
+
 def _lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """Write all of it."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync(fd: int) -> None:
+    """Bring a file to the disk, if there is a disk."""
+    try:
+        os.fsync(fd)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.EROFS):  # pipes, character devices
+            raise
+
+
+def _reason_of(exc: OSError) -> str:
+    """Give what is wrong, and what to do about it."""
+    text = os.strerror(exc.errno) if exc.errno else str(exc)
+    match exc.errno:
+        case errno.EACCES | errno.EPERM:
+            return f"{text}; run as a user who may write there"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"{text}; free some space or choose another place"
+        case _:
+            return text

@@ -15,9 +15,9 @@ from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.progress import view_for
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted
-from libxlpy.cli.verify import config_name
 from libxlpy.repair_facts import is_failed
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken, read_xl_header
+from libxlpy.streams.xl import config_name
 
 #: Bytes looked through at a time for what is wrong with a file; some milliseconds.
 CHUNK = 1024 * 1024

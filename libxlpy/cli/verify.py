@@ -1,6 +1,5 @@
 """`xlpy verify`: is a file a whole and sound saved domain?"""
 
-import json as json_text
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,9 @@ from typing import Any
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.streams import StreamRuleBroken, Summary, XlHeaderRead, verify
+from libxlpy.streams import StreamRuleBroken, Summary, verify
+from libxlpy.streams.xl import config_name
+from libxlpy_protocol.stream.formats import PAGE_SIZE
 
 
 def verify_file(settings: Settings, path: Path, *, json: bool) -> int:
@@ -29,26 +30,6 @@ def verify_file(settings: Settings, path: Path, *, json: bool) -> int:
         for line in _lines(path, summary, name):
             settings.out.fact(line)
     return GOOD
-
-
-def config_name(header: XlHeaderRead | None) -> str | None:
-    """Give the domain's name in a configuration; None if it says none.
-
-    Raises:
-        StreamRuleBroken: The configuration claims to be JSON and is not.
-    """
-    if header is None or header.config is None or not header.config_is_json:
-        return None
-    try:
-        config = json_text.loads(header.config)
-        name = config["c_info"]["name"]
-    except (ValueError, RecursionError):
-        raise StreamRuleBroken(
-            "xl configuration", header.offset, "it is not JSON"
-        ) from None
-    except (KeyError, TypeError):
-        return None
-    return name if isinstance(name, str) else None
 
 
 def _failure(path: Path, exc: StreamRuleBroken) -> dict[str, Any]:
@@ -86,12 +67,13 @@ def _lines(path: Path, summary: Summary, name: str | None) -> list[str]:
     config = f"{kind}, {facts['config_bytes']:,} bytes"
     if not facts["config_bytes"]:
         config = "none"
+    memory = size_text(summary.pages * PAGE_SIZE)
     records = sum(summary.records.values())
     return [
         f"{one_line(str(path))}: valid, {summary.size:,} bytes",
         f"  name           {one_line(name) if name else '(none)'}",
         f"  configuration  {config}",
         f"  domain         {facts['domain_type']}, saved by Xen {facts['xen_version']}",
-        f"  memory         {summary.pages:,} pages, {size_text(summary.pages * 4096)}",
+        f"  memory         {summary.pages:,} pages, {memory}",
         f"  records        {records:,}, libxc image version {facts['image_version']}",
     ]

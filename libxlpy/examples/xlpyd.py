@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from libxlpy import Context, LibxlpyError, SuspendFlags, UsageError
-from libxlpy.save_file import SaveFile, SaveFileError
+from libxlpy.save_file import SaveFile
 from libxlpy.streams.xl import pack_header
 from libxlpy.supervision import Service
 
@@ -79,7 +79,7 @@ class Daemon:
             case ["save", domain, file]:
                 try:
                     return await self._save(domain, Path(file))
-                except (LibxlpyError, SaveFileError) as exc:
+                except LibxlpyError as exc:
                     return f"failed: {exc}"
             case _:
                 return "failed: the request is: save DOMAIN FILE"

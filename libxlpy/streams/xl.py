@@ -3,11 +3,13 @@
 Source: Xen, tools/xl/xl.h, struct save_file_header.
 """
 
+import json as json_text
 import struct
 from collections.abc import Generator
 
 from libxlpy.streams import libxl
 from libxlpy.streams.cursor import Cursor
+from libxlpy.streams.errors import StreamRuleBroken
 from libxlpy.streams.events import XlHeaderRead
 from libxlpy.streams.pull import MAX_KEEP, Need, Reading, blocks, skip, unpack
 from libxlpy_protocol.stream import formats as stream_format
@@ -68,6 +70,26 @@ def checked_config(cursor: Cursor, config: bytes, *, json: bool) -> bytes:
     except UnicodeDecodeError:
         cursor.fail("it is not UTF-8")
     return text
+
+
+def config_name(header: XlHeaderRead | None) -> str | None:
+    """Give the domain's name in a configuration; None if it says none.
+
+    Raises:
+        StreamRuleBroken: The configuration claims to be JSON and is not.
+    """
+    if header is None or header.config is None or not header.config_is_json:
+        return None
+    try:
+        config = json_text.loads(header.config)
+        name = config["c_info"]["name"]
+    except (ValueError, RecursionError):
+        raise StreamRuleBroken(
+            "xl configuration", header.offset, "it is not JSON"
+        ) from None
+    except (KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def pack_header(config: bytes | None, *, json: bool) -> bytes:

@@ -4,11 +4,11 @@ import json as json_text
 from collections import Counter
 from typing import Any
 
-from libxlpy.cli.verify import config_name
 from libxlpy.streams import RecordRead, StreamRuleBroken, XlHeaderRead
 from libxlpy.streams.hvm_params import hvm_param_name
 from libxlpy.streams.page_map import MANY
 from libxlpy.streams.summary import FileSummary
+from libxlpy.streams.xl import config_name
 from libxlpy_protocol.stream.formats import (
     DATA_PAGE_TYPES,
     EMULATOR_NAMES,
