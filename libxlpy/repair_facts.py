@@ -3,7 +3,7 @@
 Short texts for people, one form for all; what is left to do is read from it.
 """
 
-_FAILED = ": FAILED"
+from libxlpy.results import FAILED
 
 
 def failed(fact: str, why: object = "") -> str:
@@ -13,14 +13,14 @@ def failed(fact: str, why: object = "") -> str:
         fact: What it is called once it is done.
         why: What was in the way, if that is known.
     """
-    return f"{fact}{_FAILED}: {why}" if why else f"{fact}{_FAILED}"
+    return f"{fact}{FAILED}: {why}" if why else f"{fact}{FAILED}"
 
 
 def is_failed(fact: str) -> bool:
     """Tell whether it could not be done."""
-    return _FAILED in fact
+    return FAILED in fact
 
 
 def done_of(fact: str) -> str:
     """Give what it is called once it is done."""
-    return fact.partition(_FAILED)[0]
+    return fact.partition(FAILED)[0]

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from libxlpy.statistics import Statistics
 
+#: In the fact of a repair: it could not be done; what was in the way may follow.
+FAILED = ": FAILED"
+
 
 class GuestState(enum.Enum):
     """Where the guest is, as the hypervisor said after the job had ended."""
@@ -81,6 +84,11 @@ class JobReport:
     statistics: Statistics = field(default_factory=Statistics)
     #: File that has all this and more, of a job that failed; "" if there is none.
     file: str = ""
+
+    @property
+    def failed_repairs(self) -> tuple[str, ...]:
+        """Those of the repairs that could not be done, and what was in the way."""
+        return tuple(fact for fact in self.repairs if FAILED in fact)
 
     def lines(self) -> list[str]:
         """Give the whole report, one fact a line."""

@@ -9,22 +9,19 @@ from typing import Any
 
 import click
 
-from libxlpy.cli.inspect_command import inspect
-from libxlpy.cli.jobs_command import COMMANDS
 from libxlpy.cli.terminal.settings import BackendName, Settings
 
 HELP = {"help_option_names": ["-h", "--help"]}
 JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
-#: Pages a second that `sim create --rate` takes as "as fast as it goes".
-FULL = "full"
+PICTURES = (".svg", ".png")
 
 
-def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | str:
-    """Take pages a second, or "full"."""
-    if value == FULL:
-        return value
+def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """Take pages a second; None for "full", as fast as it goes."""
+    if value == "full":
+        return None
     if not value.isdecimal():
-        text = f"{value!r} is neither a whole number nor {FULL!r}"
+        text = f"{value!r} is neither a whole number nor 'full'"
         raise click.BadParameter(text, ctx=ctx, param=param)
     return int(value)
 
@@ -46,6 +43,15 @@ def _config_and_file(
     if len(value) > 2:
         extra = " ".join(map(str, value[2:]))
         raise click.UsageError(f"Got unexpected extra argument ({extra})", ctx=ctx)
+    return value
+
+
+def _plot(
+    ctx: click.Context, param: click.Parameter, value: Path | None
+) -> Path | None:
+    if value is not None and value.suffix.lower() not in PICTURES:
+        text = f"{str(value)!r} ends in neither .svg nor .png"
+        raise click.BadParameter(text, ctx=ctx, param=param)
     return value
 
 
@@ -177,9 +183,76 @@ def verify(settings: Settings, file: Path, json: bool) -> int:
     return verify_file(settings, file, json=json)
 
 
-xlpy.add_command(inspect)
-for command in COMMANDS:
-    xlpy.add_command(command)
+@xlpy.command()
+@JSON
+@click.option("--records", is_flag=True, help="List all records with their offsets.")
+@click.option("--config", is_flag=True, help="Print the whole configuration, too.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    callback=_plot,
+    metavar="OUT.svg|OUT.png",
+    help="Draw a map of the guest's memory by page type.",
+)
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.pass_obj
+def inspect(settings: Settings, /, **options: Any) -> int:
+    """Show what is in FILE: headers, configuration, records, memory, emulator.
+
+    Of a damaged file, all is shown that comes before the damage; the exit status is
+    then 1.
+    """
+    from libxlpy.cli.inspect.file import InspectOptions, inspect_file
+
+    return inspect_file(settings, InspectOptions(**options))
+
+
+@xlpy.command()
+@JSON
+@click.pass_obj
+def jobs(settings: Settings, json: bool) -> int:
+    """List the jobs of all processes on this machine.
+
+    State is running, ended (saved; what is next is for its process to do) or lost (its
+    process has died: use xlpy recover).
+    """
+    from libxlpy.cli.jobs import list_jobs
+
+    return list_jobs(settings, json=json)
+
+
+@xlpy.command()
+@click.argument("job", metavar="JOB")
+@click.pass_obj
+def abort(settings: Settings, job: str) -> int:
+    """Abort JOB, whichever process runs it, and say what became of it."""
+    from libxlpy.cli.jobs import abort_job
+
+    return abort_job(settings, job)
+
+
+@xlpy.command()
+@click.argument("job", metavar="JOB")
+@click.pass_obj
+def report(settings: Settings, job: str) -> int:
+    """Print all that was known of JOB, which failed; the newest reports are kept."""
+    from libxlpy.cli.jobs import print_job_report
+
+    return print_job_report(settings, job)
+
+
+@xlpy.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@JSON
+@click.pass_obj
+def recover(settings: Settings, dry_run: bool, json: bool) -> int:
+    """Finish or roll back the jobs of processes that have died.
+
+    Jobs that run are not touched. Fails if something could not be put right.
+    """
+    from libxlpy.cli.jobs import recover_jobs
+
+    return recover_jobs(settings, dry_run=dry_run, json=json)
 
 
 @xlpy.group()
@@ -229,7 +302,7 @@ def sim_stop(settings: Settings) -> int:
     callback=_rate,
     show_default=True,
     metavar="PAGES/S",
-    help=f'Pages it writes a second, or "{FULL}".',
+    help='Pages it writes a second, or "full".',
 )
 @click.option(
     "--pattern",

@@ -4,8 +4,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from libxlpy import AbortAnswer, Context, GuestState, JobStatus, Outcome, Recovered
-from libxlpy.cli.terminal.interrupt import Interrupt, run
+from libxlpy import AbortAnswer, JobStatus, Outcome, Recovered
+from libxlpy.cli.terminal.interrupt import ask
 from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, printable
 from libxlpy.cli.terminal.settings import Settings
@@ -17,12 +17,7 @@ BAD = frozenset({Outcome.FAILED, Outcome.UNREADABLE})
 
 def list_jobs(settings: Settings, *, json: bool) -> int:
     """Print all jobs of this machine."""
-
-    async def look(_interrupt: Interrupt) -> list[JobStatus]:
-        async with Context(settings.backend, settings.host) as ctx:
-            return await ctx.list_jobs()
-
-    jobs = run(settings.signals, look)
+    jobs = ask(settings, lambda ctx: ctx.list_jobs())
     if json:
         settings.out.json([asdict(job) for job in jobs])
         return GOOD
@@ -46,12 +41,7 @@ def abort_job(settings: Settings, job: str) -> int:
     Raises:
         CommandFailed: It runs still.
     """
-
-    async def work(_interrupt: Interrupt) -> tuple[AbortAnswer, GuestState]:
-        async with Context(settings.backend, settings.host) as ctx:
-            return await ctx.abort_job(job)
-
-    answer, guest = run(settings.signals, work)
+    answer, guest = ask(settings, lambda ctx: ctx.abort_job(job))
     settings.changed = True
     text = f"{one_line(job)}: {answer.value}; guest is {guest.value}"
     if answer is AbortAnswer.STILL_RUNNING:
@@ -62,24 +52,15 @@ def abort_job(settings: Settings, job: str) -> int:
 
 def print_job_report(settings: Settings, job: str) -> int:
     """Print the report of a job that failed; its lines may hold what a guest wrote."""
-
-    async def look(_interrupt: Interrupt) -> str:
-        async with Context(settings.backend, settings.host) as ctx:
-            return await ctx.job_report(job)
-
-    for line in run(settings.signals, look).splitlines():
+    report = ask(settings, lambda ctx: ctx.job_report(job))
+    for line in report.splitlines():
         settings.out.fact(printable(line))
     return GOOD
 
 
 def recover_jobs(settings: Settings, *, dry_run: bool, json: bool) -> int:
     """Recover all jobs of dead processes, or say what would be done."""
-
-    async def work(_interrupt: Interrupt) -> list[Recovered]:
-        async with Context(settings.backend, settings.host) as ctx:
-            return await ctx.recover(dry_run)
-
-    found = run(settings.signals, work)
+    found = ask(settings, lambda ctx: ctx.recover(dry_run))
     settings.changed = not dry_run
     if json:
         settings.out.json([_facts(each) for each in found])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from libxlpy import Context, DomainInfo
-from libxlpy.cli.terminal.interrupt import Interrupt, run
+from libxlpy.cli.terminal.interrupt import ask
 from libxlpy.cli.terminal.outcome import GOOD
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
@@ -20,16 +20,15 @@ def list_domains(settings: Settings, names: Sequence[str], *, json: bool) -> int
         DomainNotFound: One that was named does not exist.
     """
 
-    async def look(_interrupt: Interrupt) -> list[DomainInfo]:
-        async with Context(settings.backend, settings.host) as ctx:
-            wanted = [await ctx.resolve(name) for name in names]
-            domains = await ctx.list_domains()
+    async def look(ctx: Context) -> list[DomainInfo]:
+        wanted = [await ctx.resolve(name) for name in names]
+        domains = await ctx.list_domains()
         if not names:
             return domains
         found = {domain.domid: domain for domain in domains}
         return [found[domid] for domid in wanted if domid in found]
 
-    domains = run(settings.signals, look)
+    domains = ask(settings, look)
     if json:
         settings.out.json([asdict(domain) for domain in domains])
         return GOOD

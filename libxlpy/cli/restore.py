@@ -8,14 +8,18 @@ from pathlib import Path
 
 from libxlpy import Context, GuestState, JobError, RestoreResult
 from libxlpy.cli.save import read_config
-from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, print_report
+from libxlpy.cli.terminal.follow import (
+    GUESTS,
+    cause_text,
+    follow,
+    print_report,
+    view_for,
+)
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
-from libxlpy.cli.terminal.progress import view_for
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted
-from libxlpy.repair_facts import is_failed
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken, read_xl_header
 from libxlpy.streams.xl import config_name
 
@@ -95,7 +99,7 @@ class Restore:
             self._settings.out.json({"result": "failed", "error": str(exc)})
         defect = await self._defect(fd)
         cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
-        left = [repair for repair in exc.repairs if is_failed(repair)]
+        left = [*exc.details.failed_repairs]
         if exc.guest not in (GuestState.GONE, GuestState.UNKNOWN):
             left.append(f"{GUESTS[exc.guest]}, domid {exc.details.domid}")
         line = "; ".join(

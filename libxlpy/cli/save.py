@@ -15,21 +15,26 @@ from libxlpy import (
     DomainInfo,
     DomainReused,
     JobError,
+    LibxlpyError,
     SaveResult,
     SuspendFlags,
 )
-from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, print_report
+from libxlpy.cli.terminal.follow import (
+    GUESTS,
+    cause_text,
+    follow,
+    print_report,
+    view_for,
+)
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
 from libxlpy.cli.terminal.output import one_line, size_text
-from libxlpy.cli.terminal.progress import PAGE_SIZE, view_for
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted
 from libxlpy.process.link import finish
 from libxlpy.save_file import SaveFile, SaveFileError
 from libxlpy.streams.xl import pack_header
-from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
+from libxlpy_protocol.stream.formats import PAGE_SIZE, XL_CONFIG_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

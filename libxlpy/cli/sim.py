@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from libxlpy.cli.app import FULL
 from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
@@ -59,7 +58,7 @@ def stop(settings: Settings) -> int:
 
 def create(settings: Settings, fields: dict[str, Any], *, json: bool) -> int:
     """Create a domain; print its domid."""
-    rate = FULL_SPEED if fields["rate"] == FULL else fields["rate"]
+    rate = FULL_SPEED if fields["rate"] is None else fields["rate"]
     memory = fields.pop("memory")
     domid = _create(settings, {**fields, "rate": rate, "memory_mib": memory})
     settings.changed = True

@@ -29,7 +29,7 @@ from libxlpy.streams.summary import FileSummary, summarize
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectOptions:
-    """Options of `xlpy inspect`, see `inspect_command`."""
+    """Options of `xlpy inspect`, see `app.inspect`."""
 
     json: bool
     records: bool

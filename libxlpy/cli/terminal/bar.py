@@ -9,14 +9,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
 from libxlpy.cli.terminal.output import one_line, size_text
-from libxlpy.cli.terminal.progress import PAGE_SIZE, log_text
+from libxlpy.cli.terminal.progress import View, log_text
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy_protocol.stream.formats import PAGE_SIZE
 
 #: Seconds; a rate over less than this is noise.
 MEASURED_OVER = 0.3
 
 
-class BarView:
+class BarView(View):
     """One line at the bottom of the terminal; drawn when something happens."""
 
     def __init__(self, what: str, *, pages: int, verbose: bool) -> None:

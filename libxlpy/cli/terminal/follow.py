@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
+import sys
 from contextlib import suppress
 from typing import TypeVar
 
 from libxlpy import Cancelled, GuestState, HelperCrashed, Job, JobError
 from libxlpy.cli.terminal.interrupt import Interrupt
 from libxlpy.cli.terminal.output import Output
-from libxlpy.cli.terminal.progress import View
+from libxlpy.cli.terminal.progress import JsonView, PlainView, View
 
 Result = TypeVar("Result")
 
@@ -21,6 +22,25 @@ GUESTS = {
     GuestState.GONE: "guest is gone",
     GuestState.UNKNOWN: "where the guest is could not be found out",
 }
+
+
+def view_for(out: Output, *, what: str, json: bool, verbose: bool, pages: int) -> View:
+    """Choose the view.
+
+    Args:
+        out: Where to print.
+        what: Title of the job.
+        json: For a program.
+        verbose: Log lines, too.
+        pages: Pages of the guest, for the bar before anything else is known.
+    """
+    if json:
+        return JsonView(out)
+    if sys.stderr is not None and sys.stderr.isatty():
+        from libxlpy.cli.terminal.bar import BarView  # rich is slow to import
+
+        return BarView(what, pages=pages, verbose=verbose)
+    return PlainView(out, verbose=verbose)
 
 
 async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from libxlpy import Context
+from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted, Signals
 
 Answer = TypeVar("Answer")
@@ -78,6 +80,20 @@ def run(signals: Signals, work: Callable[[Interrupt], Awaitable[Answer]]) -> Ans
         Interrupted: A signal ended it.
     """
     return asyncio.run(_run(signals, work))
+
+
+def ask(settings: Settings, question: Callable[[Context], Awaitable[Answer]]) -> Answer:
+    """Run the asynchronous part of a command that asks a context, and no more.
+
+    Raises:
+        Interrupted: A signal ended it.
+    """
+
+    async def work(_interrupt: Interrupt) -> Answer:
+        async with Context(settings.backend, settings.host) as ctx:
+            return await question(ctx)
+
+    return run(settings.signals, work)
 
 
 async def _run(

@@ -4,49 +4,16 @@ On a terminal a bar with rate, iteration, dirty pages and time left; else one li
 each phase and pass over memory; with ``--json`` one object for each event.
 """
 
-import sys
 from dataclasses import asdict
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from libxlpy.cli.terminal.output import Output, one_line
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent
 
-PAGE_SIZE = 4096
 
-
-class View(Protocol):
-    """One way to show a job."""
-
-    def started(self, what: str, helper_pid: int | None) -> None:
-        """Show that the job has a helper; comes before all events."""
-        ...
-
-    def show(self, event: JobEvent) -> None:
-        """Show one event."""
-        ...
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End, whatever happened."""
-        ...
-
-
-class PlainView:
-    """Facts line by line on stderr."""
-
-    def __init__(self, out: Output, *, verbose: bool) -> None:
-        self._out = out
-        self._verbose = verbose
-        self._pass = ""
+class View:
+    """One way to show a job, entered while it runs; this one shows nothing."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -58,7 +25,22 @@ class PlainView:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End."""
+        """End, whatever happened."""
+
+    def started(self, what: str, helper_pid: int | None) -> None:
+        """Show that the job has a helper; comes before all events."""
+
+    def show(self, event: JobEvent) -> None:
+        """Show one event."""
+
+
+class PlainView(View):
+    """Facts line by line on stderr."""
+
+    def __init__(self, out: Output, *, verbose: bool) -> None:
+        self._out = out
+        self._verbose = verbose
+        self._pass = ""
 
     def started(self, what: str, helper_pid: int | None) -> None:
         """Print which process does it."""
@@ -79,23 +61,11 @@ class PlainView:
                 pass  # too many of them for lines
 
 
-class JsonView:
+class JsonView(View):
     """Every event as one JSON object on stdout."""
 
     def __init__(self, out: Output) -> None:
         self._out = out
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End."""
 
     def started(self, what: str, helper_pid: int | None) -> None:
         """Print what is done and by which process."""
@@ -110,22 +80,3 @@ class JsonView:
 def log_text(event: LogEvent) -> str:
     """Give a log line of libxenguest or of the helper."""
     return f"             {one_line(f'{event.context}: {event.text}')}"
-
-
-def view_for(out: Output, *, what: str, json: bool, verbose: bool, pages: int) -> View:
-    """Choose the view.
-
-    Args:
-        out: Where to print.
-        what: Title of the job.
-        json: For a program.
-        verbose: Log lines, too.
-        pages: Pages of the guest, for the bar before anything else is known.
-    """
-    if json:
-        return JsonView(out)
-    if sys.stderr is not None and sys.stderr.isatty():
-        from libxlpy.cli.terminal.bar import BarView  # rich is slow to import
-
-        return BarView(what, pages=pages, verbose=verbose)
-    return PlainView(out, verbose=verbose)

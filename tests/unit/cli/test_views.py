@@ -6,8 +6,9 @@ import json
 import pytest
 
 from libxlpy.cli.terminal.bar import BarView
+from libxlpy.cli.terminal.follow import view_for
 from libxlpy.cli.terminal.output import Output
-from libxlpy.cli.terminal.progress import JsonView, PlainView, view_for
+from libxlpy.cli.terminal.progress import JsonView, PlainView
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
 
 
