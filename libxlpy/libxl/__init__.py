@@ -4,7 +4,7 @@ Every operation is done by a :class:`libxlpy.Context` that belongs to the ctx; h
 only how it is asked for and how its end is told. docs/libxl.md has the table and
 programs to copy.
 
-    ctx.py        alloc, free, start an operation, abort it
+    ctx.py        alloc, free, start an operation, abort it, fetch an event
     ao.py         one operation: immediate failure or completion, exactly once
     events.py     completions that wait to be fetched
     driver.py     where the event loop runs: own_thread.py or osevent.py
@@ -28,6 +28,11 @@ from libxlpy.libxl.ctx import (
     libxl_ao_abort,
     libxl_ctx_alloc,
     libxl_ctx_free,
+    libxl_event_check,
+    libxl_event_free,
+    libxl_event_wait,
+    libxl_osevent_occurred_fd,
+    libxl_osevent_occurred_timeout,
     libxl_outcome,
 )
 from libxlpy.libxl.domain import (
@@ -41,18 +46,8 @@ from libxlpy.libxl.domain import (
     libxl_domain_suspend,
     libxl_domain_unpause,
 )
-from libxlpy.libxl.events import (
-    LIBXL_EVENT_TYPE_OPERATION_COMPLETE,
-    LibxlEvent,
-    libxl_event_check,
-    libxl_event_free,
-    libxl_event_wait,
-)
-from libxlpy.libxl.osevent import (
-    OSEventHooks,
-    libxl_osevent_occurred_fd,
-    libxl_osevent_occurred_timeout,
-)
+from libxlpy.libxl.events import LIBXL_EVENT_TYPE_OPERATION_COMPLETE, LibxlEvent
+from libxlpy.libxl.osevent import OSEventHooks
 from libxlpy.libxl.remus import RemusInfo, libxl_domain_remus_start
 
 __all__ = [

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from libxlpy.context import Context
 from libxlpy.errors import UsageError
@@ -21,9 +21,6 @@ from libxlpy.jobs.job import Job
 from libxlpy.libxl.codes import rc_of
 from libxlpy.logs import heard
 from libxlpy_protocol.errors import LibxlpyError
-
-if TYPE_CHECKING:
-    from libxlpy.libxl.ctx import LibxlCtx
 
 #: What an initiating call returns once the operation is under way.
 AO_INPROGRESS = 0
@@ -33,7 +30,7 @@ PARTS = 2
 logger = logging.getLogger("libxlpy.libxl")
 
 #: Called with the ctx, the return code, ``for_callback``.
-Callback = Callable[["LibxlCtx", int, Any], None]
+Callback = Callable[[Any, int, Any], None]
 #: Checks and begins; gives what is then awaited.
 Begin = Callable[[Context], Awaitable[Awaitable[Any]]]
 #: Takes the result of an operation that went well.

@@ -22,6 +22,8 @@ from libxlpy.libxl.events import (
     LIBXL_EVENT_TYPE_OPERATION_COMPLETE,
     EventQueue,
     LibxlEvent,
+    Predicate,
+    any_event,
 )
 from libxlpy.libxl.osevent import Hooked, OSEventHooks
 from libxlpy.libxl.own_thread import OwnThread
@@ -270,3 +272,90 @@ def libxl_outcome(ctx: LibxlCtx) -> Any:
     In a callback it is that of its operation; libxl has no such thing, only its log.
     """
     return getattr(ctx.told, "outcome", None)
+
+
+# ----- public: events --------------------------------------------------------------
+
+
+def libxl_event_check(
+    ctx: LibxlCtx, predicate: Predicate = any_event
+) -> LibxlEvent | None:
+    """Give the oldest event that waits; None if there is none. Never waits.
+
+    Raises:
+        UsageError: The ctx is freed or another process's.
+    """
+    ctx.check()
+    return ctx.events.take(predicate)
+
+
+def libxl_event_wait(ctx: LibxlCtx, predicate: Predicate = any_event) -> LibxlEvent:
+    """Wait for an event; several threads may, each event goes to one of them.
+
+    Args:
+        ctx: From ``libxl_ctx_alloc``.
+        predicate: Which events to take; called in any thread, must only look.
+
+    Raises:
+        UsageError: The ctx is, or was meanwhile, freed, or is another process's.
+    """
+    ctx.check()
+    future = ctx.events.expect(predicate)
+    try:
+        return ctx.driver.wait(future)
+    except BaseException:  # Ctrl-C, say: the event is not lost
+        ctx.events.give_up(future)
+        raise
+
+
+def libxl_event_free(ctx: LibxlCtx, event: LibxlEvent) -> None:
+    """Let go of an event's outcome, which may be large; idempotent.
+
+    Raises:
+        UsageError: The ctx is freed or another process's.
+    """
+    ctx.check()
+    event.outcome = None
+
+
+# ----- public: what a foreign loop saw ---------------------------------------------
+
+
+def libxl_osevent_occurred_fd(
+    ctx: LibxlCtx, for_libxl: object, fd: int, events: int, revents: int
+) -> None:
+    """Take it that a registered descriptor is ready; callbacks are made in here.
+
+    Args:
+        ctx: Made with hooks.
+        for_libxl: As given to ``fd_register``.
+        fd: The descriptor.
+        events: What was asked for.
+        revents: What is ready.
+
+    Raises:
+        UsageError: Wrong thread, or the ctx has no hooks.
+    """
+    hooked = _hooked(ctx)
+    if events & revents:
+        hooked.fd_occurred(for_libxl, fd)
+
+
+def libxl_osevent_occurred_timeout(ctx: LibxlCtx, for_libxl: object) -> None:
+    """Take it that a registered timeout has passed; callbacks are made in here.
+
+    Args:
+        ctx: Made with hooks.
+        for_libxl: As given to ``timeout_register``.
+
+    Raises:
+        UsageError: Wrong thread, or the ctx has no hooks.
+    """
+    _hooked(ctx).timeout_occurred(for_libxl)
+
+
+def _hooked(ctx: LibxlCtx) -> Hooked:
+    ctx.check()
+    if not isinstance(ctx.driver, Hooked):
+        raise UsageError("this ctx has a thread of its own: it was made without hooks")
+    return ctx.driver

@@ -104,27 +104,21 @@ def libxl_domain_pause(
     ctx: LibxlCtx, domid: int, ao_how: AsyncopHow | None = None
 ) -> int:
     """Stop a domain's vcpus."""
-    return _simple(
-        *(ctx, "pause", domid, ao_how), lambda context: context.domain_pause(domid)
-    )
+    return _simple(ctx, "pause", domid, ao_how, lambda c: c.domain_pause(domid))
 
 
 def libxl_domain_unpause(
     ctx: LibxlCtx, domid: int, ao_how: AsyncopHow | None = None
 ) -> int:
     """Let a paused domain run."""
-    return _simple(
-        *(ctx, "unpause", domid, ao_how), lambda context: context.domain_unpause(domid)
-    )
+    return _simple(ctx, "unpause", domid, ao_how, lambda c: c.domain_unpause(domid))
 
 
 def libxl_domain_destroy(
     ctx: LibxlCtx, domid: int, ao_how: AsyncopHow | None = None
 ) -> int:
     """End a domain at once."""
-    return _simple(
-        *(ctx, "destroy", domid, ao_how), lambda context: context.domain_destroy(domid)
-    )
+    return _simple(ctx, "destroy", domid, ao_how, lambda c: c.domain_destroy(domid))
 
 
 def _simple(

@@ -5,12 +5,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from libxlpy.errors import UsageError
-
-if TYPE_CHECKING:
-    from libxlpy.libxl.ctx import LibxlCtx
 
 LIBXL_EVENT_TYPE_OPERATION_COMPLETE = 4
 
@@ -28,10 +25,12 @@ class LibxlEvent:
     outcome: Any
 
 
+#: Which events are meant; called in any thread, must only look.
 Predicate = Callable[[LibxlEvent], bool]
 
 
-def _any(event: LibxlEvent) -> bool:
+def any_event(_event: LibxlEvent) -> bool:
+    """Take whatever comes."""
     return True
 
 
@@ -56,7 +55,7 @@ class EventQueue:
                     return
             self._events.append(event)
 
-    def take(self, predicate: Predicate = _any) -> LibxlEvent | None:
+    def take(self, predicate: Predicate = any_event) -> LibxlEvent | None:
         """Give the oldest event of a kind; None if there is none."""
         with self._lock:
             return self._take(predicate)
@@ -68,7 +67,7 @@ class EventQueue:
                 return event
         return None
 
-    def expect(self, predicate: Predicate = _any) -> "Future[LibxlEvent]":
+    def expect(self, predicate: Predicate = any_event) -> "Future[LibxlEvent]":
         """Give a future of the next event of a kind."""
         future: Future[LibxlEvent] = Future()
         with self._lock:
@@ -96,47 +95,3 @@ class EventQueue:
             for future in self._waiting:
                 future.set_exception(UsageError("libxl ctx is freed"))
             self._waiting.clear()
-
-
-# ----- public ---------------------------------------------------------------------
-
-
-def libxl_event_check(
-    ctx: "LibxlCtx", predicate: Predicate = _any
-) -> LibxlEvent | None:
-    """Give the oldest event that waits; None if there is none. Never waits.
-
-    Raises:
-        UsageError: The ctx is freed or another process's.
-    """
-    ctx.check()
-    return ctx.events.take(predicate)
-
-
-def libxl_event_wait(ctx: "LibxlCtx", predicate: Predicate = _any) -> LibxlEvent:
-    """Wait for an event; several threads may, each event goes to one of them.
-
-    Args:
-        ctx: From ``libxl_ctx_alloc``.
-        predicate: Which events to take; called in any thread, must only look.
-
-    Raises:
-        UsageError: The ctx is, or was meanwhile, freed, or is another process's.
-    """
-    ctx.check()
-    future = ctx.events.expect(predicate)
-    try:
-        return ctx.driver.wait(future)
-    except BaseException:  # Ctrl-C, say: the event is not lost
-        ctx.events.give_up(future)
-        raise
-
-
-def libxl_event_free(ctx: "LibxlCtx", event: LibxlEvent) -> None:
-    """Let go of an event's outcome, which may be large; idempotent.
-
-    Raises:
-        UsageError: The ctx is freed or another process's.
-    """
-    ctx.check()
-    event.outcome = None

@@ -10,8 +10,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
-__all__ = ["interrupt_held"]
-
 
 @contextlib.contextmanager
 def interrupt_held(came: Callable[[], object] = lambda: None) -> Iterator[None]:

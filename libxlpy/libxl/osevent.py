@@ -17,14 +17,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from libxlpy.errors import UsageError
 from libxlpy.libxl.driver import Driver, T
 from libxlpy.libxl.interrupts import interrupt_held
-
-if TYPE_CHECKING:
-    from libxlpy.libxl.ctx import LibxlCtx
 
 #: Rounds of our loop in one go, lest the foreign loop starves.
 ROUNDS = 64
@@ -216,46 +213,3 @@ def _check_no_asyncio() -> None:
     except RuntimeError:
         return  # as it should be: there is none
     raise UsageError("inside asyncio: use libxlpy.Context instead of hooks")
-
-
-# ----- public ---------------------------------------------------------------------
-
-
-def libxl_osevent_occurred_fd(
-    ctx: "LibxlCtx", for_libxl: object, fd: int, events: int, revents: int
-) -> None:
-    """Take it that a registered descriptor is ready; callbacks are made in here.
-
-    Args:
-        ctx: Made with hooks.
-        for_libxl: As given to ``fd_register``.
-        fd: The descriptor.
-        events: What was asked for.
-        revents: What is ready.
-
-    Raises:
-        UsageError: Wrong thread, or the ctx has no hooks.
-    """
-    hooked = _hooked(ctx)
-    if events & revents:
-        hooked.fd_occurred(for_libxl, fd)
-
-
-def libxl_osevent_occurred_timeout(ctx: "LibxlCtx", for_libxl: object) -> None:
-    """Take it that a registered timeout has passed; callbacks are made in here.
-
-    Args:
-        ctx: Made with hooks.
-        for_libxl: As given to ``timeout_register``.
-
-    Raises:
-        UsageError: Wrong thread, or the ctx has no hooks.
-    """
-    _hooked(ctx).timeout_occurred(for_libxl)
-
-
-def _hooked(ctx: "LibxlCtx") -> Hooked:
-    ctx.check()
-    if not isinstance(ctx.driver, Hooked):
-        raise UsageError("this ctx has a thread of its own: it was made without hooks")
-    return ctx.driver
