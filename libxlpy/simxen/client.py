@@ -6,6 +6,7 @@ blocking, for a command line. Starting and stopping block too, for a bounded tim
 
 import asyncio
 import importlib.util
+import json
 import os
 import select
 import signal
@@ -25,7 +26,6 @@ from libxlpy.simxen.directory import (
     recorded_host,
 )
 from libxlpy.simxen.errors import HostNotRunning, SimxenError
-from libxlpy.simxen.request_text import decode, encode
 
 #: Seconds for a host to start, and to stop with many domains.
 START_TIMEOUT = 30.0
@@ -173,14 +173,34 @@ def request(
         sock.settimeout(ANSWER_TIMEOUT)
         try:
             sock.connect(str(path))
-            sock.sendall(encode(do, fields))
+            sock.sendall(_encode(do, fields))
             with sock.makefile("rb") as file:
                 line = file.readline()
         except PermissionError as exc:
             raise _forbidden(path.parent) from exc
         except OSError as exc:
             raise HostNotRunning(path.parent) from exc
-    return decode(line, path.parent)
+    return _decode(line, path.parent)
+
+
+def _encode(do: str, fields: dict[str, Any]) -> bytes:
+    """Give the line that asks for something."""
+    return json.dumps({"do": do, **fields}).encode() + b"\n"
+
+
+def _decode(line: bytes, directory: Path) -> dict[str, Any]:
+    """Give what a line answers.
+
+    Raises:
+        HostNotRunning: The line is not whole: the host has gone.
+        SimxenError: The host has refused; it says why.
+    """
+    if not line.endswith(b"\n"):
+        raise HostNotRunning(directory)
+    answer: dict[str, Any] = json.loads(line)
+    if not answer.pop("ok"):
+        raise SimxenError(answer["error"])
+    return answer
 
 
 def _forbidden(directory: Path) -> SimxenError:
@@ -243,12 +263,12 @@ class SimClient:
             if self._writer is None:
                 raise HostNotRunning(self.directory)
             try:
-                self._writer.write(encode(do, fields))
+                self._writer.write(_encode(do, fields))
                 await self._writer.drain()
                 line = await self._reader.readline()
             except ConnectionError as exc:
                 raise HostNotRunning(self.directory) from exc
-        return decode(line, self.directory)
+        return _decode(line, self.directory)
 
     async def create(self, name: str, **fields: Any) -> int:
         """Create a domain (fields of ``spec.DomainSpec``); gives its domid."""

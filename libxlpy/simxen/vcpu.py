@@ -52,15 +52,6 @@ class Command(enum.IntEnum):
     EXIT = 2
 
 
-class GuestProcessState(enum.IntEnum):
-    """What the guest process does."""
-
-    STARTING = 0
-    RUNNING = 1
-    STOPPED = 2
-    EXITED = 3
-
-
 class Tracker(enum.IntEnum):
     """How the pages that a guest writes are seen."""
 
