@@ -121,7 +121,7 @@ def stop_host(directory: str | os.PathLike[str]) -> None:
     """
     path = Path(directory).absolute()
     identity = recorded_host(path)
-    pidfd = identity.open() if identity else None
+    pidfd = identity.open() if identity and identity.alive() else None
     if pidfd is None:
         if identity is not None:
             _clean(path)

@@ -6,7 +6,6 @@ has; the next host in the directory ends them, should they have outlived theirs.
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any
 
 from libxlpy.backend import default_host
 from libxlpy.journal.folder import Folder
+from libxlpy.journal.identity import Identity, boot_id
 from libxlpy.journal.reports import CrashReports
 from libxlpy.simxen.errors import SimxenError
 
@@ -42,59 +42,6 @@ _MAX_SOCKET_PATH = 107
 def default_directory(name: str = "default") -> Path:
     """Give the directory of a host by its name."""
     return default_host().with_name(name)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ProcessIdentity:
-    """A process that can't be mistaken for a later one with the same number.
-
-    Args:
-        pid: Process id.
-        start_time: Clock ticks from boot to its start.
-    """
-
-    pid: int
-    start_time: int
-
-    @classmethod
-    def of(cls, pid: int) -> "ProcessIdentity":
-        """Identify a living process.
-
-        Raises:
-            ProcessLookupError: There is none with that number.
-        """
-        return cls(pid, _start_time(pid))
-
-    def open(self) -> int | None:
-        """Give a pidfd of the process, or None if it has ended."""
-        try:
-            pidfd = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return None
-        with contextlib.suppress(ProcessLookupError):
-            if _start_time(self.pid) == self.start_time:
-                return pidfd
-        os.close(pidfd)
-        return None
-
-    def kill(self) -> None:
-        """End the process, if it is still that one."""
-        pidfd = self.open()
-        if pidfd is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
-
-
-def _start_time(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        raise ProcessLookupError(pid) from None
-    fields = text.rpartition(")")[2].split()
-    if fields[0] in "ZX":  # dead, and not yet waited for
-        raise ProcessLookupError(pid)
-    return int(fields[19])
 
 
 class HostDirectory:
@@ -139,10 +86,9 @@ class HostDirectory:
         living = []
         for pid in guests:
             with contextlib.suppress(ProcessLookupError):
-                living.append(dataclasses.asdict(ProcessIdentity.of(pid)))
-        own = dataclasses.asdict(ProcessIdentity.of(os.getpid()))
+                living.append(_text_of(Identity.of(pid)))
         new = self / f"{RECORD}.new"
-        record = {**own, "made": self._made, "guests": living}
+        record = {**_text_of(Identity.own()), "made": self._made, "guests": living}
         new.write_text(json.dumps(record) + "\n")
         new.replace(self / RECORD)
 
@@ -197,7 +143,7 @@ class HostDirectory:
         for guest in guests if isinstance(guests, list) else []:
             identity = _identity(guest)
             if identity is not None:
-                identity.kill()
+                identity.signal(signal.SIGKILL)
         for path in self._own_files():
             path.unlink(missing_ok=True)
 
@@ -221,16 +167,21 @@ def recorded(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def recorded_host(path: Path) -> ProcessIdentity | None:
+def recorded_host(path: Path) -> Identity | None:
     """Give the process that a directory's record names, alive or not."""
     return _identity(recorded(path))
 
 
-def _identity(record: object) -> ProcessIdentity | None:
+def _text_of(process: Identity) -> dict[str, int]:
+    """Give what is written of a process; the record does not outlive the boot."""
+    return {"pid": process.pid, "start_time": process.start_time}
+
+
+def _identity(record: object) -> Identity | None:
     """Read a process from a file that may be damaged."""
     if not isinstance(record, dict):
         return None
     pid, start_time = record.get("pid"), record.get("start_time")
     if type(pid) is not int or type(start_time) is not int or pid <= 0:
         return None
-    return ProcessIdentity(pid, start_time)
+    return Identity(pid, start_time, boot_id())

@@ -1,9 +1,12 @@
 """A process is known by more than its number."""
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
+
+import pytest
 
 from libxlpy.journal.identity import Identity, wait_gone
 
@@ -18,6 +21,16 @@ def test_another_start_or_boot_is_another_process():
         other = dataclasses.replace(own, **change)
         assert not other.alive()
         assert not other.signal(signal.SIGKILL)
+
+
+def test_identity_is_of_one_process_only():
+    own = Identity.own()
+    pidfd = own.open()
+    assert pidfd is not None
+    os.close(pidfd)
+    assert dataclasses.replace(own, start_time=own.start_time + 1).open() is None
+    with pytest.raises(ProcessLookupError):
+        Identity.of(2**22 + 1)
 
 
 async def test_end_is_seen_before_anybody_has_waited_for_it():

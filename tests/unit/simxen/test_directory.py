@@ -6,7 +6,6 @@ import pytest
 
 from libxlpy.simxen.directory import (
     HostDirectory,
-    ProcessIdentity,
     default_directory,
     recorded,
     recorded_host,
@@ -62,16 +61,6 @@ def test_damaged_record_is_no_record(tmp_path, text):
     directory = HostDirectory(tmp_path)
     directory.acquire()
     directory.release()
-
-
-def test_identity_is_of_one_process_only():
-    own = ProcessIdentity.of(os.getpid())
-    pidfd = own.open()
-    assert pidfd is not None
-    os.close(pidfd)
-    assert ProcessIdentity(own.pid, own.start_time + 1).open() is None
-    with pytest.raises(ProcessLookupError):
-        ProcessIdentity.of(2**22 + 1)
 
 
 def test_directory_that_is_a_link_or_open_is_refused(tmp_path):
