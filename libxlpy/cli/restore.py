@@ -19,7 +19,6 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.signals import Interrupted
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken, read_xl_header
 from libxlpy.streams.xl import config_name
 
@@ -70,13 +69,8 @@ class Restore:
     async def run(self, fd: int, config: bytes, title: str) -> RestoreResult:
         """Have all that comes behind the header restored."""
         async with Context(self._settings.backend, self._settings.host) as ctx:
-            view = view_for(
-                self._settings.out,
-                what=f"restore {title}",
-                json=self._options.json,
-                verbose=self._settings.verbose,
-                pages=0,
-            )
+            what, json = f"restore {title}", self._options.json
+            view = view_for(self._settings, what=what, json=json, pages=0)
             try:
                 with view:
                     job = await ctx.domain_restore(
@@ -99,7 +93,7 @@ class Restore:
             self._settings.out.json({"result": "failed", "error": str(exc)})
         defect = await self._defect(fd)
         cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
-        left = [*exc.details.failed_repairs]
+        left = list(exc.details.failed_repairs)
         if exc.guest not in (GuestState.GONE, GuestState.UNKNOWN):
             left.append(f"{GUESTS[exc.guest]}, domid {exc.details.domid}")
         line = "; ".join(
@@ -108,8 +102,7 @@ class Restore:
                 *(left or ["no domain is left of it"]),
             ]
         )
-        signum = self._interrupt.signum
-        return CommandFailed(line) if signum is None else Interrupted(signum, line)
+        return self._interrupt.failure(line)
 
     async def _defect(self, fd: int) -> str | None:
         """Give what is wrong with a regular file, better told than by its reader."""

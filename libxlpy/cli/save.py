@@ -30,7 +30,6 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.signals import Interrupted
 from libxlpy.process.link import finish
 from libxlpy.save_file import SaveFile, SaveFileError
 from libxlpy.streams.xl import pack_header
@@ -112,10 +111,9 @@ class Save:
     ) -> SaveResult:
         flags = SuspendFlags.LIVE if self._options.live else SuspendFlags(0)
         view = view_for(
-            self._out,
+            self._settings,
             what=f"save {domain.name}",
             json=self._options.json,
-            verbose=self._settings.verbose,
             pages=domain.memory_kib * 1024 // PAGE_SIZE,
         )
         try:
@@ -203,10 +201,7 @@ class Save:
             facts = {"result": "failed", "error": str(exc), "guest": exc.guest.value}
             self._out.json({**facts, "domid": domain.domid, "name": domain.name})
         line = f"save of {_title(domain)} {cause}; {guest}; {self._not_written(file)}"
-        signum = self._interrupt.signum
-        if signum is not None:
-            raise Interrupted(signum, line) from exc
-        raise CommandFailed(line) from exc
+        raise self._interrupt.failure(line) from exc
 
     def _not_written(self, file: SaveFile) -> str:
         path = self._options.file

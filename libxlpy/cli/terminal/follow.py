@@ -10,6 +10,7 @@ from libxlpy import Cancelled, GuestState, HelperCrashed, Job, JobError
 from libxlpy.cli.terminal.interrupt import Interrupt
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.progress import JsonView, PlainView, View
+from libxlpy.cli.terminal.settings import Settings
 
 Result = TypeVar("Result")
 
@@ -24,23 +25,22 @@ GUESTS = {
 }
 
 
-def view_for(out: Output, *, what: str, json: bool, verbose: bool, pages: int) -> View:
+def view_for(settings: Settings, *, what: str, json: bool, pages: int) -> View:
     """Choose the view.
 
     Args:
-        out: Where to print.
+        settings: Where to print, and whether log lines, too.
         what: Title of the job.
         json: For a program.
-        verbose: Log lines, too.
         pages: Pages of the guest, for the bar before anything else is known.
     """
     if json:
-        return JsonView(out)
+        return JsonView(settings.out)
     if sys.stderr is not None and sys.stderr.isatty():
         from libxlpy.cli.terminal.bar import BarView  # rich is slow to import
 
-        return BarView(what, pages=pages, verbose=verbose)
-    return PlainView(out, verbose=verbose)
+        return BarView(what, pages=pages, verbose=settings.verbose)
+    return PlainView(settings.out, verbose=settings.verbose)
 
 
 async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from libxlpy import Context
+from libxlpy.cli.terminal.outcome import CommandFailed
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted, Signals
 
@@ -61,6 +62,12 @@ class Interrupt:
             yield
         finally:
             self._job = None
+
+    def failure(self, line: str) -> Exception:
+        """Give how a job's failure is told: as what a signal did, if one came."""
+        if self.signum is None:
+            return CommandFailed(line)
+        return Interrupted(self.signum, line)
 
     def _act(self) -> None:
         if self._job is None:

@@ -9,6 +9,7 @@ from libxlpy.cli.terminal.bar import BarView
 from libxlpy.cli.terminal.follow import view_for
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.progress import JsonView, PlainView
+from libxlpy.cli.terminal.settings import Settings
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
 
 
@@ -80,7 +81,9 @@ def test_the_bar_shows_rate_iteration_and_dirty_pages(
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
-    view = view_for(Output(), what="save [web]", json=False, verbose=True, pages=100)
+    view = view_for(
+        Settings(Output(), verbose=True), what="save [web]", json=False, pages=100
+    )
     assert isinstance(view, BarView)
     with view:
         view.started("save of domain 1", 4711)
@@ -159,7 +162,7 @@ def test_the_time_left_is_what_is_left_of_this_pass_at_this_rate(clock: Clock) -
 
 
 def test_no_terminal_no_bar() -> None:
-    view = view_for(Output(), what="", json=False, verbose=False, pages=0)
+    view = view_for(Settings(Output()), what="", json=False, pages=0)
     assert isinstance(view, PlainView)
-    view = view_for(Output(), what="", json=True, verbose=False, pages=0)
+    view = view_for(Settings(Output()), what="", json=True, pages=0)
     assert isinstance(view, JsonView)
