@@ -17,7 +17,7 @@ build-backend = "hatchling.build"
 [project]
 name = "tiny"
 version = "1"
-[project.optional-dependencies]
+[dependency-groups]
 dev = []
 [tool.hatch.build.targets.wheel]
 include = ["tiny.py"]
