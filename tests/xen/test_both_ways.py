@@ -13,10 +13,10 @@ pytestmark = pytest.mark.xen
 @pytest.mark.parametrize(
     ("kind", "live"),
     [
-        pytest.param("pv", [], id="pv"),
-        pytest.param("pvh", [], id="pvh"),
+        pytest.param("pv", [], id="pv", marks=pytest.mark.core("PV")),
+        pytest.param("pvh", [], id="pvh", marks=pytest.mark.core("PVH")),
         # qemu logs what it writes, too, is stopped, and saves its state.
-        pytest.param("hvm", ["--live"], id="hvm live"),
+        pytest.param("hvm", ["--live"], id="hvm live", marks=pytest.mark.core("HVM")),
     ],
 )
 def test_goes_on_both_ways(make_guest, saved: Path, kind: str, live: list[str]) -> None:

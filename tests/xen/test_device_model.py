@@ -48,6 +48,7 @@ def lie_to_all(listener: socket.socket) -> None:
             peer.sendall(b"\x00\xff} no QMP {\n")
 
 
+@pytest.mark.core("device model dead")
 def test_device_model_lies_hangs_and_is_killed(make_guest, saved: Path) -> None:
     guest = make_guest("hvm")
     domid, pid = domid_of(guest), device_model_of(guest)

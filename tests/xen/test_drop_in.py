@@ -63,6 +63,11 @@ def ours() -> list[int]:
     return found
 
 
+@pytest.mark.parametrize(
+    "any_guest",
+    ["pv", pytest.param("pvh", marks=pytest.mark.core("drop-in")), "hvm"],
+    indirect=True,
+)
 def test_save_and_restore(any_guest: Guest, saved: Path) -> None:
     before = any_guest.ticks()
     ok(*WITH_OURS, "xl", "save", "-c", any_guest.name, saved)

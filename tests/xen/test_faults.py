@@ -38,6 +38,7 @@ NO_PRIVCMD = 'for d in /dev/xen /proc/xen; do mount -t tmpfs no $d; done; exec "
 # -- our own processes -----------------------------------------------------------------
 
 
+@pytest.mark.core("helper killed", "helper stopped")
 def test_helper_is_killed_crashes_or_hangs_in_a_live_save(
     make_guest, saved: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_helper_is_killed_crashes_or_hangs_in_a_live_save(
             assert "guest is running" in line
 
 
+@pytest.mark.core("parent killed")
 def test_parent_is_killed(make_guest, saved: Path) -> None:
     """The helper alone lets the guest run on, in log-dirty mode or suspended."""
     guest = make_guest("pvh")
@@ -180,7 +182,9 @@ def save_as_another(guest: Guest, name: str, file: Path) -> None:
 # -- what is around --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["pv", "pvh"])
+@pytest.mark.parametrize(
+    "kind", ["pv", pytest.param("pvh", marks=pytest.mark.core("disk full"))]
+)
 def test_disk_is_full(make_guest, tmp_path: Path, kind: str) -> None:
     """All is put right, also where Xen has no log-dirty mode to be switched off."""
     guest = make_guest(kind)

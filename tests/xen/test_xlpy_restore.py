@@ -50,6 +50,7 @@ def no_monitor() -> None:
     wait_for("the monitor's end", lambda: None if monitors() else True)
 
 
+@pytest.mark.core("disk and interface")
 def test_comes_back_with_disk_and_interface(equipped: Guest, saved: Path) -> None:
     before, had = equipped.ticks(), devices(domid_of(equipped))
     assert {"qdisk/51712/params", "vif/0/mac"} <= had.keys()
