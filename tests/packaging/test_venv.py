@@ -17,8 +17,11 @@ build-backend = "hatchling.build"
 [project]
 name = "tiny"
 version = "1"
+dependencies = ["iniconfig>=1.1.1"]
+[project.optional-dependencies]
+more = ["pluggy>=1.4"]
 [dependency-groups]
-dev = []
+dev = ["tiny[more]"]
 [tool.hatch.build.targets.wheel]
 include = ["tiny.py"]
 """
@@ -44,7 +47,9 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def set_up(checkout: Path, hidden: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def set_up(
+    checkout: Path, hidden: dict[str, str], want: str = "dev"
+) -> subprocess.CompletedProcess[str]:
     """Run scripts/venv with a python3 that lacks something; not what it makes."""
     stubs = checkout.parent / "stubs"
     stubs.mkdir()
@@ -57,7 +62,7 @@ def set_up(checkout: Path, hidden: dict[str, str]) -> subprocess.CompletedProces
     python3.chmod(0o755)
     path = f"{python3.parent}:{os.environ['PATH']}"
     return subprocess.run(
-        [checkout / "scripts" / "venv", "dev"],
+        [checkout / "scripts" / "venv", want],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
@@ -72,6 +77,17 @@ def test_without_ensurepip_the_pip_of_the_system_does(checkout: Path) -> None:
     python = checkout / ".venv" / "bin" / "python"
     for argv in (["-m", "pip", "--version"], ["-c", "import tiny, cffi"]):
         subprocess.run([python, *argv], check=True, capture_output=True)
+
+
+@pytest.mark.timeout(300)
+def test_lowest_versions_have_an_environment_of_their_own(checkout: Path) -> None:
+    done = set_up(checkout, {}, "lowest")
+    assert done.returncode == 0, done.stderr
+    python = checkout / ".venv-lowest" / "bin" / "python"
+    listed = subprocess.check_output([python, "-m", "pip", "list"], text=True)
+    versions = dict(line.split()[:2] for line in listed.splitlines())
+    assert (versions["iniconfig"], versions["pluggy"]) == ("1.1.1", "1.4.0")
+    assert not (checkout / ".venv").exists()
 
 
 @pytest.mark.parametrize(

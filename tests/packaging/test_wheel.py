@@ -37,8 +37,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel from the unpacked sdist, far from the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+    run("tar", "-C", folder, "-xf", sdist)  # Python's own: no filter before 3.11.4
     (source,) = folder.iterdir()
     run(
         sys.executable, "-m", "build", "--no-isolation", "--wheel",

@@ -90,16 +90,19 @@ def clean_host() -> Iterator[None]:
 
 @pytest.fixture
 def make_guest(clean_host: None) -> Iterator[MakeGuest]:
-    """Make running guests, booted if they have settings; destroyed after the test."""
+    """Make running guests, booted if their kernel is to have something of its own.
+
+    They are destroyed after the test.
+    """
     del clean_host  # it must look after we have destroyed
     made: list[Guest] = []
 
     def make(kind: str, *settings: str) -> Guest:
         guest = Guest(kind, f"{kind}-{SUITE}-{next(_numbers)}")
         made.append(guest)
-        if any("ramdisk" in line for line in settings) or (settings and kind != "hvm"):
+        if any(line.startswith(("ramdisk", "extra")) for line in settings):
             guest.create(*settings)
-        else:  # an HVM guest needs minutes to boot
+        else:  # to boot takes a minute, HVM five
             guest.come_from_image(*settings)
         return guest
 
