@@ -1,13 +1,16 @@
-"""Do what may block beside the event loop, and wait for it no longer than said."""
+"""What asyncio lacks: work beside the loop, ends waited for, the first change."""
 
 import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 #: Name of the threads.
 ASIDE = "libxlpy aside"
+
+#: Seconds after which one looks again even if no change was told.
+LOOK_AGAIN = 1.0
 
 Value = TypeVar("Value")
 
@@ -49,3 +52,59 @@ async def aside(work: Callable[[], Value], seconds: float) -> Value:
     threading.Thread(target=run, name=ASIDE, daemon=True).start()
     async with asyncio.timeout(seconds):
         return await done
+
+
+async def finish(task: asyncio.Task[None]) -> None:
+    """Wait for ``task`` however often we are cancelled, then pass that on."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    task.result()
+    if cancelled is not None:
+        raise cancelled
+
+
+class Changing(Protocol):
+    """What can be waited for: a watch, a bell."""
+
+    async def changed(self) -> object:
+        """Wait for the next change."""
+        ...
+
+
+async def first_change(*watches: Changing, seconds: float = LOOK_AGAIN) -> None:
+    """Wait until one of some watches fires, or for so long.
+
+    Raises:
+        XenstoreError: The connection is lost.
+    """
+    tasks = {asyncio.create_task(watch.changed()) for watch in watches}
+    try:
+        done, _ = await asyncio.wait(
+            tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Bell:
+    """Rung by whoever has news for the one who waits."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the one who waits, or who will."""
+        self._rung.set()
+
+    async def changed(self) -> None:
+        """Wait for the next time, as for a change in xenstore."""
+        await self._rung.wait()
+        self._rung.clear()

@@ -28,6 +28,7 @@ from libxlpy.errors import (
     QmpError,
     StreamError,
     TimedOut,
+    Unfinished,
     UsageError,
     XenError,
     XenstoreError,
@@ -42,12 +43,11 @@ from libxlpy.events import (
 )
 from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
 from libxlpy.jobs.stall import StallAction, StallPolicy
-from libxlpy.jobs.unfinished import JobRecovery
 from libxlpy.jobs.watchers import Watcher
 from libxlpy.operations.flags import SuspendFlags
 from libxlpy.operations.raw import Rings
-from libxlpy.recovered import Outcome, Recovered
 from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
+from libxlpy.recovery.recovery import Outcome, Recovered
 from libxlpy.results import (
     GuestState,
     ImageState,
@@ -87,7 +87,6 @@ __all__ = [
     "Job",
     "JobError",
     "JobEvent",
-    "JobRecovery",
     "JobReport",
     "JobStatus",
     "Latency",
@@ -119,6 +118,7 @@ __all__ = [
     "StreamType",
     "SuspendFlags",
     "TimedOut",
+    "Unfinished",
     "UsageError",
     "Watcher",
     "XenError",

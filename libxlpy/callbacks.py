@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 
 from libxlpy.errors import UsageError
-from libxlpy.jobs.operation import AnswerTo
 from libxlpy_protocol import messages
 from libxlpy_protocol.messages import (
     CallMessage,
@@ -47,6 +46,8 @@ class PrecopyAnswer(enum.IntEnum):
     STOP_AND_COPY = 1
 
 
+#: What a callback answers, as it goes to the helper.
+AnswerTo = int | bytes | None
 PrecopyPolicy = Callable[[PrecopyStats], Awaitable[int]]
 
 

@@ -11,41 +11,37 @@ contexts. Leaving a context cancels what is still under way and waits.
 
 import asyncio
 import os
-from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from libxlpy.aio import Value, aside
+from libxlpy.aio import finish
 from libxlpy.backend import Backend, detect
-from libxlpy.callbacks import PrecopyPolicy
+from libxlpy.callbacks import PrecopyPolicy, RestoreCallbacks, SaveCallbacks
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.domain import requests, resume
-from libxlpy.errors import BackendError, UsageError
+from libxlpy.domain.info import DomainInfo
+from libxlpy.errors import UsageError
 from libxlpy.jobs.job import Job
-from libxlpy.jobs.meter import Suspended
-from libxlpy.jobs.registry import Jobs, begun
+from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
-from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.watchers import Watcher
-from libxlpy.libxl_helper import OWN, find_helper
-from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, check_can_suspend, xc_flags
-from libxlpy.operations.restore import Preparing, plan_restore
+from libxlpy.operations.flags import NOT_LIVE, SuspendFlags
+from libxlpy.operations.libxl_engine import OWN
+from libxlpy.operations.raw import NO_RINGS, RawRestore, RawSave, Rings
+from libxlpy.operations.restore import restore
+from libxlpy.operations.restore_target import Wanted
 from libxlpy.operations.save import DomainSave
-from libxlpy.ops import Ops
-from libxlpy.process.environment import Environment
-from libxlpy.process.link import finish
+from libxlpy.process.environment import Environment, HypercallHelpers, found
 from libxlpy.process.pump import Observer
+from libxlpy.recovery import all_jobs
+from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
 from libxlpy.recovery.claim import claim
-from libxlpy.results import RestoreResult, SaveResult
-from libxlpy.xc_calls import XcCalls
-from libxlpy_protocol.enums import OnParentLoss
-
-#: Seconds for files that are small, and local unless somebody put them elsewhere.
-LOOK_SECONDS = 10.0
+from libxlpy.recovery.recovery import Recovered
+from libxlpy.results import GuestState, RestoreResult, SaveResult
+from libxlpy_protocol.enums import Image, OnParentLoss, Op, StreamType
 
 
-class Context(XcCalls):
+class Context:
     """A backend in use, and the jobs started on it; enter it with ``async with``."""
 
     def __init__(
@@ -72,8 +68,7 @@ class Context(XcCalls):
         self._stall = stall
         self._backend: Backend | None = None
         self._jobs = Jobs()
-        self._ops = Ops()
-        self._suspended = Suspended()
+        self._helpers = HypercallHelpers()
         #: Testing hook: sees every message of every helper, both ways.
         self._observer: Observer | None = None
 
@@ -85,7 +80,7 @@ class Context(XcCalls):
         Raises:
             BackendError: There is none that can be used.
         """
-        self._backend = await _found(lambda: detect(*self._wanted))
+        self._backend = await found(lambda: detect(*self._wanted))
         return self
 
     async def __aexit__(
@@ -98,8 +93,8 @@ class Context(XcCalls):
         await finish(asyncio.create_task(self._close()))
 
     async def _close(self) -> None:
-        await self._jobs.close()
-        await self._ops.close()
+        await self._jobs.close(self._env())
+        await self._helpers.close()
         self._backend = None
 
     @property
@@ -113,16 +108,12 @@ class Context(XcCalls):
             raise UsageError("context is not entered: use `async with Context()`")
         return self._backend
 
-    def _env(
-        self, deadlines: Deadlines | None = None, stall: StallPolicy | None = None
-    ) -> Environment:
+    def _env(self, deadlines: Deadlines | None = None) -> Environment:
         return Environment(
             self.backend,
             deadlines or self._deadlines,
-            self._ops,
+            self._helpers,
             self._observer,
-            suspended=self._suspended,
-            stall=stall or self._stall,
         )
 
     def watch(self, watcher: Watcher) -> None:
@@ -134,6 +125,31 @@ class Context(XcCalls):
         self._jobs.watchers.remove(watcher)
 
     # ----- domains ----------------------------------------------------------------
+
+    async def list_domains(self) -> list[DomainInfo]:
+        """Give all domains; see :func:`libxlpy.domain.requests.list_domains`."""
+        return await requests.list_domains(self._env())
+
+    async def resolve(self, domain: int | str) -> int:
+        """Give a domid by number or name; see :func:`.requests.resolve`."""
+        return await requests.resolve(self._env(), domain)
+
+    async def retrieve_config(self, domid: int) -> bytes:
+        """Give a domain's configuration as JSON, as its toolstack keeps it.
+
+        Raises:
+            DomainNotFound: There is no such domain.
+            BackendError: It has none, or it can't be read.
+        """
+        return await requests.retrieve_config(self._env(), domid)
+
+    async def domain_pause(self, domid: int, *, uuid: str = "") -> None:
+        """Stop a domain's vcpus; errors as of :func:`libxlpy.domain.requests.do`."""
+        await requests.do(self._env(), Op.PAUSE, domid, uuid)
+
+    async def domain_unpause(self, domid: int, *, uuid: str = "") -> None:
+        """Let a paused domain run; errors as of :func:`libxlpy.domain.requests.do`."""
+        await requests.do(self._env(), Op.UNPAUSE, domid, uuid)
 
     async def domain_destroy(self, domid: int, *, uuid: str = "") -> None:
         """End a domain at once; errors as of :func:`libxlpy.domain.requests.do`.
@@ -149,6 +165,7 @@ class Context(XcCalls):
         env = self._env()
         async with claim(env, domid, "a destroy"):
             await requests.destroy(env, domid, uuid)
+        self._jobs.handed_over.destroyed(domid)
 
     # ----- save, restore, resume --------------------------------------------------
 
@@ -188,17 +205,16 @@ class Context(XcCalls):
             NotSupported: LIVE, a PV guest, and a Xen without shadow paging.
             BackendError: The hypervisor can't be asked.
         """
-        env = replace(self._env(deadlines, stall), precopy_policy=precopy_policy)
-        xc_flags(flags)
-        choice, backend = self._helper if helper is None else helper, self.backend
-        program = await _found(lambda: find_helper(choice, backend))
-        async with claim(env, domid, "a save") as claimed:
-            info = await requests.look(env, domid)
-            check_can_suspend(info)
-            if SuspendFlags.LIVE in flags:
-                await requests.check_can_log(env, info)
-            plan = DomainSave(info, flags, env, program, on_parent_loss)
-            return await self._jobs.begin(plan, StreamFd(fd, "write"), env, claimed)
+        save = DomainSave(
+            self._env(deadlines),
+            domid,
+            flags,
+            helper=helper or self._helper,
+            on_parent_loss=on_parent_loss,
+            stall=stall or self._stall,
+            precopy_policy=precopy_policy,
+        )
+        return await self._jobs.start(save, fd)
 
     async def domain_restore(
         self,
@@ -225,26 +241,8 @@ class Context(XcCalls):
             UsageError: ``fd`` or ``config`` can't be used.
             BackendError: The host refuses to build the domain.
         """
-        env = self._env(deadlines)
-        stream = StreamFd(fd, "read")
-        preparing = plan_restore(env, config, name, paused=paused, monitor=monitor)
-        return await begun(self._begin_restore(stream, preparing))
-
-    async def _begin_restore(
-        self, stream: StreamFd, preparing: Preparing
-    ) -> Job[RestoreResult]:
-        try:
-            plan, env = await preparing
-        except BaseException:
-            stream.close()
-            raise
-        try:
-            async with claim(env, plan.domid, "a restore") as claimed:
-                return await self._jobs.begin(plan, stream, env, claimed)
-        except BaseException:
-            stream.close()
-            await plan.discard()
-            raise
+        wanted = Wanted(config=config, name=name, paused=paused, monitor=monitor)
+        return await self._jobs.start(restore(self._env(deadlines), wanted), fd)
 
     async def domain_resume(
         self, domid: int, suspend_cancel: bool = True, *, uuid: str = ""
@@ -266,19 +264,125 @@ class Context(XcCalls):
         """
         env = self._env()
         async with claim(env, domid, "a resume"):
-            return await resume.domain_resume(
+            uuid = await resume.domain_resume(
                 env, domid, uuid, suspend_cancel=suspend_cancel
             )
+        return self._jobs.handed_over.resumed(domid, uuid)
 
+    # ----- libxenguest's functions, with the caller's callbacks -------------------
 
-async def _found(look: Callable[[], Value]) -> Value:
-    """Look for something in files, beside the loop.
+    async def xc_domain_save(
+        self,
+        domid: int,
+        fd: int,
+        callbacks: SaveCallbacks,
+        flags: SuspendFlags = NOT_LIVE,
+        *,
+        image: Image = Image.RAW,
+        stream_type: StreamType = StreamType.PLAIN,
+        deadlines: Deadlines | None = None,
+    ) -> Job[SaveResult]:
+        """Run ``xc_domain_save`` with the caller's own callbacks.
 
-    Raises:
-        BackendError: They don't answer.
-    """
-    try:
-        return await aside(look, LOOK_SECONDS)
-    except TimeoutError as exc:
-        text = f"this machine's files do not answer in {LOOK_SECONDS:g} s"
-        raise BackendError(text) from exc
+        After a failure log-dirty mode is switched off; resuming the guest is for the
+        caller, who suspended it. Errors as of ``domain_suspend``.
+
+        Args:
+            domid: Of the domain.
+            fd: Open for writing. Stays yours.
+            callbacks: What libxenguest asks for.
+            flags: LIVE, DEBUG.
+            image: RAW writes the libxc stream only, LIBXL libxl's records around it.
+            stream_type: PLAIN, or REMUS for checkpoints, which needs the callbacks
+                ``checkpoint`` and ``postcopy``, and LIVE.
+            deadlines: For this job instead of the context's.
+        """
+        save = RawSave(
+            self._env(deadlines),
+            domid,
+            callbacks,
+            flags=flags,
+            image=image,
+            stream_type=stream_type,
+        )
+        return await self._jobs.start(save, fd)
+
+    async def xc_domain_restore(
+        self,
+        domid: int,
+        fd: int,
+        callbacks: RestoreCallbacks,
+        *,
+        rings: Rings = NO_RINGS,
+        stream_type: StreamType = StreamType.PLAIN,
+        deadlines: Deadlines | None = None,
+    ) -> Job[RestoreResult]:
+        """Run ``xc_domain_restore`` into a domain that the caller has built.
+
+        A stream with checkpoints is read until it ends, or its writer is gone, or
+        ``checkpoint`` answers 2; the domain is then as at the last checkpoint that was
+        complete, and this a success. Errors as of ``domain_restore``.
+
+        Args:
+            domid: Of the empty domain.
+            fd: Open for reading, at the first byte of the libxc stream. Stays yours.
+            callbacks: What libxenguest asks for.
+            rings: Event channels of the domain's xenstore and console rings.
+            stream_type: As it was saved; REMUS needs the callback ``checkpoint``.
+            deadlines: For this job instead of the context's.
+        """
+        env = self._env(deadlines)
+        restore = RawRestore(env, domid, callbacks, rings, stream_type)
+        return await self._jobs.start(restore, fd)
+
+    # ----- jobs -------------------------------------------------------------------
+
+    async def list_jobs(self) -> list[JobStatus]:
+        """Give all jobs of this machine and backend, lowest domid first.
+
+        Raises:
+            BackendError: The journal can't be trusted or read.
+        """
+        return await all_jobs.list_jobs(self.backend)
+
+    async def job_report(self, job: str) -> str:
+        """Give the report of a job that failed; the newest ones are kept.
+
+        Args:
+            job: Its name, as its error's ``details.file`` and `xlpy jobs` have it.
+
+        Raises:
+            UsageError: There is none.
+            BackendError: The reports can't be trusted or read.
+        """
+        return await all_jobs.job_report(self.backend, job)
+
+    async def recover(self, dry_run: bool = False) -> list[Recovered]:
+        """Finish or roll back every job whose process has died.
+
+        Jobs that run, here or in other processes, are not touched.
+
+        Args:
+            dry_run: Only say what would be done.
+
+        Raises:
+            BackendError: The journal can't be trusted or read.
+        """
+        return await all_jobs.recover(self._env(), dry_run=dry_run)
+
+    async def abort_job(self, job: str) -> tuple[AbortAnswer, GuestState]:
+        """Abort a job of any process and wait, bounded, until it has stopped.
+
+        Its helper is told to stop; its own process sees the job cancelled.
+
+        Args:
+            job: Its name, as of :meth:`list_jobs`.
+
+        Returns:
+            What became of it, and where the guest is.
+
+        Raises:
+            UsageError: There is no such job, or only what a dead process left.
+            BackendError: It belongs to another user.
+        """
+        return await all_jobs.abort_job(self._env(), job)

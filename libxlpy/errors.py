@@ -32,13 +32,10 @@ import errno as errno_names
 import os
 import signal as signals
 import traceback
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
-
-if TYPE_CHECKING:
-    from libxlpy.jobs.unfinished import JobRecovery
 
 
 class UsageError(LibxlpyError):
@@ -109,6 +106,29 @@ class DomainOpError(LibxlpyError):
 # ----- outcomes of jobs -----------------------------------------------------------
 
 
+class Unfinished(Protocol):
+    """What the repair after a failed job could not do, and does it on request."""
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What is left to do; nothing once it is done."""
+        ...
+
+    async def retry(self) -> GuestState:
+        """Try to do it, while the context is in use; does nothing if nothing is left.
+
+        Returns:
+            Where the guest is; ``actions`` says what is still left, and the outcome's
+            details have what was done.
+
+        Raises:
+            DomainBusy: Somebody else works on the domain.
+            UsageError: The context was left.
+            BackendError: The hypervisor can't be asked.
+        """
+        ...
+
+
 class JobError(LibxlpyError):
     """A job did not reach its aim; ``details`` is complete once the job has ended.
 
@@ -119,7 +139,7 @@ class JobError(LibxlpyError):
         super().__init__(message)
         self.details = JobReport(what="", domid=-1)
         #: What is left to do, and does it; None if all was repaired.
-        self.recovery: JobRecovery | None = None
+        self.unfinished: Unfinished | None = None
 
     @property
     def guest(self) -> GuestState:
@@ -151,8 +171,8 @@ class JobError(LibxlpyError):
     def report(self) -> str:
         """Give everything that is known, one fact a line."""
         lines = [f"error: {self}", *self.details.lines()]
-        if self.recovery is not None:
-            lines += [f"left to do: {action}" for action in self.recovery.actions]
+        if self.unfinished is not None:
+            lines += [f"left to do: {action}" for action in self.unfinished.actions]
         if self.__cause__ is not None:
             text = "".join(traceback.format_exception(self.__cause__))
             lines += [f"cause: {line}" for line in text.splitlines()]

@@ -5,10 +5,18 @@ the same :class:`JobReport`.
 """
 
 import enum
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, Self
 
 from libxlpy.statistics import Statistics
 
+if TYPE_CHECKING:
+    from libxlpy_protocol.messages import RestoreResults, Stat
+
+DomainType = Literal["pv", "pvh", "hvm"]
+#: What a job is, as in messages and in the journal.
+Kind = Literal["save", "restore", "xc_domain_save", "xc_domain_restore"]
 #: In the fact of a repair: it could not be done; what was in the way may follow.
 FAILED = ": FAILED"
 
@@ -30,6 +38,35 @@ class GuestState(enum.Enum):
     UNKNOWN = "unknown"
 
 
+@dataclass(slots=True)
+class GuestFacts:
+    """What was done to one guest: it decides what is to be repaired.
+
+    Shared by who suspends it, its device model, the repair and the journal.
+    """
+
+    #: The request to suspend may have reached it.
+    asked: bool = False
+    #: It took the request; or it was asked by what can't be taken back.
+    acked: bool = False
+    #: The hypervisor said shutdown(suspend).
+    suspended: bool = False
+    #: It was so before we asked; then it is not ours to resume.
+    was_suspended: bool = False
+    #: Its device model may log dirty pages.
+    logging: bool = False
+    #: Its device model may have been stopped.
+    stopped: bool = False
+    #: Called when one of the facts changes, before it is acted on.
+    changed: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+
+    def note(self, **facts: bool) -> None:
+        """Take facts, and have them written down before they are acted on."""
+        for name, value in facts.items():
+            setattr(self, name, value)
+        self.changed()
+
+
 class ImageState(enum.Enum):
     """What the stream or file holds."""
 
@@ -39,6 +76,18 @@ class ImageState(enum.Enum):
     PARTIAL = "partial"
     #: Everything up to and including the END record.
     COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was found and repaired once the helper was gone."""
+
+    guest: GuestState = GuestState.UNKNOWN
+    repairs: tuple[str, ...] = ()
+
+    def also(self, *facts: str) -> "Settled":
+        """Give the same with more facts at the end."""
+        return replace(self, repairs=(*self.repairs, *facts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +186,22 @@ class SaveResult:
     duration: float
     report: JobReport = field(repr=False)
 
+    @classmethod
+    def of(cls, report: JobReport, stat: "Stat | None") -> Self:
+        """Put it together from the report and the helper's last heartbeat."""
+        return cls(
+            domid=report.domid,
+            guest=report.guest,
+            image=report.image,
+            iterations=stat.iteration if stat else 0,
+            pages=stat.pages if stat else 0,
+            bytes_written=stat.bytes_done if stat else 0,
+            downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
+            timeline=report.timeline,
+            duration=report.duration,
+            report=report,
+        )
+
     @property
     def statistics(self) -> Statistics:
         """Figures as of the end."""
@@ -159,6 +224,27 @@ class RestoreResult:
     #: Seconds, all clean-up included.
     duration: float
     report: JobReport = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        report: JobReport,
+        stat: "Stat | None",
+        rings: "RestoreResults | None",
+        name: str = "",
+    ) -> Self:
+        """Put it together from the report and what the helper has told last."""
+        return cls(
+            domid=report.domid,
+            name=name,
+            guest=report.guest,
+            store_gfn=rings.store_gfn if rings else 0,
+            console_gfn=rings.console_gfn if rings else 0,
+            bytes_read=stat.bytes_done if stat else 0,
+            timeline=report.timeline,
+            duration=report.duration,
+            report=report,
+        )
 
     @property
     def statistics(self) -> Statistics:

@@ -19,6 +19,7 @@ from libxlpy import (
     SaveResult,
     SuspendFlags,
 )
+from libxlpy.aio import finish
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
@@ -30,7 +31,6 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.process.link import finish
 from libxlpy.save_file import SaveFile, SaveFileError
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.stream.formats import PAGE_SIZE, XL_CONFIG_MAX

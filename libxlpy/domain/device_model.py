@@ -13,15 +13,14 @@ Xen: tools/libs/light/libxl_qmp.c, libxl__domain_suspend_device_model().
 
 import os
 import re
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
-from libxlpy.backend import Backend
-from libxlpy.deadlines import Deadlines
 from libxlpy.domain import hypercalls, qmp
 from libxlpy.domain.qmp import Qmp
 from libxlpy.errors import QmpError, XenstoreError
+from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
+from libxlpy.results import GuestFacts
 from libxlpy.xenstore import Xenstore, connect
 
 #: ``emulator_id`` of qemu in the stream; Xen: libxl_sr_stream_format.h.
@@ -41,21 +40,23 @@ class DeviceModel:
     """The device model of one HVM domain."""
 
     def __init__(
-        self, domid: int, uuid: str, backend: Backend, deadlines: Deadlines
+        self, env: Environment, domid: int, uuid: str, facts: GuestFacts
     ) -> None:
+        """Take the one of a domain.
+
+        Args:
+            env: Backend and deadlines.
+            domid: Of the domain.
+            uuid: Its own; "" for whichever has the domid.
+            facts: Of the guest; brought up to date.
+        """
         # ----- set by the caller -----
         self.domid = domid
         self.uuid = uuid
-        # ----- results: facts -----
-        #: Dirty logging may be on.
-        self.logging = False
-        #: It may have been stopped.
-        self.stopped = False
-        #: Called when one of the facts changes, before it is acted on.
-        self.changed: Callable[[], None] = lambda: None
+        self.facts = facts
         # ----- private -----
-        self._backend = backend
-        self._deadlines = deadlines
+        self._backend = env.backend
+        self._deadlines = env.deadlines
         self._root = f"/local/domain/0/device-model/{domid}"
         self._qmp: Qmp | None = None
         self._made: Identity | None = None
@@ -74,10 +75,9 @@ class DeviceModel:
             DomainNotFound: There is no such domain any more.
             QmpError: It could not be switched.
         """
-        self.logging = self.logging or enable
-        self.changed()
+        self.facts.note(logging=self.facts.logging or enable)
         await self._execute(ops, "xen-set-global-dirty-log", {"enable": enable})
-        self.logging = enable
+        self.facts.logging = enable
 
     async def check(self, ops: HelperLink) -> None:
         """See that it is there: a guest may wait for it for ever, and never suspend.
@@ -104,8 +104,7 @@ class DeviceModel:
             os.close(fd)
         except OSError as exc:
             raise QmpError(f"can't make the device model's state file: {exc}") from exc
-        self.stopped = True
-        self.changed()
+        self.facts.note(stopped=True)
         await self._execute(ops, "stop")
         await self._execute(ops, "xen-save-devices-state", {"filename": str(path)})
 
@@ -133,7 +132,7 @@ class DeviceModel:
             QmpError: It does not.
         """
         await self._execute(ops, "cont")
-        self.stopped = False
+        self.facts.stopped = False
 
     def remove_state(self) -> None:
         """Remove the state file, if there is one."""

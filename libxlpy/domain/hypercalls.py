@@ -2,14 +2,17 @@
 
 import errno
 
-from libxlpy.domain.info import DomainFacts, DomainInfo, DomainType
+from libxlpy.domain.info import DomainFacts, DomainInfo
 from libxlpy.errors import DomainNotFound, DomainOpError, UsageError
 from libxlpy.process.link import HelperLink
+from libxlpy.results import DomainType
 from libxlpy.xenstore import Xenstore
 from libxlpy_protocol.enums import Op
 
 #: Highest domid of a domain, and how many domains a listing goes through at most.
 LAST_DOMID = 0x7FEF
+#: Argument of RESUME: the guest's suspend call returns "cancelled".
+RESUME_CANCELLED = 1
 #: The hypervisor has shadow paging; Xen: public/sysctl.h, XEN_SYSCTL_PHYSCAP_shadow.
 CAN_SHADOW = 1 << 4
 #: Xen: public/hvm/params.h, HVM_PARAM_*.

@@ -2,13 +2,11 @@
 
 import uuid as uuids
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from libxlpy.errors import BackendError
-from libxlpy.results import GuestState
+from libxlpy.results import DomainType, GuestState
 from libxlpy_protocol.messages import OpResult
-
-DomainType = Literal["pv", "pvh", "hvm"]
 
 #: Bits of the flags; Xen: xen/include/public/domctl.h, XEN_DOMINF_*.
 DYING = 1
@@ -82,11 +80,6 @@ class DomainFacts:
         """Name of the shutdown reason."""
         number = self.shutdown_reason
         return REASONS[number] if number < len(REASONS) else f"reason {number}"
-
-
-def uuid_bytes(uuid: str) -> bytes:
-    """Give a uuid as it goes into messages; none for ""."""
-    return uuids.UUID(uuid).bytes if uuid else b""
 
 
 def guest_state(facts: DomainFacts | None) -> GuestState:

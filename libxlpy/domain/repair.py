@@ -17,12 +17,9 @@ from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.info import DomainFacts, guest_state
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.errors import DomainReused
-from libxlpy.jobs.operation import Settled
-from libxlpy.ops import ops_helper
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
-from libxlpy.repair_facts import failed
-from libxlpy.results import GuestState
+from libxlpy.results import FAILED, GuestState, Settled
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
@@ -31,8 +28,8 @@ from libxlpy_protocol.errors import LibxlpyError
 TRIES = 2
 #: Seconds between two looks at a guest that may suspend late.
 LATE_LOOK = 0.02
-#: Argument of RESUME: the guest's suspend call returns "cancelled".
-RESUME_CANCELLED = 1
+
+
 #: Fact of a device model that was told to log no more.
 QUIET = "device model's log-dirty mode off"
 
@@ -51,7 +48,7 @@ class Repair:
         self.suspend = suspend
         self.device_model = device_model
         # ----- results -----
-        self.facts: list[str] = []
+        self.told: list[str] = []
         self.guest = GuestState.UNKNOWN
         # ----- private -----
         self._domid = suspend.domid
@@ -60,7 +57,7 @@ class Repair:
 
     async def run(self) -> Settled:
         """Do all steps, in order of execution."""
-        asked, took_it = self.suspend.asked, self.suspend.acked
+        asked, took_it = self.suspend.facts.asked, self.suspend.facts.acked
         if asked and not took_it:
             await self._look_after_request()
         try:
@@ -69,10 +66,10 @@ class Repair:
                 await self._look_after_request()  # a slow xenstored keeps it no longer
         except DomainReused as exc:
             self.guest = GuestState.GONE
-            self.facts.append(str(exc))
+            self.told.append(str(exc))
         if self.device_model is not None and self.guest is GuestState.UNKNOWN:
             await self.quiet_device_model(self.device_model, None)
-        return Settled(self.guest, tuple(self.facts))
+        return Settled(self.guest, tuple(self.told))
 
     async def _ask_hypervisor(self) -> None:
         """Do what needs hypercalls.
@@ -82,13 +79,13 @@ class Repair:
         """
         for _ in range(TRIES):
             try:
-                async with ops_helper(self.env) as ops:
+                async with self.env.hypercalls() as ops:
                     await self._with_hypervisor(ops)
                 break
             except DomainReused:
                 raise
             except LibxlpyError as exc:
-                self.facts.append(f"hypervisor could not be asked: {exc}")
+                self.told.append(f"hypervisor could not be asked: {exc}")
 
     async def _look_after_request(self) -> None:
         fact = "request to suspend looked after"
@@ -108,17 +105,17 @@ class Repair:
         """Clear ``control/shutdown``, lest the guest suspends with nobody to resume."""
         async with self._store() as store:
             if await self.suspend.withdraw(store):
-                self.suspend.asked = self.suspend.acked
-                self.facts.append("request to suspend withdrawn")
+                self.suspend.facts.asked = self.suspend.facts.acked
+                self.told.append("request to suspend withdrawn")
             else:
-                self.suspend.acked = True
+                self.suspend.facts.acked = True
 
     async def _with_hypervisor(self, ops: HelperLink) -> None:
         facts = await self._look(ops)
         if guest_state(facts) is GuestState.GONE:
             self.guest = GuestState.GONE
             return
-        if self.suspend.asked and not self.suspend.suspended:
+        if self.suspend.facts.asked and not self.suspend.facts.suspended:
             await self._step("late guest waited for", self._wait_late(ops))
         uuid = self.suspend.uuid
         logdirty = ops.checked_op(Op.LOGDIRTY_OFF, self._domid, uuid=uuid)
@@ -126,9 +123,11 @@ class Repair:
         if self.device_model is not None:
             await self._run_device_model(self.device_model, ops)
         facts = await self._look(ops)
-        mine = self.suspend.asked and not self.suspend.was_suspended
+        mine = self.suspend.facts.asked and not self.suspend.facts.was_suspended
         if facts is not None and facts.suspended and mine:
-            resume = ops.checked_op(Op.RESUME, self._domid, RESUME_CANCELLED, uuid=uuid)
+            resume = ops.checked_op(
+                Op.RESUME, self._domid, hypercalls.RESUME_CANCELLED, uuid=uuid
+            )
             if await self._step("guest resumed", resume):
                 self.suspend.resumed_at = time.monotonic()
                 await self._step("xenstored told", self._tell(), self._patience)
@@ -155,7 +154,7 @@ class Repair:
                         return
                     await asyncio.sleep(LATE_LOOK)
         except TimeoutError:
-            self.facts.append(
+            self.told.append(
                 f"guest did not suspend in {seconds:g} s more; it may do so later: "
                 "the request can't be taken back"
             )
@@ -166,7 +165,7 @@ class Repair:
         self, device_model: DeviceModel, ops: HelperLink | None
     ) -> None:
         """Switch its dirty logging off, if it may be on."""
-        if device_model.logging:
+        if device_model.facts.logging:
             off = device_model.log_dirty(ops, enable=False)
             await self._step(QUIET, off)
 
@@ -174,7 +173,7 @@ class Repair:
         self, device_model: DeviceModel, ops: HelperLink
     ) -> None:
         await self.quiet_device_model(device_model, ops)
-        if device_model.stopped:
+        if device_model.facts.stopped:
             await self._step("device model runs again", device_model.go_on(ops))
 
     # ----- private ----------------------------------------------------------------
@@ -197,13 +196,13 @@ class Repair:
             async with asyncio.timeout(seconds):
                 await work
         except TimeoutError:
-            self.facts.append(failed(fact, f"not done in {seconds:g} s"))
+            self.told.append(failed(fact, f"not done in {seconds:g} s"))
         except DomainReused:
             raise
         except (LibxlpyError, OSError) as exc:
-            self.facts.append(failed(fact, exc))
+            self.told.append(failed(fact, exc))
         else:
-            self.facts.append(fact)
+            self.told.append(fact)
             return True
         return False
 
@@ -213,7 +212,7 @@ async def ask_guest(env: Environment, domid: int, uuid: str = "") -> Settled:
     settled = Settled()
     for _ in range(TRIES):
         try:
-            async with ops_helper(env) as ops:
+            async with env.hypercalls() as ops:
                 facts = await hypercalls.find(ops, domid, uuid)
                 return replace(settled, guest=guest_state(facts))
         except DomainReused as exc:
@@ -221,3 +220,26 @@ async def ask_guest(env: Environment, domid: int, uuid: str = "") -> Settled:
         except LibxlpyError as exc:
             settled = settled.also(f"hypervisor could not be asked: {exc}")
     return settled
+
+
+# ----- what is told ---------------------------------------------------------------
+
+
+def failed(fact: str, why: object = "") -> str:
+    """Give the fact that something could not be done.
+
+    Args:
+        fact: What it is called once it is done.
+        why: What was in the way, if that is known.
+    """
+    return f"{fact}{FAILED}: {why}" if why else f"{fact}{FAILED}"
+
+
+def is_failed(fact: str) -> bool:
+    """Tell whether it could not be done."""
+    return FAILED in fact
+
+
+def done_of(fact: str) -> str:
+    """Give what it is called once it is done."""
+    return fact.partition(FAILED)[0]

@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 from contextlib import AbstractAsyncContextManager
 
-from libxlpy.domain import hypercalls, toolstack_xen
+from libxlpy.domain import hypercalls
 from libxlpy.domain.info import DomainInfo
-from libxlpy.domain.toolstack_simxen import stored_config
+from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import DomainNotFound, DomainReused, NotSupported
-from libxlpy.ops import ops_helper
 from libxlpy.process.environment import Environment
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.enums import Op
@@ -24,7 +23,7 @@ async def list_domains(env: Environment) -> list[DomainInfo]:
         BackendError: The hypervisor can't be asked.
         XenstoreError: Xenstored can't be asked.
     """
-    async with ops_helper(env) as ops, _store(env) as store:
+    async with env.hypercalls() as ops, _store(env) as store:
         found = await hypercalls.list_facts(ops)
         return [await hypercalls.describe(store, facts) for facts in found]
 
@@ -37,7 +36,7 @@ async def look(env: Environment, domid: int) -> DomainInfo:
         BackendError: The hypervisor can't be asked.
         XenstoreError: Xenstored can't be asked.
     """
-    async with ops_helper(env) as ops, _store(env) as store:
+    async with env.hypercalls() as ops, _store(env) as store:
         return await hypercalls.describe(store, await hypercalls.get(ops, domid))
 
 
@@ -50,7 +49,7 @@ async def check_can_log(env: Environment, info: DomainInfo) -> None:
     """
     if info.type != "pv":
         return  # hardware logs the writes of HVM and PVH guests
-    async with ops_helper(env) as ops:
+    async with env.hypercalls() as ops:
         if await hypercalls.has_shadow(ops):
             return
     raise NotSupported(
@@ -80,9 +79,9 @@ async def retrieve_config(env: Environment, domid: int) -> bytes:
         DomainNotFound: There is no such domain.
         BackendError: It has none, or it can't be read.
     """
-    async with ops_helper(env) as ops:
+    async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, hypercalls.check_domid(domid))
-    return await stored_config(env.backend, domid, facts.uuid)
+    return await toolstack_of(env).config(domid, facts.uuid)
 
 
 async def do(env: Environment, op: Op, domid: int, uuid: str = "") -> None:
@@ -100,7 +99,7 @@ async def do(env: Environment, op: Op, domid: int, uuid: str = "") -> None:
         BackendError: It can't be asked.
     """
     hypercalls.check_domid(domid)
-    async with ops_helper(env) as ops:
+    async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, domid, uuid)
         await ops.checked_op(op, domid, uuid=facts.uuid)
 
@@ -119,13 +118,9 @@ async def destroy(env: Environment, domid: int, uuid: str = "") -> None:
         BackendError: It can't be asked, or something of the domain is left.
     """
     hypercalls.check_domid(domid)
-    async with ops_helper(env) as ops:
+    async with env.hypercalls() as ops:
         uuid = (await hypercalls.get(ops, domid, uuid)).uuid
-        if env.backend.kind == "xen":
-            await toolstack_xen.destroy(env, domid, uuid)
-        else:
-            await ops.checked_op(Op.DESTROY, domid, uuid=uuid)
-        env.suspended.forget(domid)
+        await toolstack_of(env).destroy(domid, uuid)
         # It is dying all the same; and once it is gone its domid is free.
         with contextlib.suppress(TimeoutError, DomainReused):
             async with asyncio.timeout(env.deadlines.domain_op):

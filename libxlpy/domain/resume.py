@@ -5,20 +5,19 @@ Xen: tools/libs/light/libxl_dom_suspend.c, libxl__domain_resume().
 
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
-from libxlpy.domain.hypercalls import domain_type
+from libxlpy.domain.hypercalls import RESUME_CANCELLED, domain_type
 from libxlpy.domain.info import DomainFacts
-from libxlpy.domain.repair import RESUME_CANCELLED
 from libxlpy.errors import UsageError
-from libxlpy.ops import ops_helper
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
+from libxlpy.results import GuestFacts
 from libxlpy.xenstore import connect
 from libxlpy_protocol.enums import Op
 
 
 async def domain_resume(
     env: Environment, domid: int, uuid: str = "", *, suspend_cancel: bool
-) -> float | None:
+) -> str:
     """Resume a domain that is in shutdown(suspend).
 
     Args:
@@ -28,8 +27,7 @@ async def domain_resume(
         suspend_cancel: The guest's suspend call returns "cancelled".
 
     Returns:
-        Milliseconds it was down, from seen suspended until now; None if no save of
-        this context had suspended it.
+        Its uuid.
 
     Raises:
         DomainNotFound: There is no such domain, or another has its domid.
@@ -40,7 +38,7 @@ async def domain_resume(
         BackendError: The hypervisor can't be asked.
     """
     backend, deadlines = env.backend, env.deadlines
-    async with ops_helper(env) as ops:
+    async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, domid, uuid)
         if not facts.suspended:
             raise UsageError(f"domain {domid} is not suspended: nothing to resume")
@@ -51,13 +49,13 @@ async def domain_resume(
         if kind == "hvm":
             await _device_model_runs(env, ops, facts)
         await resume_guest(env, ops, domid, facts.uuid, cancelled=suspend_cancel)
-    return env.suspended.resumed(domid, facts.uuid)
+    return facts.uuid
 
 
 async def _device_model_runs(
     env: Environment, ops: HelperLink, facts: DomainFacts
 ) -> None:
-    device_model = DeviceModel(facts.domid, facts.uuid, env.backend, env.deadlines)
+    device_model = DeviceModel(env, facts.domid, facts.uuid, GuestFacts())
     try:
         await device_model.go_on(ops)
     finally:

@@ -6,7 +6,7 @@ hypervisor says shutdown(suspend). A guest that offers an event channel for it i
 by that instead, and acknowledges nothing. One without PV drivers can't read xenstore:
 it is shut down by hypercall.
 
-What happened is kept in :class:`GuestSuspend` for the repair after a failure. Nothing
+What happened is kept in ``GuestFacts`` for the repair after a failure. Nothing
 here is told as a guest's timeout but a guest that did not answer.
 
 Xen: tools/libs/light/libxl_dom_suspend.c, domain_suspend_callback_common().
@@ -16,21 +16,19 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-from libxlpy.backend import Backend
-from libxlpy.deadlines import Deadlines
+from libxlpy.aio import first_change
 from libxlpy.domain import hypercalls
-from libxlpy.domain.info import REASON_SUSPEND, DomainType
+from libxlpy.domain.info import REASON_SUSPEND
 from libxlpy.domain.suspend_event import ask_by_event, offered_port
 from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
+from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
+from libxlpy.results import DomainType, GuestFacts
 from libxlpy.xenstore import Watch, Xenstore, connect
 from libxlpy_protocol.enums import Op
 
 ASK = b"suspend"
-#: Seconds after which the hypervisor is asked even if no watch fired.
-LOOK_AGAIN = 1.0
 
 
 class GuestSuspend:
@@ -38,39 +36,37 @@ class GuestSuspend:
 
     def __init__(
         self,
+        env: Environment,
         domid: int,
         uuid: str,
         kind: DomainType,
-        backend: Backend,
-        deadlines: Deadlines,
+        facts: GuestFacts,
     ) -> None:
+        """Take a guest.
+
+        Args:
+            env: Backend and deadlines.
+            domid: Of the guest.
+            uuid: Its own; another domain that comes to have the domid is not touched.
+            kind: Of the domain.
+            facts: Of the guest; brought up to date.
+        """
         # ----- set by the caller -----
         self.domid = domid
-        #: Another domain that comes to have the domid is not touched.
         self.uuid = uuid
         self.kind: DomainType = kind
-        # ----- results: facts -----
-        #: The request may have reached the guest.
-        self.asked = False
-        #: The guest took the request out of ``control/shutdown``; or it was asked by
-        #: what can't be taken back.
-        self.acked = False
-        #: The hypervisor said shutdown(suspend).
-        self.suspended = False
-        #: It was so before we asked; then it is not ours to resume.
-        self.was_suspended = False
+        self.facts = facts
+        # ----- results -----
         #: When it was seen suspended, and was resumed, monotonic seconds; 0 before.
         self.suspended_at = 0.0
         self.resumed_at = 0.0
-        #: Called when one of the facts changes, before it is acted on.
-        self.changed: Callable[[], None] = lambda: None
         #: Called with what the caller should know of how the guest is asked.
         self.remark: Callable[[str], None] = lambda text: None
         # ----- private -----
         #: How often the request was written; again if a commit was lost or disturbed.
         self._writes = 0
-        self._backend = backend
-        self._deadlines = deadlines
+        self._backend = env.backend
+        self._deadlines = env.deadlines
 
     @property
     def path(self) -> str:
@@ -115,8 +111,7 @@ class GuestSuspend:
 
     async def _suspend(self, ops: HelperLink) -> None:
         if await self._is_suspended(ops):
-            self.was_suspended = True
-            self.changed()
+            self.facts.note(was_suspended=True)
             return
         async with (
             connect(
@@ -131,8 +126,7 @@ class GuestSuspend:
             elif await self._has_drivers(ops):
                 await self._ask(store, ops, release)
             else:
-                self.asked = self.acked = True
-                self.changed()
+                self.facts.note(asked=True, acked=True)
                 await ops.checked_op(
                     Op.SHUTDOWN, self.domid, REASON_SUSPEND, uuid=self.uuid
                 )
@@ -147,17 +141,16 @@ class GuestSuspend:
         port = await offered_port(store, self.domid)
         if not port or not await self._is_awake(ops):
             return False
-        self.asked = self.acked = True  # before it is: the answer may be lost
-        self.changed()
+        # Before it is asked: the answer may be lost.
+        self.facts.note(asked=True, acked=True)
         path = self._backend.suspend_lock_path(self.domid)
         try:
             why = await ask_by_event(ops, self.domid, self.uuid, port, path)
         except DomainReused:
-            self.asked = self.acked = False
+            self.facts.asked = self.facts.acked = False
             raise
         if why:
-            self.asked = self.acked = False
-            self.changed()
+            self.facts.note(asked=False, acked=False)
             self.remark(f"guest's event channel for suspend can't be used: {why}")
         return not why
 
@@ -177,21 +170,20 @@ class GuestSuspend:
         """Write the request and wait for the acknowledgement."""
         seconds = self._deadlines.suspend_ack
         async with store.watch(self.path) as control:
-            self.asked = True  # before the commit: its answer may be lost
-            self.changed()
+            self.facts.note(asked=True)  # before the commit: its answer may be lost
             if not await self._write_request(store):
                 raise GuestFailed("gone", f"domain {self.domid} is another domain now")
             try:
                 async with asyncio.timeout(seconds):
-                    while not self.acked:
+                    while not self.facts.acked:
                         await first_change(control, release)
-                        self.acked = await store.read(self.path) != ASK
+                        self.facts.acked = await store.read(self.path) != ASK
                         if await self._is_suspended(ops):
-                            self.acked = True
+                            self.facts.acked = True
             except TimeoutError as exc:
-                self.acked = not await self.withdraw(store)
-                if not self.acked:
-                    self.asked = False  # it can't see the request any more
+                self.facts.acked = not await self.withdraw(store)
+                if not self.facts.acked:
+                    self.facts.asked = False  # it can't see the request any more
                     text = (
                         f"guest did not answer the request to suspend in {seconds:g} s"
                     )
@@ -220,11 +212,11 @@ class GuestSuspend:
         if facts is None or facts.dying:
             raise GuestFailed("gone")
         if facts.suspended:
-            self.suspended = True
+            self.facts.suspended = True
             self.suspended_at = self.suspended_at or time.monotonic()
         elif facts.shut_down:
             raise GuestFailed(facts.reason)
-        return self.suspended
+        return self.facts.suspended
 
     # ----- the node of the request ------------------------------------------------
 
@@ -261,33 +253,3 @@ class GuestSuspend:
         """
         vm = await store.read_text(f"/local/domain/{self.domid}/vm", transaction=number)
         return not (self.uuid and vm) or vm == f"/vm/{self.uuid}"
-
-
-# ----- small things ---------------------------------------------------------------
-
-
-class Changing(Protocol):
-    """What can be waited for: a watch, a bell."""
-
-    async def changed(self) -> object:
-        """Wait for the next change."""
-        ...
-
-
-async def first_change(*watches: Changing, seconds: float = LOOK_AGAIN) -> None:
-    """Wait until one of some watches fires, or for so long.
-
-    Raises:
-        XenstoreError: The connection is lost.
-    """
-    tasks = {asyncio.create_task(watch.changed()) for watch in watches}
-    try:
-        done, _ = await asyncio.wait(
-            tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,8 +10,7 @@ import errno
 import os
 from pathlib import Path
 
-from libxlpy.domain.info import uuid_bytes
-from libxlpy.process.link import HelperLink
+from libxlpy.process.link import HelperLink, uuid_bytes
 from libxlpy.xenstore import Xenstore
 from libxlpy_protocol.messages import AskToSuspend
 

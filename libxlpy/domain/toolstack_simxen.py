@@ -1,79 +1,137 @@
-"""Domain configurations as they go into a save file, in libxl's JSON.
-
-On Xen it is what libxl keeps for each domain; an embedded host's domains are told in
-the same words, so that one reader does for both.
-"""
+"""What the embedded host does for its domains, in the words of libxl."""
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from libxlpy.backend import Backend
+from libxlpy.aio import finish
 from libxlpy.errors import BackendError, UsageError
+from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
+from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
 
-#: Longest configuration that is taken, bytes; libxl's are some KiB.
-CONFIG_MAX = 1 << 20
 #: Seconds for the embedded host to tell of a domain.
 ANSWER_TIMEOUT = 10.0
+#: Seconds for the embedded host to launch or destroy a guest.
+GUEST_TIMEOUT = 30.0
 #: Seconds for the embedded host to build an empty domain.
 BUILD_TIMEOUT = 60.0
+NO_ANSWER = f"no answer in {GUEST_TIMEOUT:g} s"
 KIB_PER_MIB = 1024
 
 
-async def stored_config(backend: Backend, domid: int, uuid: str) -> bytes:
-    """Give a domain's configuration.
+class SimxenToolstack:
+    """The embedded host, and what it keeps of its domains."""
 
-    Raises:
-        BackendError: It has none, or it can't be read.
-    """
-    if backend.host is not None:
-        return await _host_config(backend, domid)
-    path = backend.userdata_path(domid, uuid)
+    def __init__(self, env: Environment, host: Path) -> None:
+        """Use it.
+
+        Args:
+            env: Of an embedded host.
+            host: Its folder.
+        """
+        self._env = env
+        self._folder = host
+
+    async def config(self, domid: int, uuid: str) -> bytes:
+        """Give a domain's configuration in libxl's JSON, so that one reader does.
+
+        Raises:
+            BackendError: The host does not tell it.
+        """
+        missing = f"the host said nothing of domain {domid} in {ANSWER_TIMEOUT:g} s"
+        async with self._host(ANSWER_TIMEOUT, missing) as client:
+            return host_config(await client.info(domid))
+
+    async def destroy(self, domid: int, uuid: str) -> None:
+        """End a domain; errors as of ``HelperLink.checked_op``."""
+        async with self._env.hypercalls() as ops:
+            await ops.checked_op(Op.DESTROY, domid, uuid=uuid)
+
+    # ----- restore ----------------------------------------------------------------
+
+    async def build(self, config: bytes | None, name: str | None) -> tuple[int, str]:
+        """Have an empty domain built to restore into.
+
+        Args:
+            config: As :meth:`config` gave it.
+            name: For the domain instead of the configured one.
+
+        Returns:
+            Its domid and name.
+
+        Raises:
+            UsageError: The configuration can't be used.
+            BackendError: The host refuses.
+        """
+        fields = domain_fields(config)
+        fields["name"] = name or fields["name"]
+        missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
+        async with self._host(BUILD_TIMEOUT, missing) as client:
+            return await _created(client, fields), str(fields["name"])
+
+    async def launch(
+        self, domid: int, uuid: str, *, paused: bool, name: str | None = None
+    ) -> None:
+        """Let the guest of a domain run that was filled; errors as of the host."""
+        async with self._host(GUEST_TIMEOUT, NO_ANSWER) as client:
+            await client.launch(domid, uuid=uuid, name=name, paused=paused)
+
+    async def launch_once(self, domid: int, uuid: str) -> None:
+        """Launch a guest paused, unless it was launched already."""
+        async with self._host(GUEST_TIMEOUT, NO_ANSWER) as client:
+            if (await client.info(domid))["guest_pid"] is None:
+                await client.launch(domid, uuid=uuid, paused=True)
+
+    async def remove(self, domid: int, uuid: str) -> None:
+        """Destroy a domain that is half built; errors as of the host."""
+        async with self._host(GUEST_TIMEOUT, NO_ANSWER) as client:
+            await client.destroy(domid, uuid=uuid)
+
+    # ----- private ----------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _host(self, seconds: float, missing: str) -> AsyncIterator[SimClient]:
+        """Give a connection to the host.
+
+        Args:
+            seconds: Until its answer.
+            missing: What to tell if there is none.
+
+        Raises:
+            BackendError: It does not answer, or refuses.
+        """
+        try:
+            async with asyncio.timeout(seconds), SimClient(self._folder) as client:
+                yield client
+        except TimeoutError as exc:
+            raise BackendError(missing) from exc
+        except UsageError:
+            raise
+        except LibxlpyError as exc:
+            raise BackendError(str(exc)) from exc
+
+
+async def _created(client: SimClient, fields: dict[str, Any]) -> int:
+    """Create a domain; if we are cancelled meanwhile, no domain is left."""
+    creating = asyncio.create_task(client.create(**fields, restore=True))
     try:
-        config = await asyncio.to_thread(_read_start, path)
-    except OSError as exc:
-        text = f"no configuration of domain {domid}: {path}: {exc.strerror}"
-        raise BackendError(text) from exc
-    if len(config) > CONFIG_MAX:
-        raise BackendError(f"configuration {path} is longer than {CONFIG_MAX} bytes")
-    return without_domid(config)
+        return await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        await finish(asyncio.create_task(_uncreated(client, creating)))
+        raise
 
 
-def without_domid(config: bytes) -> bytes:
-    """Forget the domid that a domain was made with; as ``xl save`` does, without -D.
-
-    Libxenlight gives none twice within a minute: with it a restore might have to wait.
-    """
-    try:
-        parsed = json.loads(config.rstrip(b"\0"))
-        del parsed["c_info"]["domid"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return config  # there is none, or it is for others to judge
-    return json.dumps(parsed, indent=4).encode() + b"\n"
+async def _uncreated(client: SimClient, creating: asyncio.Task[int]) -> None:
+    await client.destroy(await creating)
 
 
-def _read_start(path: Path) -> bytes:
-    """Read a file, and of one that is too long enough to tell."""
-    with path.open("rb") as file:
-        return file.read(CONFIG_MAX + 1)
-
-
-# ----- embedded host --------------------------------------------------------------
-
-
-async def _host_config(backend: Backend, domid: int) -> bytes:
-    assert backend.host is not None
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT), SimClient(backend.host) as client:
-            facts = await client.info(domid)
-    except TimeoutError as exc:
-        text = f"the host said nothing of domain {domid} in {ANSWER_TIMEOUT:g} s"
-        raise BackendError(text) from exc
-    except LibxlpyError as exc:
-        raise BackendError(str(exc)) from exc
+def host_config(facts: dict[str, Any]) -> bytes:
+    """Give a domain's configuration in libxl's JSON, of what the host tells of it."""
     memory_kib = facts["memory_mib"] * KIB_PER_MIB
     config = {
         "c_info": {
@@ -89,47 +147,6 @@ async def _host_config(backend: Backend, domid: int) -> bytes:
         "simxen": facts["config"],
     }
     return json.dumps(config, indent=4).encode() + b"\n"
-
-
-async def restored_domain(
-    backend: Backend, config: bytes | None, name: str | None
-) -> tuple[int, str]:
-    """Have the embedded host build an empty domain to restore into.
-
-    Args:
-        backend: An embedded host.
-        config: As :func:`stored_config` gave it.
-        name: For the domain instead of the configured one.
-
-    Returns:
-        Its domid and name.
-
-    Raises:
-        UsageError: The configuration can't be used.
-        BackendError: The host refuses.
-    """
-    fields = domain_fields(config)
-    fields["name"] = name or fields["name"]
-    assert backend.host is not None
-    try:
-        async with asyncio.timeout(BUILD_TIMEOUT), SimClient(backend.host) as client:
-            domid = await _create(client, fields)
-    except TimeoutError as exc:
-        text = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
-        raise BackendError(text) from exc
-    except LibxlpyError as exc:
-        raise BackendError(str(exc)) from exc
-    return domid, str(fields["name"])
-
-
-async def _create(client: SimClient, fields: dict[str, Any]) -> int:
-    """Create a domain; if we are cancelled meanwhile, no domain is left."""
-    creating = asyncio.create_task(client.create(**fields, restore=True))
-    try:
-        return await asyncio.shield(creating)
-    except asyncio.CancelledError:
-        await client.destroy(await creating)
-        raise
 
 
 def domain_fields(config: bytes | None) -> dict[str, Any]:

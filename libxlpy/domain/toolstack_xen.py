@@ -7,64 +7,113 @@ Xen: tools/libs/light/libxl_domain.c, libxl__destroy_domid().
 """
 
 import asyncio
+import json
 import os
 import sys
+from pathlib import Path
 
+from libxlpy.aio import finish
 from libxlpy.errors import BackendError, DomainReused
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Escalation, Step
-from libxlpy.process.helper import HelperProcess, start_process
-from libxlpy.process.link import finish, last_line
+from libxlpy.process.helper import HelperProcess, last_line, start_process
 
-MODULE = "libxlpy_helper.builder.main"
+#: Hosts libxenlight.
+BUILDER = (sys.executable, "-I", "-m", "libxlpy_helper.builder.main")
 #: Its exit status if it found another domain; ``libxlpy_helper.exit_status``.
 ANOTHER_DOMAIN = 8
+#: Longest configuration that is taken, bytes; libxl's are some KiB.
+CONFIG_MAX = 1 << 20
 
 
-async def destroy(env: Environment, domid: int, uuid: str) -> None:
-    """Remove a domain with its devices, device model and xenstore nodes.
+class XenToolstack:
+    """Libxenlight, and what it keeps of its domains."""
 
-    Args:
-        env: Deadlines.
-        domid: Of the domain.
-        uuid: Its own; compared once more right before.
+    def __init__(self, env: Environment) -> None:
+        """Use it.
 
-    Raises:
-        DomainReused: Another domain has the domid.
-        BackendError: It is not removed, or not wholly; libxenlight's words are in it.
+        Args:
+            env: Of a real Xen.
+        """
+        self._env = env
+
+    async def config(self, domid: int, uuid: str) -> bytes:
+        """Give the configuration that libxl keeps of a domain.
+
+        Raises:
+            BackendError: It has none, or it can't be read.
+        """
+        path = self._env.backend.userdata_path(domid, uuid)
+        try:
+            config = await asyncio.to_thread(_read_start, path)
+        except OSError as exc:
+            text = f"no configuration of domain {domid}: {path}: {exc.strerror}"
+            raise BackendError(text) from exc
+        if len(config) > CONFIG_MAX:
+            text = f"configuration {path} is longer than {CONFIG_MAX} bytes"
+            raise BackendError(text)
+        return without_domid(config)
+
+    async def destroy(self, domid: int, uuid: str) -> None:
+        """Remove a domain with its devices, device model and xenstore nodes.
+
+        Args:
+            domid: Of the domain.
+            uuid: Its own; compared once more right before.
+
+        Raises:
+            DomainReused: Another domain has the domid.
+            BackendError: It is not removed, or not wholly; libxenlight's words are in
+                it.
+        """
+        options = ["--parent", str(os.getpid()), "--destroy", str(domid)]
+        argv, deadlines = [*BUILDER, *options, "--uuid", uuid], self._env.deadlines
+        try:
+            process = await start_process(argv, (), deadlines.spawn)
+        except TimeoutError as exc:
+            why = f"no helper in {deadlines.spawn:g} s"
+            raise BackendError(f"domain {domid} was not destroyed: {why}") from exc
+        try:
+            async with asyncio.timeout(deadlines.destroy):
+                status = await process.wait()
+        except TimeoutError as exc:
+            text = f"domain {domid} was not destroyed in {deadlines.destroy:g} s"
+            raise BackendError(text) from exc
+        finally:
+            await finish(asyncio.create_task(self._end(process)))
+        if status.status == ANOTHER_DOMAIN:
+            raise DomainReused(domid)
+        if status.status != 0:
+            why = last_line(process.stderr.text()) or str(status)
+            raise BackendError(f"domain {domid} was not destroyed: {why}")
+
+    async def _end(self, process: HelperProcess) -> None:
+        """Have the process gone, whatever it does."""
+        escalation = Escalation(
+            process,
+            self._env.deadlines,
+            abort=lambda: None,
+            climbed=lambda step, bound: None,
+        )
+        escalation.demand(Step.TERM)
+        await escalation.run()
+        process.close()
+
+
+def _read_start(path: Path) -> bytes:
+    """Read a file, and of one that is too long enough to tell."""
+    with path.open("rb") as file:
+        return file.read(CONFIG_MAX + 1)
+
+
+def without_domid(config: bytes) -> bytes:
+    """Forget the domid that a domain was made with; as ``xl save`` does, without -D.
+
+    Libxenlight gives none twice within a minute: with it a restore might have to wait.
     """
-    argv = [sys.executable, "-I", "-m", MODULE]
-    options = ["--parent", str(os.getpid()), "--destroy", str(domid), "--uuid", uuid]
-    seconds = env.deadlines.spawn
     try:
-        process = await start_process([*argv, *options], (), seconds)
-    except TimeoutError as exc:
-        text = f"domain {domid} was not destroyed: no helper in {seconds:g} s"
-        raise BackendError(text) from exc
-    try:
-        async with asyncio.timeout(env.deadlines.destroy):
-            status = await process.wait()
-    except TimeoutError as exc:
-        seconds = env.deadlines.destroy
-        text = f"domain {domid} was not destroyed in {seconds:g} s"
-        raise BackendError(text) from exc
-    finally:
-        await finish(asyncio.create_task(_end(process, env)))
-    if status.status == ANOTHER_DOMAIN:
-        raise DomainReused(domid)
-    if status.status != 0:
-        why = last_line(process.stderr.text()) or str(status)
-        raise BackendError(f"domain {domid} was not destroyed: {why}")
-
-
-async def _end(process: HelperProcess, env: Environment) -> None:
-    """Have the process gone, whatever it does."""
-    escalation = Escalation(
-        process,
-        env.deadlines,
-        abort=lambda: None,
-        climbed=lambda step, bound: None,
-    )
-    escalation.demand(Step.TERM)
-    await escalation.run()
-    process.close()
+        parsed = json.loads(config.rstrip(b"\0"))
+        del parsed["c_info"]["domid"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return config  # there is none, or it is for others to judge
+    return json.dumps(parsed, indent=4).encode() + b"\n"

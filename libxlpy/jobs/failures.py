@@ -14,8 +14,7 @@ from libxlpy.errors import (
     XenError,
 )
 from libxlpy.events import StallEvent
-from libxlpy.process.helper import ExitStatus
-from libxlpy.process.link import last_line
+from libxlpy.process.helper import ExitStatus, last_line
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Complete
 

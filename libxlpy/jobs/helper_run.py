@@ -1,43 +1,68 @@
-"""How a job fails: the first failure wins, and each one presses the helper to leave."""
+"""One helper at work in a job: its calls, its deadlines, its failures, its end.
+
+The first failure wins, and each one presses the helper to leave. The base of the run of
+our own helper, and of Xen's.
+"""
 
 from abc import ABC, abstractmethod
+from asyncio import Future
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
-from libxlpy.errors import Cancelled, JobError, TimedOut
-from libxlpy.events import StallEvent
-from libxlpy.jobs.failures import crash_of, defect_of, stall_of
+from libxlpy.errors import JobError, TimedOut
+from libxlpy.jobs.failures import (
+    broken_by,
+    crash_of,
+    defect_of,
+    failure_of,
+    overrun_of,
+)
+from libxlpy.jobs.open_calls import OpenCalls
+from libxlpy.jobs.operation import Operation, Run
 from libxlpy.jobs.record import Record
-from libxlpy.jobs.stall import StallAction
+from libxlpy.jobs.watchdog import Watchdog
 from libxlpy.process.escalation import Step
-from libxlpy.process.helper import ExitStatus
+from libxlpy.process.helper import HelperProcess
+from libxlpy.process.link import Link
+from libxlpy_protocol.messages import Complete
 
-#: Deadlines after which the helper itself can't be trusted to react.
-HOPELESS = frozenset({"hello", "heartbeat"})
+AnyLink = TypeVar("AnyLink", bound=Link)
 
 
-class Failing(ABC):
-    """The failures of one job; part of a ``JobRun``."""
+class HelperRun(ABC, Generic[AnyLink]):
+    """One helper of one job, on whatever wire."""
 
-    def __init__(self) -> None:
-        self.record = Record()
+    #: Deadlines after which it can't be trusted to react, or be told anything.
+    hopeless: ClassVar[frozenset[str]]
+    #: What it is called in later failures; "" for the helper of the job.
+    name: ClassVar[str] = ""
+
+    def __init__(self, operation: Operation[Any], run: Run, record: Record) -> None:
+        """Begin with no helper.
+
+        Args:
+            operation: Answers the helper's calls.
+            run: The job.
+            record: What is noted of the job.
+        """
+        # ----- set by the caller -----
+        self.operation = operation
+        self.record = record
+        self.deadlines = operation.deadlines
+        # ----- results -----
         self.failure: JobError | None = None
+        self.complete: Complete | None = None
+        self.link: AnyLink | None = None
+        # ----- for those who derive -----
+        self._watchdog = Watchdog(self.guarded(self._deadline_passed))
+        self._calls = OpenCalls(
+            operation,
+            run,
+            failed=lambda error: self.fail(error, Step.FAILING),
+            defect=self.defect,
+        )
 
-    @abstractmethod
-    def _demand(self, step: Step) -> None:
-        """Press the helper to leave; how hard is the step."""
-
-    # ----- for all ----------------------------------------------------------------
-
-    @property
-    def cancellable(self) -> bool:
-        """Tell whether no outcome stands yet."""
-        return self.record.complete is None and self.failure is None
-
-    def cancel(self, reason: str) -> None:
-        """Have the job aborted; nothing happens if it can't be any more."""
-        if self.cancellable:
-            self.fail(Cancelled(reason), Step.ABORT)
+    # ----- failures ---------------------------------------------------------------
 
     def fail(self, error: JobError, step: Step = Step.WORK) -> None:
         """Take note of a failure, the first one wins, and press the helper to leave.
@@ -48,7 +73,7 @@ class Failing(ABC):
         """
         if self.failure is None:
             self.failure = error
-            self.record.failed_phase = self.record.phase
+            self.record.failed_phase = self.record.failed_phase or self.record.phase
         else:
             self.record.later.append(str(error))
         self._demand(step)
@@ -68,31 +93,79 @@ class Failing(ABC):
 
         return call
 
-    # ----- what comes up ----------------------------------------------------------
+    def _deadline_passed(self, name: str, seconds: float) -> None:
+        step = Step.KILL if name in self.hopeless else Step.ABORT
+        self.fail(TimedOut(name, seconds), step)
 
-    def _judge(self, status: ExitStatus | None, oom: str) -> None:
-        """Tell whether a helper that no failure is known of did all it should.
+    def _climbed(self, step: Step, bound: str) -> None:
+        """Take note that the helper did not leave in time and what is done next."""
+        seconds = getattr(self.deadlines, bound)
+        if self.failure is None:
+            completed = self.complete is not None
+            self.fail(overrun_of(bound, seconds, completed=completed))
+        else:
+            who = f"{self.name}: " if self.name else ""
+            text = f"{who}{bound} of {seconds:g} s passed: {step.name}"
+            self.record.later.append(text)
+        if step >= Step.ABORT:
+            self._calls.stop()
 
-        Args:
-            status: How it ended.
-            oom: Proves that it was killed for want of memory; "" if nothing does.
-        """
-        assert status is not None  # climbing the escalation is a failure by itself
-        completed = self.record.complete is not None
-        if crash := crash_of(
-            status, self.record.stderr_tail, completed=completed, oom=oom
-        ):
+    # ----- pressure ---------------------------------------------------------------
+
+    def _demand(self, step: Step) -> None:
+        if self.link is None:
+            return
+        if step >= Step.LEAVE:
+            self._stop_watching()
+        if step >= Step.ABORT:
+            self._calls.stop()
+        self.link.escalation.demand(step)
+
+    def _stop_watching(self) -> None:
+        self._watchdog.close()
+
+    # ----- the end ----------------------------------------------------------------
+
+    def _judge(self, complete: Complete) -> None:
+        """Take the helper's verdict as a failure, if it is one."""
+        if self.failure is None and (complete.retval != 0 or complete.aborted):
+            hint = self.record.first_error
+            failure = failure_of(complete, hint, self.operation.library)
+            self.fail(self._calls.blamed(failure), Step.LEAVE)
+        self._demand(Step.LEAVE)
+
+    def _ended(self, ended: "Future[Exception | None]") -> None:
+        """Take the end of the conversation."""
+        error = ended.result()
+        if error is not None:
+            self.fail(broken_by(error), Step.KILL)
+        self._calls.stop()
+        self._demand(Step.LEAVE)
+
+    async def _helper_gone(self) -> None:
+        """Wait until the helper is dead, or given up, and all it said was read."""
+        if self.link is None:
+            return
+        process = self.link.process
+        status = await self.link.escalation.run()
+        await self.link.drain()
+        self._report(process, await process.place())
+        if self.failure is not None:
+            return
+        assert status is not None  # what is done about one that stays is a failure
+        crash = crash_of(
+            status,
+            self._last_words(process),
+            completed=self.complete is not None,
+            oom=await process.oom_proof(),
+        )
+        if crash is not None:
             self.fail(crash)
 
-    def _deadline_passed(self, name: str, seconds: float) -> None:
-        self.fail(
-            TimedOut(name, seconds), Step.KILL if name in HOPELESS else Step.ABORT
-        )
+    @abstractmethod
+    def _report(self, process: HelperProcess, end: str) -> None:
+        """Take note of how the helper has ended."""
 
-    def _stalled(self, event: StallEvent, action: StallAction) -> None:
-        """Tell a stall; end the job if its policy says so."""
-        self.record.feed.publish(event)
-        if action is StallAction.ABORT:
-            self.fail(stall_of(event), Step.ABORT)
-        else:
-            self.record.later.append(f"stall: {event.text}: {event.action}")
+    def _last_words(self, process: HelperProcess) -> str:
+        """Give what the helper has said last, for the error of a crash."""
+        return process.stderr.text()

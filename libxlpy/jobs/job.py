@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from libxlpy.aio import finish
 from libxlpy.errors import Cancelled, JobError, UsageError
 from libxlpy.events import JobEvent
-from libxlpy.job_notes import Note
-from libxlpy.jobs.operation import Plan, Result, Settled
-from libxlpy.jobs.run import JobRun
+from libxlpy.jobs.meter import Meter
+from libxlpy.jobs.operation import Operation, Result
+from libxlpy.jobs.run import JobRun, Note
 from libxlpy.jobs.stream_fd import StreamFd
-from libxlpy.jobs.unfinished import JobRecovery, left_undone
+from libxlpy.jobs.unfinished import JobUnfinished, left_undone
 from libxlpy.journal.reports import filed
-from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
-from libxlpy.process.link import finish
+from libxlpy.results import Settled
 from libxlpy.statistics import Statistics
 
 
@@ -51,9 +51,8 @@ class Job(Generic[Result]):
 
     def __init__(
         self,
-        plan: Plan[Result],
+        operation: Operation[Result],
         stream: StreamFd,
-        env: Environment,
         ended: Callable[[bool], None],
         note: Note | None = None,
         name: str = "",
@@ -61,23 +60,22 @@ class Job(Generic[Result]):
         """Start the job; made by ``Context``.
 
         Args:
-            plan: What to do.
+            operation: What to do.
             stream: Checked stream, closed at the end.
-            env: Backend, deadlines, hooks.
             ended: Called when everything has stopped, with whether it went well.
             note: Writes down how far it is.
             name: In the journal.
         """
-        self._plan = plan
+        self._operation = operation
         self._name = name
         self._stream = stream
-        self._reports = env.backend.reports_dir
-        self._run = JobRun(plan, stream, env, note)
+        self._reports = operation.env.backend.reports_dir
+        self._run = JobRun(operation, stream, note)
         self._ended = ended
         self._outcome: Result | JobError | None = None
         self._taken = False
         self._undone: Callable[[], None] | None = None
-        self._task = asyncio.create_task(self._live(), name=f"libxlpy {plan.what}")
+        self._task = asyncio.create_task(self._live(), name=f"libxlpy {operation.what}")
 
     async def _live(self) -> None:
         """Run to the end and keep the outcome; raises nothing that is an outcome."""
@@ -111,10 +109,10 @@ class Job(Generic[Result]):
             asyncio.get_running_loop().call_exception_handler(what)
 
     async def _undo(self) -> None:
-        """Undo a job that went well, if its plan does."""
+        """Undo a job that went well, if its operation does."""
         try:
-            settled = await self._plan.abandon(self._run)
-        except Exception as exc:  # the boundary to the plans
+            settled = await self._operation.abandon(self._run)
+        except Exception as exc:  # the boundary to the operations
             self._run.defect(exc)
             settled = self._run.settled
         if settled is not None:
@@ -125,14 +123,14 @@ class Job(Generic[Result]):
     def _conclude(self, settled: Settled) -> None:
         run = self._run
         report = run.record.report(
-            self.what, self._plan.domid, settled.guest, settled.repairs
+            self.what, self._operation.domid, settled.guest, settled.repairs
         )
         if run.failure is None:
-            self._outcome = self._plan.result(run, report)
+            self._outcome = self._operation.result(run, report)
         else:
             run.failure.details = report
             if left_undone(report) and run.started:
-                run.failure.recovery = JobRecovery(run.failure, self._plan, run)
+                run.failure.unfinished = JobUnfinished(run.failure, run)
             self._outcome = run.failure
 
     # ----- for the caller ---------------------------------------------------------
@@ -145,12 +143,12 @@ class Job(Generic[Result]):
     @property
     def what(self) -> str:
         """What the job is, as in messages."""
-        return self._plan.what
+        return self._operation.what
 
     @property
     def domid(self) -> int:
         """Domain the job is about."""
-        return self._plan.domid
+        return self._operation.domid
 
     @property
     def phase(self) -> str:
@@ -179,7 +177,7 @@ class Job(Generic[Result]):
     @property
     def kind(self) -> str:
         """What is done: ``"save"``, ``"restore"``, ``"xc_domain_save"`` ..."""
-        return self.what.partition(" of ")[0]
+        return self._operation.kind
 
     @property
     def error(self) -> JobError | None:
@@ -204,6 +202,11 @@ class Job(Generic[Result]):
         Bounded: a reader that is too slow loses the oldest events.
         """
         return self._run.record.feed.subscribe()
+
+    @property
+    def meter(self) -> Meter:
+        """What measures it."""
+        return self._run.record.meter
 
     @property
     def statistics(self) -> Statistics:

@@ -201,30 +201,3 @@ class Meter:
             if isinstance(event, StatEvent):
                 yield self.snapshot()
         yield self.snapshot()
-
-
-class Suspended:
-    """Guests that saves of one context left suspended: who measures their downtime."""
-
-    def __init__(self) -> None:
-        self._meters: dict[int, tuple[str, Meter]] = {}
-
-    def add(self, domid: int, uuid: str, meter: Meter) -> None:
-        """Remember who to tell when a guest is resumed."""
-        self._meters[domid] = (uuid, meter)
-
-    def forget(self, domid: int) -> None:
-        """Forget a guest; no error if it is not known."""
-        self._meters.pop(domid, None)
-
-    def resumed(self, domid: int, uuid: str) -> float | None:
-        """Take that a guest runs again.
-
-        Returns:
-            Milliseconds it was down; None if no save of this context had suspended it.
-        """
-        known, meter = self._meters.pop(domid, ("", None))
-        if meter is None or known != uuid:
-            return None
-        meter.resumed(time.monotonic())
-        return meter.downtime

@@ -6,30 +6,39 @@ The one place where an exception of a caller's callback is caught.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 from libxlpy.errors import CallbackFailed, Cancelled, JobError, TimedOut, XenError
+from libxlpy.jobs.operation import Operation, Run
+from libxlpy.process.link import Link
 from libxlpy_protocol.messages import Answer, CallMessage, Message, PrecopyPolicy
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import MESSAGES, failure_answer
 
-if TYPE_CHECKING:
-    from libxlpy.jobs.run import JobRun
-    from libxlpy.process.link import Link
 
-
-class Calls:
+class OpenCalls:
     """The calls of one helper in one job."""
 
-    def __init__(self, run: "JobRun", failed: Callable[[JobError], None]) -> None:
+    def __init__(
+        self,
+        operation: Operation[Any],
+        run: Run,
+        *,
+        failed: Callable[[JobError], None],
+        defect: Callable[[Exception], None],
+    ) -> None:
         """Start with none.
 
         Args:
-            run: Whose plan answers.
+            operation: Answers them.
+            run: The job.
             failed: Told why a call could not be answered, just before the helper is.
+            defect: Told what nothing should have raised.
         """
+        self._operation = operation
         self._run = run
         self._failed = failed
+        self._defect = defect
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._stopped = False
         #: What the last callback that ended the job with its answer stands for.
@@ -50,7 +59,7 @@ class Calls:
         """Tell whether the current task is one of these calls."""
         return asyncio.current_task() in self._tasks
 
-    def begin(self, event: Event, link: "Link") -> None:
+    def begin(self, event: Event, link: Link) -> None:
         """Start to work on a call; the answer is sent from its task."""
         if self._stopped:
             return
@@ -62,9 +71,9 @@ class Calls:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self._run.defect(error)  # the helper has no answer
+            self._defect(error)  # the helper has no answer
 
-    async def _answer(self, event: Event, link: "Link") -> None:
+    async def _answer(self, event: Event, link: Link) -> None:
         call = cast(CallMessage, event.message)
         error = await self._try(call, event.call_id, link)
         if error is not None and link.pump.ended:
@@ -76,17 +85,17 @@ class Calls:
             link.send(failure_answer(type(call)), event.call_id)
 
     async def _try(
-        self, call: CallMessage, call_id: int, link: "Link"
+        self, call: CallMessage, call_id: int, link: Link
     ) -> JobError | None:
         """Do what is asked and send the answer; give what went wrong instead."""
         name = xen_name(type(call))
         began = time.monotonic()
-        bounds = self._run.env.deadlines.per_callback
-        seconds = bounds.get(name, self._run.plan.limit(call))
+        bounds = self._operation.deadlines.per_callback
+        seconds = bounds.get(name, self._operation.limit(call))
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                value = await self._run.plan.answer(call, self._run)
+                value = await self._operation.answer(call, self._run)
             link.pump.send(Answer(value), call_id)
             if Answer(value) == failure_answer(type(call)):
                 self._refused = refusal(call, value)

@@ -1,57 +1,124 @@
-"""What a job is, as seen by the code that runs it."""
+"""What is done to a domain, as seen by the code that runs it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from libxlpy.results import GuestState, JobReport
+from libxlpy.callbacks import AnswerTo, PrecopyPolicy
+from libxlpy.errors import JobError
+from libxlpy.jobs.record import Record
+from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy, StallWatch
+from libxlpy.process.environment import Environment
+from libxlpy.process.escalation import Step
+from libxlpy.process.link import HelperLink
+from libxlpy.results import GuestFacts, JobReport, Kind, Settled
 from libxlpy_protocol.messages import CallMessage, Message, Start, Stat
 
-if TYPE_CHECKING:
-    from libxlpy.jobs.run import JobRun
-
 Result = TypeVar("Result")
-AnswerTo = int | bytes | None
+
+#: What becomes of the stream.
+Access = Literal["read", "write"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What was found and repaired once the helper was gone."""
+class Run(Protocol):
+    """What an operation sees of the job that runs it."""
 
-    guest: GuestState = GuestState.UNKNOWN
-    repairs: tuple[str, ...] = ()
+    record: Record
+    #: Answers ``precopy_policy``, too.
+    stall: StallWatch
+    #: The helper was given its job: the guest may be touched.
+    started: bool
+    #: The first failure.
+    failure: JobError | None
 
-    def also(self, *facts: str) -> "Settled":
-        """Give the same with more facts at the end."""
-        return replace(self, repairs=(*self.repairs, *facts))
+    @property
+    def link(self) -> HelperLink | None:
+        """The helper, once there is one."""
+
+    def enter(self, phase: str) -> None:
+        """Take note that the job has entered a phase."""
+
+    def fail(self, error: JobError, step: Step = Step.WORK) -> None:
+        """Take note of a failure, the first one wins, and press the helper to leave."""
+
+    def works_with(self, pid: int) -> None:
+        """Take note of one more process that works for the job."""
 
 
-class Plan(ABC, Generic[Result]):
-    """One job: its start message, its callbacks, its repair, its result."""
+class Operation(ABC, Generic[Result]):
+    """One operation: its preparation, start message, callbacks, repair, result.
 
-    #: As in messages, e.g. ``"save of domain 7"``.
-    what: str
-    domid: int
-    #: Of the domain; "" while it is not known, or there is none yet.
-    uuid = ""
-    #: Calls that :meth:`answer` knows.
-    calls: frozenset[type[Message]]
+    The methods stand in the order in which they are called.
+    """
+
+    kind: Kind
+    access: Access
     #: What the helper hosts, as in messages.
     library = "libxenguest"
     #: Success leaves the guest suspended, for the caller to resume or destroy.
     leaves_suspended = False
+    #: Calls that :meth:`answer` knows.
+    calls: frozenset[type[Message]]
+    #: Number of the domain; known once :meth:`choose` is done.
+    domid = -1
+    #: Of the domain; "" while it is not known, or there is none yet.
+    uuid = ""
 
-    @abstractmethod
+    def __init__(
+        self,
+        env: Environment,
+        *,
+        stall: StallPolicy = NO_STALL_POLICY,
+        precopy_policy: PrecopyPolicy | None = None,
+    ) -> None:
+        """Take where it is done, and how it is watched.
+
+        Args:
+            env: Backend, deadlines, the helpers for hypercalls.
+            stall: What is done about a job that does not get on.
+            precopy_policy: The caller's own, instead of libxenguest's.
+        """
+        self.env = env
+        #: Those of its job.
+        self.deadlines = env.deadlines
+        self.stall = stall
+        self.precopy_policy = precopy_policy
+        #: What was done to the guest, for its repair and the journal.
+        self.guest = GuestFacts()
+
+    @property
+    def what(self) -> str:
+        """What it is, as in messages, e.g. ``"save of domain 7"``."""
+        return f"{self.kind} of domain {self.domid}"
+
+    # ----- before the job ---------------------------------------------------------
+
+    async def choose(self) -> None:
+        """Find out which domain it is about; for some it has to be made first."""
+
+    async def prepare(self) -> None:
+        """Look at the domain, which is ours by now, and refuse what can't be done."""
+
+    async def discard(self) -> None:
+        """Undo what was made for a job that does not begin; raises nothing."""
+
     def journal(self) -> dict[str, Any]:
-        """Give what of the journal's entry the plan knows from the start."""
+        """Give what of the journal's entry is known from the start."""
+        return {
+            "kind": self.kind,
+            "type": "",
+            "on_parent_loss": "abort_and_resume",
+            "state_path": "",
+        }
 
-    def facts(self) -> dict[str, Any]:
-        """Give what of the journal's entry the plan finds out on the way."""
-        return {}
+    # ----- the helper -------------------------------------------------------------
 
-    def noted_by(self, note: Callable[[], None]) -> None:
-        """Take whom to tell of new :meth:`facts`, before they are acted on."""
+    def argv(self) -> list[str]:
+        """Give what starts the helper."""
+        return self.env.argv(self.env.backend)
+
+    def inherited(self) -> list[int]:
+        """Give what the helper inherits besides the stream; asked once, at spawn."""
+        return []
 
     @abstractmethod
     def start(self, stream_fd: int) -> Start:
@@ -62,16 +129,12 @@ class Plan(ABC, Generic[Result]):
         """
 
     @abstractmethod
-    async def answer(self, call: CallMessage, run: "JobRun") -> AnswerTo:
+    async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
         """Do what libxenguest asks for; a :class:`JobError` says how it failed."""
 
-    @abstractmethod
     def limit(self, call: CallMessage) -> float | None:
         """Give the seconds that :meth:`answer` may take; None: it bounds itself."""
-
-    def inherited(self) -> list[int]:
-        """Give what the helper inherits besides the stream; asked once, at spawn."""
-        return []
+        return self.deadlines.callback
 
     def phase_limit(self, phase: str) -> float | None:
         """Give the seconds that a phase of the helper may take; None: any time."""
@@ -81,18 +144,16 @@ class Plan(ABC, Generic[Result]):
         """Look at a heartbeat; give it with what the helper itself can't know."""
         return stat
 
+    # ----- the end ----------------------------------------------------------------
+
     @abstractmethod
-    async def settle(self, run: "JobRun") -> Settled:
+    async def settle(self, run: Run) -> Settled:
         """Once the helper is gone: repair what a failed job left, ask for the guest.
 
         Every step has its deadline; nothing is raised.
         """
 
-    async def discard(self) -> None:
-        """Undo what was made for a job that does not begin; raises nothing."""
-        return
-
-    async def abandon(self, run: "JobRun") -> Settled | None:
+    async def abandon(self, run: Run) -> Settled | None:
         """Undo a job that succeeded, but whose caller was gone by then.
 
         Returns:
@@ -101,5 +162,5 @@ class Plan(ABC, Generic[Result]):
         return None
 
     @abstractmethod
-    def result(self, run: "JobRun", report: JobReport) -> Result:
+    def result(self, run: Run, report: JobReport) -> Result:
         """Give the result of a job that succeeded."""

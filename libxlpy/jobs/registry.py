@@ -1,23 +1,25 @@
 """The jobs of one context: started, found to be in the way, cancelled at the end."""
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine
+import time
+from dataclasses import dataclass
 from typing import Any
 
+from libxlpy.aio import finish
 from libxlpy.domain import hypercalls
 from libxlpy.errors import UsageError
 from libxlpy.jobs.job import Job
-from libxlpy.jobs.operation import Plan, Result
+from libxlpy.jobs.meter import Meter
+from libxlpy.jobs.operation import Operation, Result
 from libxlpy.jobs.stream_fd import Identity, StreamFd
-from libxlpy.jobs.watchers import Watchers
+from libxlpy.jobs.watchers import JobLog, Watchers
 from libxlpy.journal import Folder, Stream
-from libxlpy.logs import JobLog
-from libxlpy.ops import ops_helper
 from libxlpy.process.environment import Environment
-from libxlpy.process.link import finish
-from libxlpy.recovery.claim import Claim, forget
+from libxlpy.recovery.claim import Claim, claim, forget
 from libxlpy_protocol.errors import LibxlpyError
+
+#: What a claim is for -> by what becomes of the stream.
+PURPOSES = {"write": "a save", "read": "a restore"}
 
 
 class Jobs:
@@ -25,46 +27,66 @@ class Jobs:
 
     def __init__(self) -> None:
         self.watchers = Watchers(JobLog())
+        self.handed_over = HandedOver()
         self._jobs: dict[int, Job[Any]] = {}
         self._streams: set[Identity] = set()
         self._closed = False
-        #: Domid -> job and folder, of saves whose guest is now the caller's.
-        self._handed_over: dict[int, tuple[str, Folder]] = {}
 
-    async def begin(
-        self, plan: Plan[Result], stream: StreamFd, env: Environment, claim: Claim
-    ) -> Job[Result]:
+    async def start(self, operation: Operation[Result], fd: int) -> Job[Result]:
         """Start a job; it keeps the claim on its domain until it has ended.
 
+        Args:
+            operation: What is to be done.
+            fd: The caller's stream; stays theirs.
+
         Raises:
-            UsageError: Another job uses the stream, or the context was left.
-            BackendError: It can't be written down.
+            UsageError: ``fd`` can't be used, or not by two jobs; or the context was
+                left.
+            DomainBusy: Somebody else works on the domain.
+            BackendError: The hypervisor can't be asked, or nothing be written down.
+            LibxlpyError: The operation can't be done.
         """
-        domid = claim.domid
+        stream = StreamFd(fd, operation.access)
         try:
-            plan.uuid = plan.uuid or await uuid_of(env, domid)
-            identity = self._check(stream)
-            name = claim.begin(plan, Stream.of(stream.fd), plan.uuid)
+            await operation.choose()
+            purpose = PURPOSES[operation.access]
+            async with claim(operation.env, operation.domid, purpose) as claimed:
+                await operation.prepare()
+                operation.uuid = operation.uuid or await _uuid_of(operation)
+                return self._begin(operation, stream, claimed)
         except BaseException:
             stream.close()
+            await finish(asyncio.create_task(operation.discard()))
             raise
+
+    def _begin(
+        self, operation: Operation[Result], stream: StreamFd, claimed: Claim
+    ) -> Job[Result]:
+        domid = claimed.domid
+        identity = self._check(stream)
+        name = claimed.begin(
+            what=operation.what,
+            uuid=operation.uuid,
+            stream=Stream.of(stream.fd),
+            **operation.journal(),
+        )
         self._streams |= identity
 
         def ended(good: bool) -> None:
             del self._jobs[domid]
-            env.ops.let_go()
+            operation.env.helpers.let_go()
             self._streams -= identity
-            if good and plan.leaves_suspended:
-                claim.hand_over()
-                folder = Folder(env.backend.jobs_dir)
-                self._handed_over[domid] = (name, folder)
+            if good and operation.leaves_suspended:
+                claimed.hand_over()
+                meter = job.meter
+                self.handed_over.add(domid, Handed(name, operation.uuid, meter))
             else:
-                claim.close()
+                claimed.close()
             told.ended()
 
-        job = Job(plan, stream, env, ended, claim.note, name)
+        job = Job(operation, stream, ended, claimed.note, name)
         self._jobs[domid] = job
-        env.ops.hold()
+        operation.env.helpers.hold()
         told = self.watchers.began(job)
         job.when_undone(told.undone)
         return job
@@ -78,7 +100,7 @@ class Jobs:
             raise UsageError("another job uses this stream: one file for each")
         return identity
 
-    async def close(self) -> None:
+    async def close(self, env: Environment) -> None:
         """Cancel what is under way and wait until it has ended; take no more."""
         self._closed = True
         jobs = list(self._jobs.values())
@@ -86,36 +108,60 @@ class Jobs:
             job.request_cancel("its context was left")
         for job in jobs:
             await job.close()
-        for domid, (name, folder) in self._handed_over.items():
-            forget(folder, domid, name)  # left suspended on purpose
-        self._handed_over.clear()
+        self.handed_over.close(Folder(env.backend.jobs_dir))
 
 
-async def begun(beginning: Coroutine[Any, Any, Job[Result]]) -> Job[Result]:
-    """Give a job that has begun.
-
-    Its beginning is gone through to the end, bounded, also if we are cancelled: what it
-    makes on the way would be nobody's. A job that nobody gets is closed.
-    """
-    task = asyncio.create_task(beginning)
+async def _uuid_of(operation: Operation[Any]) -> str:
+    """Give its domain's uuid; "" if it can't be asked: the job will meet that."""
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await finish(asyncio.create_task(_given_up(task)))
-        raise
-
-
-async def _given_up(beginning: asyncio.Task[Job[Any]]) -> None:
-    with contextlib.suppress(LibxlpyError):
-        job = await beginning
-        await job.close()
-
-
-async def uuid_of(env: Environment, domid: int) -> str:
-    """Give a domain's uuid; "" if it can't be asked: the job itself will meet that."""
-    try:
-        async with ops_helper(env) as ops:
-            facts = await hypercalls.find(ops, domid)
+        async with operation.env.hypercalls() as ops:
+            facts = await hypercalls.find(ops, operation.domid)
     except LibxlpyError:
         return ""
     return "" if facts is None else facts.uuid
+
+
+# ----- what comes after a save ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A guest that a save has left suspended."""
+
+    job: str
+    uuid: str
+    #: Measures its downtime until it is resumed.
+    meter: Meter
+
+
+class HandedOver:
+    """Guests that saves of one context left suspended, for its caller to go on with."""
+
+    def __init__(self) -> None:
+        self._guests: dict[int, Handed] = {}
+
+    def add(self, domid: int, handed: Handed) -> None:
+        """Take a guest."""
+        self._guests[domid] = handed
+
+    def destroyed(self, domid: int) -> None:
+        """Take that a guest was destroyed; no error if it is not known."""
+        self._guests.pop(domid, None)
+
+    def resumed(self, domid: int, uuid: str) -> float | None:
+        """Take that a guest runs again.
+
+        Returns:
+            Milliseconds it was down; None if no save of this context had suspended it.
+        """
+        handed = self._guests.pop(domid, None)
+        if handed is None or handed.uuid != uuid:
+            return None
+        handed.meter.resumed(time.monotonic())
+        return handed.meter.downtime
+
+    def close(self, folder: Folder) -> None:
+        """Forget them all: they are left suspended on purpose."""
+        for domid, handed in self._guests.items():
+            forget(folder, domid, handed.job)
+        self._guests.clear()

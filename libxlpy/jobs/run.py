@@ -1,33 +1,31 @@
-"""Run one helper for one job, from spawn to the end, in order of execution.
+"""Run one helper of ours for one job, from spawn to the end, in order of execution.
 
-A :class:`~libxlpy.jobs.operation.Plan` says what the job is; a :class:`JobRun` does
-what all jobs have in common: conversation, callbacks, deadlines, the first failure, the
-end. Join rule: the helper is gone, the callbacks have stopped and the repair is done
-before the outcome is told, once.
+An :class:`~libxlpy.jobs.operation.Operation` says what the job is; a :class:`JobRun`
+does what all jobs have in common: conversation, callbacks, deadlines, the first
+failure, the end. Join rule: the helper is gone, the callbacks have stopped and the
+repair is done before the outcome is told, once.
 """
 
 import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from libxlpy.domain.repair import TRIES, ask_guest
 from libxlpy.errors import BackendError, Cancelled, HelperCrashed, TimedOut
-from libxlpy.events import PhaseEvent, StatEvent
-from libxlpy.helper_io import HelperIo
-from libxlpy.job_notes import JobNotes, Note
-from libxlpy.jobs.failures import (
-    broken_by,
-    failure_of,
-    overrun_of,
-)
-from libxlpy.jobs.helper_run import Failing
-from libxlpy.jobs.open_calls import Calls
-from libxlpy.jobs.operation import Plan, Settled
-from libxlpy.jobs.stall import StallWatch
+from libxlpy.events import PhaseEvent, StallEvent, StatEvent
+from libxlpy.jobs.failures import stall_of
+from libxlpy.jobs.helper_run import HelperRun
+from libxlpy.jobs.operation import Operation
+from libxlpy.jobs.record import Record
+from libxlpy.jobs.stall import StallAction, StallWatch
 from libxlpy.jobs.stream_fd import StreamFd
-from libxlpy.jobs.watchdog import Watchdog
-from libxlpy.process.environment import Environment
+from libxlpy.journal.identity import Identity
 from libxlpy.process.escalation import Step
-from libxlpy.process.link import HelperLink, start_helper
+from libxlpy.process.helper import HelperProcess, start_process
+from libxlpy.process.link import HelperLink
+from libxlpy.results import ImageState, Settled
 from libxlpy_protocol.messages import (
     Complete,
     Log,
@@ -40,37 +38,38 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.states import State
 
+#: Writes facts of a job to its journal.
+Note = Callable[[dict[str, Any]], None]
 
-class JobRun(Failing):
-    """One helper at work on one plan."""
+
+class JobRun(HelperRun[HelperLink]):
+    """One helper at work on one operation."""
+
+    hopeless = frozenset({"hello", "heartbeat"})
 
     def __init__(
-        self,
-        plan: Plan[Any],
-        stream: StreamFd,
-        env: Environment,
-        note: Note | None = None,
+        self, operation: Operation[Any], stream: StreamFd, note: Note | None = None
     ) -> None:
-        # ----- set by the caller -----
-        self.plan = plan
-        self.env = env
+        """Begin with nothing done.
+
+        Args:
+            operation: What to do.
+            stream: Checked stream, closed at the end.
+            note: Writes down how far it is; None for a job that is not written down.
+        """
+        super().__init__(operation, self, Record())
         # ----- results -----
-        super().__init__()  # record, failure
-        self.link: HelperLink | None = None
         self.settled = Settled()
-        #: Answers ``precopy_policy``, too.
         self.stall = StallWatch(
-            env.stall, self.guarded(self._stalled), env.precopy_policy
+            operation.stall, self.guarded(self._stalled), operation.precopy_policy
         )
         #: The helper was given its job: the guest may be touched.
         self.started = False
-        #: What is written down of it.
-        self.notes = JobNotes(plan, self.record, note)
         # ----- private -----
         self._stream = stream
-        self._calls = Calls(self, lambda error: self.fail(error, Step.FAILING))
-        self._watchdog = Watchdog(self.guarded(self._deadline_passed))
-        self._io: HelperIo | None = None
+        self._note = note
+        self._helpers: list[Identity] = []
+        operation.guest.changed = self._write_down
 
     async def run(self) -> None:
         """Do the whole job; the outcome is in ``failure`` and ``record``."""
@@ -91,25 +90,27 @@ class JobRun(Failing):
     # ----- the conversation -------------------------------------------------------
 
     async def _work(self) -> None:
-        deadlines = self.env.deadlines
+        deadlines = self.deadlines
         if self.failure is not None:
             return  # cancelled before anything was done
         self.enter("spawn")
-        inherited = [self._stream.fd, *self.plan.inherited()]
+        inherited = [self._stream.fd, *self.operation.inherited()]
         try:
-            process = await start_helper(self.env, inherited)
+            process = await start_process(
+                self.operation.argv(), inherited, deadlines.spawn
+            )
         except TimeoutError:
             self.fail(TimedOut("spawn", deadlines.spawn))
             return
         self.link = HelperLink(
-            self.env,
             process,
+            deadlines,
+            observer=self.operation.env.observer,
             on_event=self._event,
             climbed=self.guarded(self._climbed),
         )
         self.link.ended.add_done_callback(self.guarded(self._ended))
-        self._io = HelperIo(self.link.process)
-        self.notes.helper(self.link.process.pid)
+        self.works_with(process.pid)
         self.enter("hello")
         self.link.hello()
         self._watchdog.arm("hello", deadlines.hello)
@@ -128,9 +129,9 @@ class JobRun(Failing):
             gone.cancel()
 
     def _start(self, link: HelperLink) -> None:
-        deadlines = self.env.deadlines
+        deadlines = self.deadlines
         self.enter("start")
-        self.started = link.send(self.plan.start(self._stream.fd))
+        self.started = link.send(self.operation.start(self._stream.fd))
         if not self.started and link.ended.done():
             return  # it has gone, and how it ends says what it was
         if not self.started:
@@ -160,17 +161,17 @@ class JobRun(Failing):
 
     def _phase(self, name: str) -> None:
         self._watchdog.disarm("build")
-        self._watchdog.arm("build", self.plan.phase_limit(name))
+        self._watchdog.arm("build", self.operation.phase_limit(name))
         self.enter(name)
         self._watchdog.disarm("flush")
         if name == "flush":
-            self._watchdog.arm("flush", self.env.deadlines.flush)
+            self._watchdog.arm("flush", self.deadlines.flush)
 
     def _stat(self, stat: Stat) -> None:
-        stat = self.plan.observe(stat)
-        deadlines = self.env.deadlines
+        stat = self.operation.observe(stat)
+        deadlines = self.deadlines
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
-        io = self._io.sample() if self._io is not None else None
+        io = self.link.process.io_counts() if self.link is not None else None
         moved = self.record.moved(stat, io) or self._calls.active
         self.stall.sign(moved=moved)
         self.stall.passes(self.record.meter.history)
@@ -188,37 +189,54 @@ class JobRun(Failing):
 
     def _complete(self, complete: Complete) -> None:
         assert self.link is not None
+        self.complete = complete
         self.record.completed(complete)
-        self.notes.write()  # before the helper no longer cares whether we live
+        self._write_down()  # before the helper no longer cares whether we live
         self.link.send(Release())
-        self._stop_watching()
-        if self.failure is None and (complete.retval != 0 or complete.aborted):
-            hint = self.record.first_error
-            failure = failure_of(complete, hint, self.plan.library)
-            self.fail(self._calls.blamed(failure), Step.LEAVE)
+        self._judge(complete)
         self.enter("complete")
-        self._demand(Step.LEAVE)
 
-    def _ended(self, ended: "asyncio.Future[Exception | None]") -> None:
-        error = ended.result()
-        if error is not None:
-            self.fail(broken_by(error), Step.KILL)
-        self._calls.stop()
-        self._demand(Step.LEAVE)
+    def _report(self, process: HelperProcess, end: str) -> None:
+        self.record.exit_status = end
+        self.record.stderr_tail = process.stderr.text()
+        self.record.rusage = process.rusage
 
-    async def _helper_gone(self) -> None:
-        """Wait until the helper is dead, or given up, and all it said was read."""
-        if self.link is None:
+    # ----- the journal ------------------------------------------------------------
+
+    def works_with(self, pid: int) -> None:
+        """Take note of a process that works for the job."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            self._helpers.append(Identity.of(pid))
+        self._write_down()
+
+    def _write_down(self) -> None:
+        """Write down how far the job is; a journal that fails does not end a job."""
+        if self._note is None:
             return
-        status = await self.link.escalation.run()
-        await self.link.drain()
-        self.record.exit_status = await self.link.process.place()
-        self.record.stderr_tail = self.link.process.stderr.text()
-        self.record.rusage = self.link.process.rusage
-        if self.failure is None:
-            self._judge(status, await self.link.process.oom_proof())
+        try:
+            self._note(
+                {
+                    "guest": replace(self.operation.guest),
+                    "phase": self.record.phase,
+                    "helpers": tuple(self._helpers),
+                    "complete": self.record.image() is ImageState.COMPLETE,
+                }
+            )
+        except OSError as exc:
+            self.record.later.append(f"journal can't be written: {exc.strerror}")
+            self._note = None
 
     # ----- pressure ---------------------------------------------------------------
+
+    @property
+    def cancellable(self) -> bool:
+        """Tell whether no outcome stands yet."""
+        return self.complete is None and self.failure is None
+
+    def cancel(self, reason: str) -> None:
+        """Have the job aborted; nothing happens if it can't be any more."""
+        if self.cancellable:
+            self.fail(Cancelled(reason), Step.ABORT)
 
     def runs_here(self) -> bool:
         """Tell whether the current task is one of the job's callbacks."""
@@ -227,29 +245,23 @@ class JobRun(Failing):
     def _demand(self, step: Step) -> None:
         if self.link is None:
             return
-        if step >= Step.ABORT:
-            self._stop_watching()
-            self._calls.stop()
         if step is Step.ABORT and not self.started:
             self.link.pump.hang_up()  # nothing to abort yet: EOF makes it leave
             step = Step.TERM
         self.link.abort_reason = str(self.failure or "")
-        self.link.escalation.demand(step)
+        super()._demand(step)
 
     def _stop_watching(self) -> None:
-        self._watchdog.close()
+        super()._stop_watching()
         self.stall.close()
 
-    def _climbed(self, step: Step, bound: str) -> None:
-        """Take note that the helper did not leave in time and what is done next."""
-        seconds = getattr(self.env.deadlines, bound)
-        if self.failure is None:
-            completed = self.record.complete is not None
-            self.fail(overrun_of(bound, seconds, completed=completed))
+    def _stalled(self, event: StallEvent, action: StallAction) -> None:
+        """Tell a stall; end the job if its policy says so."""
+        self.record.feed.publish(event)
+        if action is StallAction.ABORT:
+            self.fail(stall_of(event), Step.ABORT)
         else:
-            self.record.later.append(f"{bound} of {seconds:g} s passed: {step.name}")
-        if step >= Step.ABORT:
-            self._calls.stop()
+            self.record.later.append(f"stall: {event.text}: {event.action}")
 
     # ----- the end ----------------------------------------------------------------
 
@@ -257,25 +269,27 @@ class JobRun(Failing):
         """Take note that the job has entered a phase."""
         at = self.record.enter(phase)
         self.record.feed.publish(PhaseEvent(phase, at))
-        self.notes.write()
+        self._write_down()
 
     async def _looked_after(self) -> Settled:
-        """Have the plan repair; if it can't for a defect, ask at least for the guest.
+        """Have the operation repair; should a defect prevent it, ask for the guest.
 
         The second time it repairs what a job that went well until then has left.
         """
         for _ in range(TRIES):
             try:
-                return await self.plan.settle(self)
-            except Exception as exc:  # the boundary to the plans
+                return await self.operation.settle(self)
+            except Exception as exc:  # the boundary to the operations
                 self.defect(exc)
-        return await ask_guest(self.env, self.plan.domid, self.plan.uuid)
+        return await ask_guest(
+            self.operation.env, self.operation.domid, self.operation.uuid
+        )
 
     async def _settle(self) -> None:
         """Stop the callbacks, repair, ask where the guest is, close everything."""
         self._stop_watching()
         try:
-            self.record.later += await self._calls.gone(self.env.deadlines.repair)
+            self.record.later += await self._calls.gone(self.deadlines.repair)
             self.enter("settle")
             self.record.stream_moved = self.started and self._stream.moved()
             self.settled = await self._looked_after()
@@ -284,8 +298,6 @@ class JobRun(Failing):
             raise
         finally:
             self._stream.close()
-            if self._io is not None:
-                self._io.close()
             if self.link is not None:
                 self.record.frames += tuple(self.link.pump.frames)
                 self.link.close()

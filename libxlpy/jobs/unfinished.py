@@ -6,15 +6,11 @@ steps may work. Facts decide again what is to be done, so that nothing is done t
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
+from libxlpy.domain.repair import done_of, is_failed
 from libxlpy.errors import JobError
-from libxlpy.jobs.operation import Plan
 from libxlpy.jobs.run import JobRun
-from libxlpy.ops import ops_helper
-from libxlpy.process.helper import helper_argv
 from libxlpy.recovery.claim import claim
-from libxlpy.repair_facts import done_of, is_failed
 from libxlpy.results import GuestState, JobReport
 
 ASK = "hypervisor asked where the guest is"
@@ -29,19 +25,17 @@ def left_undone(details: JobReport) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*left, *([ASK] if unknown else [])]))
 
 
-class JobRecovery:
-    """The rest of one job's repair."""
+class JobUnfinished:
+    """The rest of one job's repair; see :class:`libxlpy.errors.Unfinished`."""
 
-    def __init__(self, error: JobError, plan: Plan[Any], run: JobRun) -> None:
+    def __init__(self, error: JobError, run: JobRun) -> None:
         """Take what is left; made by ``Job``.
 
         Args:
             error: The outcome; its details are brought up to date.
-            plan: Knows how to repair.
-            run: The job, ended.
+            run: The job, ended; its operation knows how to repair.
         """
         self._error = error
-        self._plan = plan
         self._run = run
         self._at_once = asyncio.Lock()
 
@@ -50,27 +44,18 @@ class JobRecovery:
         """What is left to do; nothing once it is done."""
         return left_undone(self._error.details)
 
-    async def perform(self) -> GuestState:
-        """Try to do it, while the context is in use; does nothing if nothing is left.
-
-        Returns:
-            Where the guest is; ``actions`` says what is still left, and the outcome's
-            details have what was done.
-
-        Raises:
-            DomainBusy: Somebody else works on the domain.
-            UsageError: The context was left.
-            BackendError: The hypervisor can't be asked.
-        """
+    async def retry(self) -> GuestState:
+        """Try to do it; see :meth:`libxlpy.errors.Unfinished.retry`."""
         async with self._at_once:
             if self.actions:
                 await self._again()
             return self._error.guest
 
     async def _again(self) -> None:
-        env = replace(self._run.env, argv=helper_argv)
-        async with claim(env, self._plan.domid, "a recovery"), ops_helper(env):
-            settled = await self._plan.settle(self._run)
+        operation = self._run.operation
+        env = operation.env
+        async with claim(env, operation.domid, "a recovery"), env.hypercalls():
+            settled = await operation.settle(self._run)
         details = self._error.details
         done = [fact for fact in details.repairs if not is_failed(fact)]
         repairs = tuple(dict.fromkeys([*done, *settled.repairs]))

@@ -4,20 +4,22 @@ import json
 import os
 import stat
 import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from libxlpy.domain.info import DomainType
 from libxlpy.journal.birth import birth_ns
 from libxlpy.journal.identity import Identity
+from libxlpy.results import DomainType, GuestFacts, Kind
 
 #: Of the form below; another one is not guessed at.
 VERSION = 1
 #: Bytes of an entry; a path has 4096 at most.
 ENTRY_MAX = 32768
 
-Kind = Literal["save", "restore", "xc_domain_save", "xc_domain_restore"]
+#: Names of what is known of the guest.
+FACTS = tuple(item.name for item in fields(GuestFacts) if item.compare)
+
 Policy = Literal["abort_and_resume", "finish"]
 
 
@@ -75,18 +77,8 @@ class Entry:
     # ----- how far it is -----
     phase: str = ""
     helpers: tuple[Identity, ...] = ()
-    #: The guest may have been asked by us to suspend.
-    asked: bool = False
-    #: It took the request.
-    acked: bool = False
-    #: The hypervisor said shutdown(suspend).
-    suspended: bool = False
-    #: It was so before we asked.
-    was_suspended: bool = False
-    #: The device model may log dirty pages.
-    logging: bool = False
-    #: It may have been stopped.
-    stopped: bool = False
+    #: What was done to the guest.
+    guest: GuestFacts = field(default_factory=GuestFacts)
     #: The helper's verdict was good: the stream has its end.
     complete: bool = False
     #: The job has ended well; what is next with the guest is for the parent to do.
@@ -103,8 +95,11 @@ class Entry:
     # ----- to and from the file ---------------------------------------------------
 
     def encode(self) -> bytes:
-        """Give it as it goes into the file."""
-        return json.dumps({"version": VERSION, **asdict(self)}).encode() + b"\n"
+        """Give it as it goes into the file; what was done to the guest stands flat."""
+        value = {"version": VERSION, **asdict(self)}
+        guest = value.pop("guest")
+        value |= {name: guest[name] for name in FACTS}
+        return json.dumps(value).encode() + b"\n"
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -119,6 +114,7 @@ class Entry:
         version = value.pop("version", None)
         if version != VERSION:
             raise ValueError(f"version {version!r:.20}, not {VERSION}")
+        value["guest"] = {name: value.pop(name) for name in FACTS if name in value}
         return _read(cls, value, "entry")
 
 
@@ -133,7 +129,7 @@ def _read(cls: type[Made], value: Any, where: str) -> Made:
     """
     assert is_dataclass(cls)
     hints = typing.get_type_hints(cls)
-    names = [item.name for item in fields(cls)]
+    names = [item.name for item in fields(cls) if item.compare]
     if not isinstance(value, dict) or set(value) != set(names):
         raise ValueError(f"{where} has not the fields that it must have")
     read = {name: _value(hints[name], value[name], name) for name in names}

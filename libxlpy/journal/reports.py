@@ -16,8 +16,8 @@ from pathlib import Path
 from libxlpy.aio import aside
 from libxlpy.errors import BackendError, Cancelled, JobError, UsageError
 from libxlpy.journal import Folder
-from libxlpy.process.link import PACKAGE
 from libxlpy.results import JobReport
+from libxlpy_protocol.hello import PACKAGE
 from libxlpy_protocol.messages import Hello
 
 #: Seconds that a job waits for its report to be written; a busy machine needs some.

@@ -18,8 +18,8 @@ from typing import Any
 from libxlpy.context import Context
 from libxlpy.errors import UsageError
 from libxlpy.jobs.job import Job
+from libxlpy.jobs.watchers import heard
 from libxlpy.libxl.codes import rc_of
-from libxlpy.logs import heard
 from libxlpy_protocol.errors import LibxlpyError
 
 #: What an initiating call returns once the operation is under way.

@@ -27,7 +27,7 @@ from libxlpy.libxl.events import (
 )
 from libxlpy.libxl.osevent import Hooked, OSEventHooks
 from libxlpy.libxl.own_thread import OwnThread
-from libxlpy.libxl_helper import OWN
+from libxlpy.operations.libxl_engine import OWN
 
 T = TypeVar("T")
 

@@ -6,28 +6,34 @@ answer. Xen's helper has a wire of its own, without hello, heartbeat or abort: w
 does is told by its messages and by the stream, and it is stopped by the failure of the
 call it waits for, else by SIGTERM. Nothing it says is ever waited for without a bound.
 
+Which program it is the caller says, nothing else does; least of all the process's
+environment, as the program runs as root.
+
 Xen: tools/libs/light/libxl_save_callout.c, run_helper(); libxl_save_helper.c.
 """
 
 import asyncio
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
-from libxlpy.errors import Cancelled, JobError, TimedOut
-from libxlpy.jobs.failures import broken_by, crash_of, failure_of, overrun_of
-from libxlpy.jobs.open_calls import Calls
-from libxlpy.jobs.watchdog import Watchdog
-from libxlpy.operations.libxl_meter import Meter
-from libxlpy.process.environment import Environment
+from libxlpy.backend import Backend
+from libxlpy.deadlines import Deadlines
+from libxlpy.errors import Cancelled, NotSupported, UsageError
+from libxlpy.jobs.helper_run import HelperRun
+from libxlpy.jobs.operation import Operation, Run
+from libxlpy.operations.libxl_meter import LibxlMeter
 from libxlpy.process.escalation import Step
-from libxlpy.process.helper import ExitStatus, HelperProcess
+from libxlpy.process.helper import HelperProcess
 from libxlpy.process.link import Link
+from libxlpy.process.pump import Observer
 from libxlpy_protocol.enums import Mode, StreamType, XcFlags
 from libxlpy_protocol.libxl.session import LibxlParentSession
+from libxlpy_protocol.libxl.table import NEWEST
 from libxlpy_protocol.messages import (
     Answer,
     CallMessage,
@@ -41,17 +47,68 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import callback_mask, failure_answer
 
-if TYPE_CHECKING:
-    from libxlpy.jobs.run import JobRun
-
+#: Choice of our own helper.
+OWN = "own"
+#: Choice of Xen's, alone or followed by ``:`` and its path.
+LIBXL = "libxl"
+#: Version of the running Xen, in two files.
+XEN_VERSION = Path("/sys/hypervisor/version")
+PROGRAM = "/usr/lib/xen-{}/bin/libxl-save-helper"
+HOW = "name it: helper='libxl:/path/to/libxl-save-helper'"
 #: What libxl has for a plain save.
 CALLBACKS = callback_mask([Suspend, SwitchQemuLogdirty])
 NO_BACK_FD = -1
 #: Its name in the report, and the level there (``XTL_INFO``).
 NAME = "libxl-save-helper"
 LEVEL_INFO = 5
-#: Deadlines after which it can't be told anything any more.
-HOPELESS = frozenset({"hello", "message"})
+
+
+# ----- which program ----------------------------------------------------------------
+
+
+def find_helper(choice: str, backend: Backend) -> Path | None:
+    """Give the program that a choice stands for; None for our own helper.
+
+    Args:
+        choice: ``"own"``, ``"libxl"`` (the one of the running Xen), ``"libxl:/path"``.
+        backend: Where the domain is.
+
+    Raises:
+        UsageError: It is no such choice, or there is no such program.
+        NotSupported: The running Xen is older than 4.14, or there is none.
+    """
+    name, colon, path = choice.partition(":")
+    if choice == OWN:
+        return None
+    if name != LIBXL or (colon and not path.startswith("/")):
+        raise UsageError(f"helper {choice!r:.80} is not own, libxl or libxl:/path")
+    return _checked(Path(path or _of_running_xen(backend)))
+
+
+def _of_running_xen(backend: Backend) -> str:
+    """Give the path where the running Xen's tools are."""
+    if backend.kind != "xen":
+        raise NotSupported(f"the embedded host has no libxl-save-helper; {HOW}")
+    try:
+        major, minor = (
+            int((XEN_VERSION / part).read_text()) for part in ("major", "minor")
+        )
+    except (OSError, ValueError) as exc:
+        raise NotSupported(f"the running Xen's version is unknown; {HOW}") from exc
+    if (major, minor) < (4, NEWEST.first):
+        text = f"libxl-save-helper of Xen {major}.{minor}: 4.{NEWEST.first} is needed"
+        raise NotSupported(text)
+    return PROGRAM.format(f"{major}.{minor}")
+
+
+def _checked(path: Path) -> Path:
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except OSError as exc:
+        raise UsageError(f"helper {path}: {exc.strerror}; {HOW}") from exc
+    if not is_file or not os.access(path, os.X_OK):
+        raise UsageError(f"helper {path} is no program")
+    return path
 
 
 def save_argv(program: Path, stream_fd: int, domid: int, flags: XcFlags) -> list[str]:
@@ -70,9 +127,10 @@ class LibxlLink(Link):
 
     def __init__(
         self,
-        env: Environment,
         process: HelperProcess,
+        deadlines: Deadlines,
         *,
+        observer: Observer | None,
         on_event: Callable[[Event], None],
         climbed: Callable[[Step, str], None],
     ) -> None:
@@ -80,7 +138,9 @@ class LibxlLink(Link):
         self.session = LibxlParentSession(Mode.SAVE, CALLBACKS)
         self._on_event = on_event
         self._call: Event | None = None
-        super().__init__(env, process, self.session, climbed=climbed)
+        super().__init__(
+            process, self.session, deadlines, observer=observer, climbed=climbed
+        )
 
     def _event(self, event: Event) -> None:
         if event.call_id:
@@ -101,38 +161,43 @@ class LibxlLink(Link):
             self.process.signal(signal.SIGTERM)
 
 
-class LibxlSave:
+class LibxlRun(HelperRun[LibxlLink]):
     """One helper of Xen's at work in one job."""
 
-    def __init__(self, run: "JobRun", process: HelperProcess, stream_fd: int) -> None:
+    hopeless = frozenset({"hello", "message"})
+    name = NAME
+
+    def __init__(
+        self,
+        operation: Operation[Any],
+        run: Run,
+        process: HelperProcess,
+        stream_fd: int,
+    ) -> None:
         """Take it, just started.
 
         Args:
-            run: The job; its plan answers the calls.
+            operation: Answers the calls.
+            run: The job.
             process: Of :func:`save_argv`.
             stream_fd: Where the libxc stream goes.
         """
-        # ----- results -----
-        self.failure: JobError | None = None
-        # ----- private -----
-        self._run = run
-        self._deadlines = run.env.deadlines
-        self._complete: Complete | None = None
+        super().__init__(operation, run, run.record)
         self._heard = False
         self._half = 0
-        self._calls = Calls(run, lambda error: self._fail(error, Step.FAILING))
-        self._watchdog = Watchdog(run.guarded(self._deadline_passed))
         self._link = LibxlLink(
-            run.env,
             process,
+            self.deadlines,
+            observer=operation.env.observer,
             on_event=self._event,
-            climbed=run.guarded(self._climbed),
+            climbed=self.guarded(self._climbed),
         )
-        run.notes.helper(self._link.process.pid)
+        self.link = self._link
+        run.works_with(process.pid)
         self._link.pump.on_read = self._watch_messages
-        self._link.ended.add_done_callback(run.guarded(self._ended))
-        self._meter = Meter(self._link, stream_fd)
-        self._watchdog.arm("hello", self._deadlines.hello)
+        self._link.ended.add_done_callback(self.guarded(self._ended))
+        self._meter = LibxlMeter(self._link, stream_fd)
+        self._watchdog.arm("hello", self.deadlines.hello)
         self._end = asyncio.create_task(self._until_gone(), name=NAME)
 
     async def done(self) -> None:
@@ -144,7 +209,7 @@ class LibxlSave:
         try:
             await asyncio.shield(self._end)
         except asyncio.CancelledError:
-            self._fail(Cancelled("the save has ended"), Step.ABORT)
+            self.fail(Cancelled("the save has ended"), Step.ABORT)
             raise
         if self.failure is not None:
             raise self.failure
@@ -159,9 +224,9 @@ class LibxlSave:
         match event.message:
             case Progress():
                 self._meter.progress(event.message)
-                self._run.record.news(event.message)
+                self.record.news(event.message)
             case Log():
-                self._run.record.news(event.message)
+                self.record.news(event.message)
             case Complete():
                 self._completed(event.message, event.call_id)
             case _ if self._link.escalation.step >= Step.ABORT:
@@ -170,13 +235,10 @@ class LibxlSave:
                 self._calls.begin(event, self._link)
 
     def _completed(self, complete: Complete, call_id: int) -> None:
-        self._complete = complete
+        self.complete = complete
         self._meter.look()  # the last figures: it ends once it is answered
         self._link.send(Answer(0), call_id)
-        if complete.retval and self.failure is None:
-            hint = self._run.record.first_error
-            self._fail(self._calls.blamed(failure_of(complete, hint)), Step.LEAVE)
-        self._demand(Step.LEAVE)
+        self._judge(complete)
 
     def _watch_messages(self) -> None:
         """Bound the time that one message takes, however its bytes trickle in.
@@ -186,11 +248,11 @@ class LibxlSave:
         if not self._heard and self._works:
             self._heard = True
             self._watchdog.disarm("hello")
-            self._watchdog.arm("stall", self._deadlines.stall)
-            self._watchdog.arm("no_progress", self._deadlines.no_progress)
+            self._watchdog.arm("stall", self.deadlines.stall)
+            self._watchdog.arm("no_progress", self.deadlines.no_progress)
         half = self._link.session.half_message
         if half and half != self._half and self._works:
-            self._watchdog.arm("message", self._deadlines.message)
+            self._watchdog.arm("message", self.deadlines.message)
         elif not half:
             self._watchdog.disarm("message")
         self._half = half
@@ -200,9 +262,9 @@ class LibxlSave:
         moved = self._meter.look(stat.bytes_done)
         if self._works and self._heard:
             if moved or self._calls.active:
-                self._watchdog.arm("no_progress", self._deadlines.no_progress)
+                self._watchdog.arm("no_progress", self.deadlines.no_progress)
             if moved or self._calls.active or self._meter.is_full():
-                self._watchdog.arm("stall", self._deadlines.stall)
+                self._watchdog.arm("stall", self.deadlines.stall)
         return stat.replace(
             bytes_done=self._meter.total(stat.bytes_done),
             pages=self._meter.pages,
@@ -214,72 +276,21 @@ class LibxlSave:
         """Whether its end is neither near nor wanted."""
         return self._link.escalation.step < Step.LEAVE
 
-    # ----- failures ---------------------------------------------------------------
-
-    def _fail(self, error: JobError, step: Step = Step.WORK) -> None:
-        """Take note of a failure, the first one wins, and press it to leave."""
-        if self.failure is None:
-            self.failure = error
-        else:
-            self._run.record.later.append(str(error))
-        self._demand(step)
-
-    def _demand(self, step: Step) -> None:
-        if step >= Step.LEAVE:
-            self._watchdog.close()
-        if step >= Step.ABORT:
-            self._calls.stop()
-        self._link.escalation.demand(step)
-
-    def _deadline_passed(self, name: str, seconds: float) -> None:
-        step = Step.KILL if name in HOPELESS else Step.ABORT
-        self._fail(TimedOut(name, seconds), step)
-
-    def _climbed(self, step: Step, bound: str) -> None:
-        seconds = getattr(self._deadlines, bound)
-        if self.failure is None:
-            completed = self._complete is not None
-            self._fail(overrun_of(bound, seconds, completed=completed))
-        else:
-            text = f"{NAME}: {bound} of {seconds:g} s passed: {step.name}"
-            self._run.record.later.append(text)
-        if step >= Step.ABORT:
-            self._calls.stop()
-
-    def _ended(self, ended: "asyncio.Future[Exception | None]") -> None:
-        error = ended.result()
-        if error is not None:
-            self._fail(broken_by(error), Step.KILL)
-        self._calls.stop()
-        self._demand(Step.LEAVE)
-
     # ----- the end ----------------------------------------------------------------
 
     async def _until_gone(self) -> None:
-        link = self._link
         try:
-            status = await link.escalation.run()
-            await link.drain()
-            if self.failure is None:
-                self._judge(status)
-            self._run.record.later += await self._calls.gone(self._deadlines.repair)
-            self._report(await link.process.place())
+            await self._helper_gone()
+            self.record.later += await self._calls.gone(self.deadlines.repair)
         finally:
             self._watchdog.close()
-            self._meter.close()
-            link.close()
+            self._link.close()
 
-    def _judge(self, status: ExitStatus | None) -> None:
-        assert status is not None  # climbing the escalation is a failure by itself
-        stderr = self._link.process.stderr.text()
-        completed = self._complete is not None
-        hint = stderr or self._run.record.first_error
-        if crash := crash_of(status, hint, completed=completed):
-            self._fail(crash)
+    def _report(self, process: HelperProcess, end: str) -> None:
+        for line in process.stderr.text().splitlines():
+            self.record.log(LEVEL_INFO, NAME, line)
+        self.record.log(LEVEL_INFO, NAME, end)
+        self.record.frames += tuple(self._link.pump.frames)
 
-    def _report(self, end: str) -> None:
-        record = self._run.record
-        for line in self._link.process.stderr.text().splitlines():
-            record.log(LEVEL_INFO, NAME, line)
-        record.log(LEVEL_INFO, NAME, end)
-        record.frames += tuple(self._link.pump.frames)
+    def _last_words(self, process: HelperProcess) -> str:
+        return super()._last_words(process) or self.record.first_error

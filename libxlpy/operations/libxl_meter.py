@@ -13,13 +13,11 @@ from libxlpy.process.link import Link
 from libxlpy_protocol.messages import Progress
 
 PAGE_SIZE = 4096
-#: Bytes taken of /proc/PID/io.
-IO_MAX = 4096
 #: Xen: tools/libs/guest/xg_sr_save.c, ``send_memory_live`` and others.
 FRAMES = re.compile(r"Frames(?: iteration (\d+))?")
 
 
-class Meter:
+class LibxlMeter:
     """The figures of one helper on one stream."""
 
     def __init__(self, link: Link, stream_fd: int) -> None:
@@ -33,16 +31,6 @@ class Meter:
         self._is_file = stat.S_ISREG(os.fstat(stream_fd).st_mode)
         self._before = 0
         self._most = 0
-        try:
-            self._io = os.open(f"/proc/{link.process.pid}/io", os.O_RDONLY)
-        except OSError:
-            self._io = -1  # not ours to see: its pages must do
-
-    def close(self) -> None:
-        """Close its descriptor; the figures stay."""
-        if self._io >= 0:
-            os.close(self._io)
-            self._io = -1
 
     def progress(self, message: Progress) -> None:
         """Take what it says of its pages."""
@@ -76,15 +64,9 @@ class Meter:
         The kernel doesn't count what is spliced (by libsimxen): there the pages tell.
         """
         said = self._link.pump.taken + self._link.process.stderr.taken
-        return max(self._all_written() - said, self.pages * PAGE_SIZE)
-
-    def _all_written(self) -> int:
-        try:
-            lines = os.pread(self._io, IO_MAX, 0).splitlines()
-        except OSError:
-            return 0  # it is gone
-        counts = dict(line.split(b": ", 1) for line in lines)
-        return int(counts.get(b"wchar", 0))
+        counts = self._link.process.io_counts()
+        written = counts.write_chars if counts is not None else 0
+        return max(written - said, self.pages * PAGE_SIZE)
 
     def is_full(self) -> bool:
         """Tell whether the stream takes no more now: its reader is slow."""

@@ -6,22 +6,30 @@ op can: log-dirty mode is switched off and the guest's state asked for.
 
 import time
 from dataclasses import dataclass, fields
-from typing import Any
 
-from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks, await_callback, offered
+from libxlpy.callbacks import (
+    AnswerTo,
+    RestoreCallbacks,
+    SaveCallbacks,
+    await_callback,
+    offered,
+)
 from libxlpy.domain import hypercalls
-from libxlpy.domain.info import guest_state, uuid_bytes
-from libxlpy.domain.repair import ask_guest
+from libxlpy.domain.info import guest_state
+from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.errors import DomainReused, UsageError, errno_text
-from libxlpy.jobs.operation import AnswerTo, Plan, Settled
-from libxlpy.jobs.run import JobRun
+from libxlpy.jobs.operation import Access, Operation, Run
 from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, xc_flags
-from libxlpy.operations.restore_simxen import restore_result
-from libxlpy.operations.save import save_result
-from libxlpy.ops import ops_helper
 from libxlpy.process.environment import Environment
-from libxlpy.repair_facts import failed
-from libxlpy.results import GuestState, JobReport, RestoreResult, SaveResult
+from libxlpy.process.link import uuid_bytes
+from libxlpy.results import (
+    GuestState,
+    JobReport,
+    Kind,
+    RestoreResult,
+    SaveResult,
+    Settled,
+)
 from libxlpy_protocol.enums import Image, Mode, Op, StreamType
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Checkpoint, Message, Start, Suspend
@@ -51,31 +59,29 @@ class Rings:
 NO_RINGS = Rings()
 
 
-class RawSave(Plan[SaveResult]):
+class RawSave(Operation[SaveResult]):
     """One ``xc_domain_save``."""
+
+    kind: Kind = "xc_domain_save"
+    access: Access = "write"
 
     def __init__(
         self,
+        env: Environment,
         domid: int,
         callbacks: SaveCallbacks,
-        env: Environment,
         *,
         flags: SuspendFlags = NOT_LIVE,
         image: Image = Image.RAW,
         stream_type: StreamType = StreamType.PLAIN,
     ) -> None:
-        self.what = f"xc_domain_save of domain {domid}"
-        self.domid = domid
+        super().__init__(env)
+        self.domid = hypercalls.check_domid(domid)
         self.calls = offered(callbacks)
         self._callbacks = callbacks
-        self._env = env
         self._flags = xc_flags(flags)
         self._image = image
         self._stream_type = checked_type(stream_type, self.calls)
-
-    def journal(self) -> dict[str, Any]:
-        """See the base class."""
-        return raw_journal("xc_domain_save")
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
@@ -91,23 +97,19 @@ class RawSave(Plan[SaveResult]):
             uuid=uuid_bytes(self.uuid),
         )
 
-    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+    async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
         """Await the caller's coroutine."""
         answer = await await_callback(self._callbacks, call)
         if isinstance(call, Suspend) and self._stream_type is StreamType.PLAIN:
             run.record.meter.suspended(time.monotonic())
         return answer
 
-    def limit(self, call: CallMessage) -> float:
-        """Give the deadline of the caller's coroutines."""
-        return self._env.deadlines.callback
-
-    async def settle(self, run: JobRun) -> Settled:
+    async def settle(self, run: Run) -> Settled:
         """After a failure switch log-dirty mode off; ask where the guest is."""
         if run.failure is None or not run.started:
-            return await ask_guest(self._env, self.domid, self.uuid)
+            return await ask_guest(self.env, self.domid, self.uuid)
         try:
-            async with ops_helper(self._env) as ops:
+            async with self.env.hypercalls() as ops:
                 result = await ops.op(Op.LOGDIRTY_OFF, self.domid, uuid=self.uuid)
                 off = "log-dirty mode off"
                 facts = await hypercalls.find(ops, self.domid, self.uuid)
@@ -119,33 +121,31 @@ class RawSave(Plan[SaveResult]):
         except LibxlpyError as exc:
             return Settled(repairs=(f"hypervisor could not be asked: {exc}",))
 
-    def result(self, run: JobRun, report: JobReport) -> SaveResult:
+    def result(self, run: Run, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""
-        return save_result(run, report)
+        return SaveResult.of(report, run.record.stat)
 
 
-class RawRestore(Plan[RestoreResult]):
+class RawRestore(Operation[RestoreResult]):
     """One ``xc_domain_restore`` into a domain that the caller has built."""
+
+    kind: Kind = "xc_domain_restore"
+    access: Access = "read"
 
     def __init__(
         self,
+        env: Environment,
         domid: int,
         callbacks: RestoreCallbacks,
-        env: Environment,
         rings: Rings,
         stream_type: StreamType = StreamType.PLAIN,
     ) -> None:
-        self.what = f"xc_domain_restore of domain {domid}"
-        self.domid = domid
+        super().__init__(env)
+        self.domid = hypercalls.check_domid(domid)
         self.calls = offered(callbacks)
         self._callbacks = callbacks
-        self._env = env
         self._rings = rings
         self._stream_type = checked_type(stream_type, self.calls)
-
-    def journal(self) -> dict[str, Any]:
-        """See the base class."""
-        return raw_journal("xc_domain_restore")
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
@@ -162,21 +162,17 @@ class RawRestore(Plan[RestoreResult]):
             console_domid=self._rings.console_domid,
         )
 
-    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+    async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
         """Await the caller's coroutine."""
         return await await_callback(self._callbacks, call)
 
-    def limit(self, call: CallMessage) -> float:
-        """Give the deadline of the caller's coroutines."""
-        return self._env.deadlines.callback
-
-    async def settle(self, run: JobRun) -> Settled:
+    async def settle(self, run: Run) -> Settled:
         """Ask where the guest is; the domain is the caller's in any case."""
-        return await ask_guest(self._env, self.domid)
+        return await ask_guest(self.env, self.domid)
 
-    def result(self, run: JobRun, report: JobReport) -> RestoreResult:
+    def result(self, run: Run, report: JobReport) -> RestoreResult:
         """Give what a restore that succeeded has done."""
-        return restore_result(run, report, name="")
+        return RestoreResult.of(report, run.record.stat, run.record.restore_results)
 
 
 def checked_type(stream_type: object, calls: frozenset[type[Message]]) -> StreamType:
@@ -192,13 +188,3 @@ def checked_type(stream_type: object, calls: frozenset[type[Message]]) -> Stream
         text = f"stream_type {stream_type.name} needs the callback checkpoint"
         raise UsageError(text)
     return stream_type
-
-
-def raw_journal(kind: str) -> dict[str, Any]:
-    """Give what is written down of a job whose guest is the caller's."""
-    return {
-        "kind": kind,
-        "type": "",
-        "on_parent_loss": "abort_and_resume",
-        "state_path": "",
-    }

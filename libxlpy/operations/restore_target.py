@@ -1,8 +1,8 @@
-"""Which domain a restore on real Xen makes: its name, uuid, domid, configuration.
+"""Which domain a restore makes: its name, uuid, domid, configuration.
 
-All is known before anything starts. The domid is chosen here, at random as with
-``domid_policy="random"`` of ``xl.conf``: whatever dies while the domain is built, it is
-certain which one is ours, and nobody else's is ever taken for it.
+On real Xen all is known before anything starts. The domid is chosen here, at random as
+with ``domid_policy="random"`` of ``xl.conf``: whatever dies while the domain is built,
+it is certain which one is ours, and nobody else's is ever taken for it.
 
 Xen: tools/libs/light/libxl_create.c, libxl__domain_make().
 """
@@ -20,6 +20,19 @@ from libxlpy.errors import UsageError
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the caller wants a restored domain to be."""
+
+    #: As ``retrieve_config`` gave it.
+    config: bytes | None
+    #: Instead of the one in ``config``.
+    name: str | None
+    paused: bool = False
+    #: Have a process look after it, as ``xl`` does.
+    monitor: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A domain to be made, and libxl's JSON that says how."""
@@ -30,22 +43,19 @@ class Target:
     config: bytes
 
     @classmethod
-    def of(
-        cls, config: bytes | None, name: str | None, domains: list[DomainInfo]
-    ) -> Self:
+    def of(cls, wanted: Wanted, domains: list[DomainInfo]) -> Self:
         """Settle what the domain will be.
 
         Args:
-            config: Libxl's JSON.
-            name: For the domain instead of the configured one.
+            wanted: With libxl's JSON.
             domains: Those that are there.
 
         Raises:
             UsageError: The configuration can't be used, or its name or domid is taken.
         """
-        parsed = _parse(config)
+        parsed = _parse(wanted.config)
         created = parsed["c_info"]
-        created["name"] = _free_name(name or created.get("name"), domains)
+        created["name"] = _free_name(wanted.name or created.get("name"), domains)
         created["uuid"] = _free_uuid(created.get("uuid"), domains)
         created["domid"] = _free_domid(created.get("domid"), domains)
         text = json.dumps(parsed).encode()

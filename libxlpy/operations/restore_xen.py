@@ -8,23 +8,19 @@ could not.
 """
 
 import os
-import sys
 from dataclasses import replace
-from typing import Any
 
-from libxlpy.backend import Backend
-from libxlpy.domain import hypercalls, toolstack_xen
+from libxlpy.callbacks import AnswerTo
+from libxlpy.domain import hypercalls
 from libxlpy.domain.info import DomainFacts
-from libxlpy.domain.repair import TRIES, ask_guest
+from libxlpy.domain.repair import TRIES, ask_guest, failed
+from libxlpy.domain.requests import list_domains
+from libxlpy.domain.toolstack_xen import BUILDER, XenToolstack
 from libxlpy.errors import UsageError
-from libxlpy.jobs.operation import AnswerTo, Plan, Settled
-from libxlpy.jobs.run import JobRun
-from libxlpy.operations.restore_simxen import RESTORE_ENTRY, restore_result
-from libxlpy.operations.restore_target import Target
-from libxlpy.ops import ops_helper
+from libxlpy.jobs.operation import Access, Operation, Run
+from libxlpy.operations.restore_target import Target, Wanted
 from libxlpy.process.environment import Environment
-from libxlpy.repair_facts import failed
-from libxlpy.results import JobReport, RestoreResult
+from libxlpy.results import JobReport, Kind, RestoreResult, Settled
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Start
@@ -35,42 +31,44 @@ REMOVED = "half-built domain destroyed"
 NO_FD = -1
 
 
-class XenRestore(Plan[RestoreResult]):
+class XenRestore(Operation[RestoreResult]):
     """One restore by libxenlight."""
 
+    kind: Kind = "restore"
+    access: Access = "read"
     calls = frozenset()
     library = "libxenlight"
 
     def __init__(
-        self, target: Target, env: Environment, *, paused: bool, monitor: bool
+        self, env: Environment, toolstack: XenToolstack, wanted: Wanted
     ) -> None:
-        """Restore into a domain that libxenlight makes.
+        """Restore into a domain that libxenlight makes; on failure there is none.
 
         Args:
-            target: The domain; on failure there is none.
-            env: Backend, deadlines, hooks.
-            paused: Leave the guest paused.
-            monitor: Have a process look after the domain, as ``xl`` does.
+            env: Backend, deadlines, the helpers for hypercalls.
+            toolstack: Of the same Xen.
+            wanted: What the domain is to be.
         """
-        self.what = f"restore of domain {target.name}"
-        self.domid = target.domid
-        self._target = target
-        self._env = env
-        self._options = ["--paused"] * paused + ["--monitor"] * monitor
+        super().__init__(env)
+        # An abort gets the time that libxenlight needs.
+        self.deadlines = replace(env.deadlines, abort_grace=env.deadlines.destroy)
+        self._toolstack = toolstack
+        self._wanted = wanted
+        self._target: Target
         self._config_fd = NO_FD
 
-    def journal(self) -> dict[str, Any]:
+    @property
+    def what(self) -> str:
         """See the base class."""
-        return RESTORE_ENTRY
+        return f"restore of domain {self._target.name}"
+
+    async def choose(self) -> None:
+        """Settle which domain it will be."""
+        domains = await list_domains(self.env)
+        self._target = Target.of(self._wanted, domains)
+        self.domid = self._target.domid
 
     # ----- the helper -------------------------------------------------------------
-
-    @property
-    def env(self) -> Environment:
-        """What the job runs in; an abort gets the time that libxenlight needs."""
-        deadlines = self._env.deadlines
-        patient = replace(deadlines, abort_grace=deadlines.destroy)
-        return replace(self._env, deadlines=patient, argv=self._argv)
 
     def inherited(self) -> list[int]:
         """See the base class: the configuration."""
@@ -79,11 +77,13 @@ class XenRestore(Plan[RestoreResult]):
         os.lseek(self._config_fd, 0, os.SEEK_SET)
         return [self._config_fd]
 
-    def _argv(self, backend: Backend) -> list[str]:
+    def argv(self) -> list[str]:
+        """See the base class; asked for after :meth:`inherited`."""
         return [
-            *(sys.executable, "-I", "-m", toolstack_xen.MODULE),
+            *BUILDER,
             *("--parent", str(os.getpid()), "--config-fd", str(self._config_fd)),
-            *self._options,
+            *["--paused"] * self._wanted.paused,
+            *["--monitor"] * self._wanted.monitor,
         ]
 
     def start(self, stream_fd: int) -> Start:
@@ -92,21 +92,17 @@ class XenRestore(Plan[RestoreResult]):
             Mode.RESTORE, domid=self.domid, image=Image.LIBXL, stream_fd=stream_fd
         )
 
-    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+    async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
         """Refuse: libxenlight answers libxenguest."""
         raise UsageError(f"{type(call).__name__} has no place in a build")
 
-    def limit(self, call: CallMessage) -> float:
-        """Give the deadline of a callback."""
-        return self._env.deadlines.callback
-
     def phase_limit(self, phase: str) -> float | None:
         """See the base class; only the stream is waited for without a bound."""
-        return None if phase == MEMORY else self._env.deadlines.build
+        return None if phase == MEMORY else self.deadlines.build
 
     # ----- the end ----------------------------------------------------------------
 
-    async def settle(self, run: JobRun) -> Settled:
+    async def settle(self, run: Run) -> Settled:
         """After a failure see that nothing is left; ask where the guest is."""
         if self._config_fd != NO_FD:
             os.close(self._config_fd)
@@ -114,15 +110,15 @@ class XenRestore(Plan[RestoreResult]):
         facts: tuple[str, ...] = ()
         if run.failure is not None and run.started:
             facts = await self._clean(run)
-        settled = await ask_guest(self._env, self.domid, self._target.uuid)
+        settled = await ask_guest(self.env, self.domid, self._target.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
-    async def _clean(self, run: JobRun) -> tuple[str, ...]:
+    async def _clean(self, run: Run) -> tuple[str, ...]:
         """Remove what the helper has left, if it has; give what was done."""
         told = ""
         for _ in range(TRIES):
             try:
-                async with ops_helper(self._env) as ops:
+                async with self.env.hypercalls() as ops:
                     found = await hypercalls.find(ops, self.domid)
                 break
             except LibxlpyError as exc:
@@ -133,7 +129,7 @@ class XenRestore(Plan[RestoreResult]):
         if found is None or not self._is_half_built(found, told_all=told_all):
             return ()
         try:
-            await toolstack_xen.destroy(self._env, self.domid, found.uuid)
+            await self._toolstack.destroy(self.domid, found.uuid)
         except LibxlpyError as exc:
             return (failed(REMOVED, exc),)
         return (REMOVED,)
@@ -148,6 +144,6 @@ class XenRestore(Plan[RestoreResult]):
             return False
         return not told_all if found.dying else found.paused
 
-    def result(self, run: JobRun, report: JobReport) -> RestoreResult:
+    def result(self, run: Run, report: JobReport) -> RestoreResult:
         """Give what a restore that succeeded has done."""
-        return restore_result(run, report, name=self._target.name)
+        return RestoreResult.of(report, run.record.stat, None, self._target.name)

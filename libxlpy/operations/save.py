@@ -8,14 +8,15 @@ suspended, as libxl leaves it: the caller resumes or destroys it.
 Xen: tools/libs/light/libxl_dom_save.c.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from libxlpy.callbacks import precopy_stats
+from libxlpy.callbacks import AnswerTo, precopy_stats
+from libxlpy.callbacks import PrecopyPolicy as PolicyOfCaller
+from libxlpy.domain import requests
 from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
-from libxlpy.domain.info import DomainInfo, uuid_bytes
-from libxlpy.domain.repair import QUIET, Repair, ask_guest
+from libxlpy.domain.info import DomainInfo
+from libxlpy.domain.repair import QUIET, Repair, ask_guest, failed
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.errors import (
     BackendError,
@@ -25,16 +26,14 @@ from libxlpy.errors import (
     TimedOut,
     UsageError,
 )
-from libxlpy.jobs.operation import AnswerTo, Plan, Settled
-from libxlpy.jobs.run import JobRun
-from libxlpy.operations.flags import SuspendFlags, xc_flags
-from libxlpy.operations.libxl_engine import LibxlSave, save_argv
-from libxlpy.ops import ops_helper
-from libxlpy.process.environment import Environment
+from libxlpy.jobs.operation import Access, Operation, Run
+from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
+from libxlpy.operations.flags import SuspendFlags, check_can_suspend, xc_flags
+from libxlpy.operations.libxl_engine import OWN, LibxlRun, find_helper, save_argv
+from libxlpy.process.environment import Environment, found
 from libxlpy.process.helper import start_process
-from libxlpy.process.link import HelperLink
-from libxlpy.repair_facts import failed
-from libxlpy.results import JobReport, SaveResult
+from libxlpy.process.link import HelperLink, uuid_bytes
+from libxlpy.results import JobReport, Kind, SaveResult, Settled
 from libxlpy_protocol.enums import Image, Mode, OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
@@ -57,57 +56,101 @@ LEVEL_WARN = 7
 SUSPENDED = 1
 
 
-class DomainSave(Plan[SaveResult]):
+class DomainSave(Operation[SaveResult]):
     """One save of one domain."""
 
+    kind: Kind = "save"
+    access: Access = "write"
     leaves_suspended = True
 
     def __init__(
         self,
-        info: DomainInfo,
-        flags: SuspendFlags,
         env: Environment,
-        helper: Path | None = None,
+        domid: int,
+        flags: SuspendFlags,
+        *,
+        helper: str = OWN,
         on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
+        stall: StallPolicy = NO_STALL_POLICY,
+        precopy_policy: PolicyOfCaller | None = None,
     ) -> None:
         """Save a domain.
 
         Args:
-            info: The domain, as it was found.
+            env: Backend, deadlines, the helpers for hypercalls.
+            domid: Of the domain.
             flags: LIVE, DEBUG.
-            env: Backend, deadlines, hooks.
-            helper: Xen's libxl-save-helper, to have the libxc stream written by it.
+            helper: What writes the libxc stream, see :func:`.libxl_engine.find_helper`.
             on_parent_loss: What the helper does should we die.
+            stall: See the base class.
+            precopy_policy: See the base class.
+
+        Raises:
+            UsageError: ``flags`` has a bit that means nothing.
         """
-        domid, kind = info.domid, info.type
-        self.what = f"save of domain {domid}"
+        super().__init__(env, stall=stall, precopy_policy=precopy_policy)
         self.domid = domid
-        self.uuid = info.uuid
+        self._live = SuspendFlags.LIVE in flags
         self._flags = xc_flags(flags)
-        self._env = env
-        backend, deadlines = env.backend, env.deadlines
-        self._suspend = GuestSuspend(domid, self.uuid, kind, backend, deadlines)
-        self._device_model: DeviceModel | None = None
-        self._helper = helper
+        self._choice = helper
         self._on_parent_loss = on_parent_loss
-        self._libxl: LibxlSave | None = None
+        # ----- known once it is prepared -----
+        self._program: Path | None = None
+        self._suspend: GuestSuspend
+        self._device_model: DeviceModel | None = None
+        # ----- while it runs -----
+        self._libxl: LibxlRun | None = None
         self._stream_fd = -1
+
+    # ----- before the job ---------------------------------------------------------
+
+    async def choose(self) -> None:
+        """Find Xen's helper, if it is to write the libxc stream."""
+        choice, backend = self._choice, self.env.backend
+        self._program = await found(lambda: find_helper(choice, backend))
+        asks = self.stall.may_stop or self.precopy_policy
+        if asks and self._program is not None:
+            raise NotSupported("libxl-save-helper can't be told to stop and copy")
+
+    async def prepare(self) -> None:
+        """See that the domain can be saved so."""
+        info = await requests.look(self.env, self.domid)
+        check_can_suspend(info)
+        if self._live:
+            await requests.check_can_log(self.env, info)
+        self.take(info)
+
+    def take(self, info: DomainInfo) -> None:
+        """Take the domain as it was found."""
+        env, domid, uuid, kind = self.env, info.domid, info.uuid, info.type
+        self.uuid = uuid
+        self._suspend = GuestSuspend(env, domid, uuid, kind, self.guest)
         calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
-        if env.stall.may_stop or env.precopy_policy:
-            if helper is not None:
-                raise NotSupported("libxl-save-helper can't be told to stop and copy")
+        if self.stall.may_stop or self.precopy_policy:
             calls.add(PrecopyPolicy)
-        if helper is not None:
+        if self._program is not None:
             calls = {SaveLibxc}
         if kind == "hvm":
-            self._device_model = DeviceModel(domid, self.uuid, backend, deadlines)
+            self._device_model = DeviceModel(env, domid, uuid, self.guest)
             calls.add(ToolstackSave)
         self.calls = frozenset(calls)
+
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        path = self.env.backend.save_path(self.domid)
+        return {
+            **super().journal(),
+            "type": self._suspend.kind,
+            "on_parent_loss": self._on_parent_loss.name.lower(),
+            "state_path": str(path) if self._device_model is not None else "",
+        }
+
+    # ----- the helper -------------------------------------------------------------
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
         self._stream_fd = stream_fd
-        backend = self._env.backend
+        backend = self.env.backend
         qemu = self._device_model is not None
         return Start(
             Mode.SAVE,
@@ -124,39 +167,9 @@ class DomainSave(Plan[SaveResult]):
             uuid=uuid_bytes(self.uuid),
         )
 
-    # ----- journal ----------------------------------------------------------------
-
-    def journal(self) -> dict[str, Any]:
-        """See the base class."""
-        path = self._env.backend.save_path(self.domid)
-        return {
-            "kind": "save",
-            "type": self._suspend.kind,
-            "on_parent_loss": self._on_parent_loss.name.lower(),
-            "state_path": str(path) if self._device_model is not None else "",
-        }
-
-    def facts(self) -> dict[str, Any]:
-        """See the base class."""
-        suspend, device_model = self._suspend, self._device_model
-        return {
-            "asked": suspend.asked,
-            "acked": suspend.acked,
-            "suspended": suspend.suspended,
-            "was_suspended": suspend.was_suspended,
-            "logging": device_model is not None and device_model.logging,
-            "stopped": device_model is not None and device_model.stopped,
-        }
-
-    def noted_by(self, note: Callable[[], None]) -> None:
-        """See the base class."""
-        self._suspend.changed = note
-        if self._device_model is not None:
-            self._device_model.changed = note
-
     # ----- callbacks, in order of execution ---------------------------------------
 
-    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+    async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
         """Do what libxenguest asks for."""
         match call:
             case SwitchQemuLogdirty(enable=enable):
@@ -165,19 +178,19 @@ class DomainSave(Plan[SaveResult]):
                 return await self._suspend_guest(run)
             case PrecopyPolicy():
                 return int(await run.stall.decide(precopy_stats(call)))
-            case SaveLibxc() if self._helper is not None:
-                return await self._save_libxc(run, self._helper)
+            case SaveLibxc() if self._program is not None:
+                return await self._save_libxc(run, self._program)
             case ToolstackSave() if self._device_model is not None:
                 return await self._device_model.collect()
             case _:
                 raise UsageError(f"{type(call).__name__} has no place in a save")
 
-    async def _switch_qemu_logdirty(self, run: JobRun, *, enable: bool) -> int:
+    async def _switch_qemu_logdirty(self, run: Run, *, enable: bool) -> int:
         if self._device_model is not None:
             await self._device_model.log_dirty(run.link, enable=enable)
         return 0  # no device model (PV, PVH): nothing to switch
 
-    async def _suspend_guest(self, run: JobRun) -> int:
+    async def _suspend_guest(self, run: Run) -> int:
         assert run.link is not None
         run.enter("suspend")
         self._suspend.remark = lambda text: run.record.news(
@@ -209,16 +222,16 @@ class DomainSave(Plan[SaveResult]):
             await self._suspend.check(ops)  # a guest that has ended has none
             raise
 
-    async def _save_libxc(self, run: JobRun, helper: Path) -> int:
-        argv = save_argv(helper, self._stream_fd, self.domid, self._flags)
-        seconds = self._env.deadlines.spawn
+    async def _save_libxc(self, run: Run, program: Path) -> int:
+        argv = save_argv(program, self._stream_fd, self.domid, self._flags)
+        seconds = self.deadlines.spawn
         try:
             process = await start_process(argv, [self._stream_fd], seconds)
         except TimeoutError as exc:
             raise TimedOut("spawn", seconds) from exc
         except BackendError as exc:
             raise HelperCrashed(how=str(exc)) from exc
-        self._libxl = LibxlSave(run, process, self._stream_fd)
+        self._libxl = LibxlRun(self, run, process, self._stream_fd)
         await self._libxl.done()
         return 0
 
@@ -228,29 +241,29 @@ class DomainSave(Plan[SaveResult]):
 
     def limit(self, call: CallMessage) -> float | None:
         """Give the deadline of a callback."""
-        return self._env.deadlines.of_call(type(call))
+        return self.env.deadlines.of_call(type(call))
 
     # ----- the end ----------------------------------------------------------------
 
-    async def settle(self, run: JobRun) -> Settled:
+    async def settle(self, run: Run) -> Settled:
         """Repair if the save failed; ask where the guest is."""
         if self._libxl is not None:
             await self._libxl.gone()
         try:
             if run.failure is not None and run.started:
                 return await self._repair(run)
-            settled = await ask_guest(self._env, self.domid, self.uuid)
+            settled = await ask_guest(self.env, self.domid, self.uuid)
             return settled.also(*await self._stop_logging())
         finally:
             if self._device_model is not None:
                 await self._device_model.close()
 
-    async def _repair(self, run: JobRun) -> Settled:
-        settled = await Repair(self._env, self._suspend, self._device_model).run()
+    async def _repair(self, run: Run) -> Settled:
+        settled = await Repair(self.env, self._suspend, self._device_model).run()
         run.record.meter.resumed(self._suspend.resumed_at)
         return settled
 
-    async def abandon(self, run: JobRun) -> Settled:
+    async def abandon(self, run: Run) -> Settled:
         """Let the guest run on: nobody knows that it is suspended."""
         try:
             return await self._repair(run)
@@ -260,34 +273,16 @@ class DomainSave(Plan[SaveResult]):
 
     async def _stop_logging(self) -> list[str]:
         """Switch off what libxenguest's own clean-up has left on, if any."""
-        if self._device_model is None or not self._device_model.logging:
+        if self._device_model is None or not self.guest.logging:
             return []
-        repair = Repair(self._env, self._suspend, self._device_model)
+        repair = Repair(self.env, self._suspend, self._device_model)
         try:
-            async with ops_helper(self._env) as ops:
+            async with self.env.hypercalls() as ops:
                 await repair.quiet_device_model(self._device_model, ops)
         except LibxlpyError as exc:
             return [failed(QUIET, exc)]
-        return repair.facts
+        return repair.told
 
-    def result(self, run: JobRun, report: JobReport) -> SaveResult:
+    def result(self, run: Run, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""
-        self._env.suspended.add(self.domid, self.uuid, run.record.meter)
-        return save_result(run, report)
-
-
-def save_result(run: JobRun, report: JobReport) -> SaveResult:
-    """Put the result of a save that succeeded together."""
-    stat = run.record.stat
-    return SaveResult(
-        domid=report.domid,
-        guest=report.guest,
-        image=report.image,
-        iterations=stat.iteration if stat else 0,
-        pages=stat.pages if stat else 0,
-        bytes_written=stat.bytes_done if stat else 0,
-        downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
-        timeline=report.timeline,
-        duration=report.duration,
-        report=report,
-    )
+        return SaveResult.of(report, run.record.stat)

@@ -1,7 +1,7 @@
 """Start one helper, signal it, prove its death.
 
-The helper is started by a thread that stays as long as it, see ``spawn_thread``, with an
-argv list, this interpreter, a fresh environment and no descriptor but the stream's.
+The helper is started by a thread that stays as long as it, see ``spawn_thread``, with
+an argv list, this interpreter, a fresh environment and no descriptor but the stream's.
 From then on it is known by its pidfd only: a pid may be reused, a pidfd never is. No
 SIGCHLD handler and no child watcher is involved, so the surrounding program may do with
 SIGCHLD what it likes.
@@ -16,13 +16,15 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import psutil
+
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
 from libxlpy.errors import BackendError, exit_text
-from libxlpy.kernel_place import kernel_place
-from libxlpy.process.proc import proof
+from libxlpy.process.proc import kernel_place, proof
 from libxlpy.process.spawn_thread import SpawnThread, close_all
 from libxlpy.results import Rusage
+from libxlpy.statistics import IoCounts
 
 #: Seconds for the kernel to tell where a process hangs.
 PLACE_SECONDS = 2.0
@@ -88,6 +90,24 @@ class HelperProcess:
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return not poll.poll(0)
+
+    def io_counts(self) -> IoCounts | None:
+        """Give what the kernel counts of its I/O; None where it does not tell.
+
+        Its pid is its own as long as it lives: nobody but us reaps it.
+        """
+        if not self.alive:
+            return None
+        try:
+            counts = psutil.Process(self.pid).io_counters()
+        except psutil.Error:
+            return None  # only root may see it; or it has just ended
+        return IoCounts(
+            counts.read_chars,
+            counts.write_chars,
+            counts.read_bytes,
+            counts.write_bytes,
+        )
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if it is dead already."""
@@ -239,3 +259,9 @@ class StderrTail:
         if self._open:
             self._open = False
             asyncio.get_running_loop().remove_reader(self._fd)
+
+
+def last_line(text: str) -> str:
+    """Give the last line of a text that is not empty, at most 500 characters."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ""

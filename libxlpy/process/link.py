@@ -2,24 +2,25 @@
 
 A :class:`Link` is any helper process on any wire, a :class:`HelperLink` our own helper
 on our own. Jobs use it for their operation; listing, pausing, repairing ... use a
-helper in ``ops`` mode, see ``ops``.
+helper in ``ops`` mode, see ``environment``.
 """
 
 import asyncio
 import errno
+import uuid as uuids
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from libxlpy.domain.info import uuid_bytes
+from libxlpy.aio import Bell
+from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, DomainOpError, DomainReused
-from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Escalation, Step
-from libxlpy.process.helper import HelperProcess, start_process
-from libxlpy.process.pump import Conversation, Pump
+from libxlpy.process.helper import HelperProcess
+from libxlpy.process.pump import Conversation, Observer, Pump
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LocalProtocolError
 from libxlpy_protocol.fields import TEXT_MAX, clip
-from libxlpy_protocol.hello import MIN_VERSION, VERSION
+from libxlpy_protocol.hello import MIN_VERSION, PACKAGE, VERSION
 from libxlpy_protocol.ledger import MAX_OPS
 from libxlpy_protocol.messages import (
     Abort,
@@ -32,8 +33,6 @@ from libxlpy_protocol.messages import (
 )
 from libxlpy_protocol.session import Event, ParentSession
 
-#: Our version, as it goes into the hello (a test compares it with the packaging).
-PACKAGE = "0.1.0"
 #: Feature of a helper that can use a guest's suspend event channel.
 SUSPEND_EVENT = "suspend-event"
 
@@ -43,21 +42,23 @@ class Link(ABC):
 
     def __init__(
         self,
-        env: Environment,
         process: HelperProcess,
         session: Conversation,
+        deadlines: Deadlines,
         *,
+        observer: Observer | None = None,
         climbed: Callable[[Step, str], None] | None = None,
     ) -> None:
         """Take a process that was just started, and close it at the end.
 
         Args:
-            env: Deadlines, hooks.
-            process: See ``helper_process``.
+            process: See ``helper``.
             session: Our end of its wire.
+            deadlines: Of each step of its end, and of each request.
+            observer: Testing hook, see ``pump``.
             climbed: Told each step the escalation climbs by itself.
         """
-        self._env = env
+        self._deadlines = deadlines
         #: Set once, when nothing more will be read: None at a clean EOF, else the
         #: helper's error, or ours.
         self.ended: asyncio.Future[Exception | None] = (
@@ -69,11 +70,11 @@ class Link(ABC):
             session,
             on_event=self._event,
             on_end=self._end,
-            observer=env.observer,
+            observer=observer,
         )
         self.escalation = Escalation(
             self.process,
-            env.deadlines,
+            deadlines,
             abort=self._abort,
             climbed=climbed or (lambda step, bound: None),
         )
@@ -102,7 +103,7 @@ class Link(ABC):
 
         Bounded: a helper that is stuck, or a child of it, may hold the pipe open.
         """
-        seconds = self._env.deadlines.exit_after_complete
+        seconds = self._deadlines.exit_after_complete
         await asyncio.wait([self.ended], timeout=seconds)
 
     def close(self) -> None:
@@ -113,38 +114,24 @@ class Link(ABC):
         self.process.close()
 
 
-class Bell:
-    """Rung by whoever has news for the one who waits."""
-
-    def __init__(self) -> None:
-        self._rung = asyncio.Event()
-
-    def ring(self) -> None:
-        """Wake the one who waits, or who will."""
-        self._rung.set()
-
-    async def changed(self) -> None:
-        """Wait for the next time, as for a change in xenstore."""
-        await self._rung.wait()
-        self._rung.clear()
-
-
 class HelperLink(Link):
     """One helper of our own."""
 
     def __init__(
         self,
-        env: Environment,
         process: HelperProcess,
+        deadlines: Deadlines,
         *,
+        observer: Observer | None = None,
         on_event: Callable[[Event], None] | None = None,
         climbed: Callable[[Step, str], None] | None = None,
     ) -> None:
         """Take a helper; :meth:`hello` begins the conversation.
 
         Args:
-            env: Deadlines, hooks.
             process: The helper, just started.
+            deadlines: As of the base class.
+            observer: As of the base class.
             on_event: Gets every message but hello and op results.
             climbed: Told each step the escalation climbs by itself.
         """
@@ -155,7 +142,9 @@ class HelperLink(Link):
         self._op_slots = asyncio.Semaphore(MAX_OPS)
         #: The guest's suspend event channel.
         self.suspend_event = Bell()
-        super().__init__(env, process, self.session, climbed=climbed)
+        super().__init__(
+            process, self.session, deadlines, observer=observer, climbed=climbed
+        )
         #: Goes into the abort message.
         self.abort_reason = ""
 
@@ -225,7 +214,7 @@ class HelperLink(Link):
             )
             call_id = 0
             try:
-                async with asyncio.timeout(self._env.deadlines.domain_op):
+                async with asyncio.timeout(self._deadlines.domain_op):
                     call_id = self.pump.send(message)
                     self._ops[call_id] = waiting
                     await asyncio.wait([waiting])
@@ -268,29 +257,6 @@ class HelperLink(Link):
         self.greeted.cancel()
 
 
-async def start_helper(env: Environment, pass_fds: Iterable[int] = ()) -> HelperProcess:
-    """Start a helper of our own; arguments and errors as of ``start_process``."""
-    argv = env.argv(env.backend)
-    return await start_process(argv, pass_fds, env.deadlines.spawn)
-
-
-# ----- small things ---------------------------------------------------------------
-
-
-async def finish(task: asyncio.Task[None]) -> None:
-    """Wait for ``task`` however often we are cancelled, then pass that on."""
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    task.result()
-    if cancelled is not None:
-        raise cancelled
-
-
-def last_line(text: str) -> str:
-    """Give the last line of a text that is not empty, at most 500 characters."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else ""
+def uuid_bytes(uuid: str) -> bytes:
+    """Give a uuid as it goes into messages; none for ""."""
+    return uuids.UUID(uuid).bytes if uuid else b""

@@ -1,8 +1,12 @@
-"""Prove that the kernel killed a process for want of memory.
+"""What the kernel tells of a process, and psutil does not.
 
-Either its log names the process, or the process' cgroup counts a kill that it had not
-counted when the process began. A pid in the log is one of the first pid namespace: only
-there is it looked for.
+That it was killed for want of memory: either the kernel's log names the process, or the
+process' cgroup counts a kill that it had not counted when the process began. A pid in
+the log is one of the first pid namespace: only there is it looked for.
+
+Where its threads are, if not even SIGKILL ends it: a disk or a hypercall that does not
+come back has its name in the wait channel, and the way there in the stack, which only
+root may see.
 """
 
 import os
@@ -20,6 +24,11 @@ RECORD_MAX = 8192
 RECORDS_MAX = 20000
 #: Bytes taken of a small file.
 FILE_MAX = 4096
+#: Threads and frames told.
+THREADS_TOLD = 4
+FRAMES_TOLD = 12
+#: States of a thread that is dead already.
+DEAD = frozenset("ZX")
 #: Seconds by which the log's clock may be off from ours, which NTP keeps right: some
 #: ten parts in a million, for months. No pid comes again that soon.
 DRIFT = 3600.0
@@ -125,9 +134,52 @@ def _first_namespace(proc: Path) -> bool:
         return False
 
 
+# ----- where it hangs -------------------------------------------------------------
+
+
+def kernel_place(pid: int) -> str:
+    """Give in one line where the threads are that keep a process from ending.
+
+    Reads files that may hang with it: not for the thread of an event loop.
+
+    Args:
+        pid: Of the process, which nobody has reaped.
+    """
+    tids = [int(task.name) for task in (PROC / str(pid) / "task").glob("*")]
+    # The main thread first: the number of another may be lower, as numbers wrap.
+    tids.sort(key=lambda tid: (tid != pid, tid))
+    places = [place for tid in tids if (place := _place(pid, tid))]
+    return "; ".join(places[:THREADS_TOLD])
+
+
+def _place(pid: int, tid: int) -> str:
+    """Give the place of one thread; "" if it is dead."""
+    task = PROC / str(pid) / "task" / str(tid)
+    state = state_of(_text(task / "stat"))
+    if not state or state in DEAD:
+        return ""
+    channel = _text(task / "wchan")
+    where = channel if channel not in {"", "0"} else "unknown"
+    stack = frames(_text(task / "stack"))
+    text = f"thread {tid} in state {state} at {where}"
+    return f"{text}, stack {' < '.join(stack)}" if stack else text
+
+
+def state_of(stat: str) -> str:
+    """Give the state in a ``stat``; "" if there is none. Names may hold anything."""
+    _, _, rest = stat.rpartition(")")
+    return rest.split()[0] if rest.split() else ""
+
+
+def frames(stack: str) -> list[str]:
+    """Give the functions of a ``stack``, innermost first."""
+    names = [line.split()[-1] for line in stack.splitlines() if line.split()]
+    return [name.partition("+")[0] for name in names][:FRAMES_TOLD]
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(FILE_MAX).decode("utf-8", "replace")
+            return file.read(FILE_MAX).decode("utf-8", "replace").strip()
     except OSError:
         return ""

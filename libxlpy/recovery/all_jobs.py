@@ -1,27 +1,23 @@
-"""What is on this machine: domains, and jobs, whoever runs them.
+"""The jobs of this machine, whoever runs them.
 
-The jobs are known from the journal, so that it works from any process of the same user.
+They are known from the journal, so that it works from any process of the same user.
 """
 
 import asyncio
 import enum
 import signal
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
-from libxlpy.domain import requests
-from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import BackendError, DomainBusy, UsageError
 from libxlpy.journal import Entry, Folder, JournalBroken
 from libxlpy.journal.reports import CrashReports, filed
 from libxlpy.process.environment import Environment
-from libxlpy.recovered import Outcome, Recovered
 from libxlpy.recovery.claim import take
-from libxlpy.recovery.recovery import ALONE, Recovery
+from libxlpy.recovery.recovery import ALONE, Outcome, Recovered, Recovery
 from libxlpy.results import GuestState
-from libxlpy_protocol.enums import Op
 
 #: Seconds between two looks at a job that was told to stop.
 LOOK_AGAIN = 0.05
@@ -57,108 +53,61 @@ class AbortAnswer(enum.Enum):
     STILL_RUNNING = "still running"
 
 
-class Machine(ABC):
-    """Domains, and the jobs of all processes; part of a ``Context``."""
+async def list_jobs(backend: Backend) -> list[JobStatus]:
+    """Give all jobs of this machine and backend, lowest domid first.
 
-    @abstractmethod
-    def _env(self, deadlines: Deadlines | None = None) -> Environment: ...
+    Raises:
+        BackendError: The journal can't be trusted or read.
+    """
+    return [status(entry) for entry in readable(Folder(backend.jobs_dir))]
 
-    # ----- domains ----------------------------------------------------------------
 
-    async def list_domains(self) -> list[DomainInfo]:
-        """Give all domains; see :func:`libxlpy.domain.requests.list_domains`."""
-        return await requests.list_domains(self._env())
+async def job_report(backend: Backend, job: str) -> str:
+    """Give the report of a job that failed.
 
-    async def resolve(self, domain: int | str) -> int:
-        """Give a domid by number or name; see :func:`.requests.resolve`."""
-        return await requests.resolve(self._env(), domain)
+    Raises:
+        UsageError: There is none.
+        BackendError: The reports can't be trusted or read.
+    """
+    reports = CrashReports(backend.reports_dir)
+    return await asyncio.to_thread(reports.read, job)
 
-    async def retrieve_config(self, domid: int) -> bytes:
-        """Give a domain's configuration as JSON, as its toolstack keeps it.
 
-        Raises:
-            DomainNotFound: There is no such domain.
-            BackendError: It has none, or it can't be read.
-        """
-        return await requests.retrieve_config(self._env(), domid)
+async def recover(env: Environment, *, dry_run: bool) -> list[Recovered]:
+    """Finish or roll back every job whose process has died.
 
-    async def domain_pause(self, domid: int, *, uuid: str = "") -> None:
-        """Stop a domain's vcpus; errors as of :func:`libxlpy.domain.requests.do`."""
-        await requests.do(self._env(), Op.PAUSE, domid, uuid)
+    Args:
+        env: Backend, deadlines, the helpers for hypercalls.
+        dry_run: Only say what would be done.
 
-    async def domain_unpause(self, domid: int, *, uuid: str = "") -> None:
-        """Let a paused domain run; errors as of :func:`libxlpy.domain.requests.do`."""
-        await requests.do(self._env(), Op.UNPAUSE, domid, uuid)
+    Raises:
+        BackendError: The journal can't be trusted or read.
+    """
+    folder = Folder(env.backend.jobs_dir)
+    found = []
+    for domid in folder.domids():
+        job = await _recover(env, folder, domid, dry_run=dry_run)
+        if job is not None:
+            found.append(job)
+            await _file(env, job, dry_run=dry_run)
+    return found
 
-    # ----- jobs -------------------------------------------------------------------
 
-    async def list_jobs(self) -> list[JobStatus]:
-        """Give all jobs of this machine and backend, lowest domid first.
+async def abort_job(env: Environment, job: str) -> tuple[AbortAnswer, GuestState]:
+    """Abort a job of any process and wait, bounded, until it has stopped.
 
-        Raises:
-            BackendError: The journal can't be trusted or read.
-        """
-        folder = Folder(self._env().backend.jobs_dir)
-        return [status(entry) for entry in readable(folder)]
-
-    async def job_report(self, job: str) -> str:
-        """Give the report of a job that failed; the newest ones are kept.
-
-        Args:
-            job: Its name, as its error's ``details.file`` and `xlpy jobs` have it.
-
-        Raises:
-            UsageError: There is none.
-            BackendError: The reports can't be trusted or read.
-        """
-        reports = CrashReports(self._env().backend.reports_dir)
-        return await asyncio.to_thread(reports.read, job)
-
-    async def recover(self, dry_run: bool = False) -> list[Recovered]:
-        """Finish or roll back every job whose process has died.
-
-        Jobs that run, here or in other processes, are not touched.
-
-        Args:
-            dry_run: Only say what would be done.
-
-        Raises:
-            BackendError: The journal can't be trusted or read.
-        """
-        env = self._env()
-        folder = Folder(env.backend.jobs_dir)
-        found = []
-        for domid in folder.domids():
-            job = await _recover(env, folder, domid, dry_run=dry_run)
-            if job is not None:
-                found.append(job)
-                await _file(env, job, dry_run=dry_run)
-        return found
-
-    async def abort_job(self, job: str) -> tuple[AbortAnswer, GuestState]:
-        """Abort a job of any process and wait, bounded, until it has stopped.
-
-        Its helper is told to stop; its own process sees the job cancelled.
-
-        Args:
-            job: Its name, as of :meth:`list_jobs`.
-
-        Returns:
-            What became of it, and where the guest is.
-
-        Raises:
-            UsageError: There is no such job, or only what a dead process left.
-            BackendError: It belongs to another user.
-        """
-        env = self._env()
-        folder = Folder(env.backend.jobs_dir)
-        entry = next((each for each in readable(folder) if each.job == job), None)
-        if entry is None:
-            raise UsageError(f"no such job: {job}")
-        if not entry.handed_over:
-            _stop(entry)
-        answer = await _stopped(folder, entry, env.deadlines)
-        return answer, (await ask_guest(env, entry.domid, entry.uuid)).guest
+    Raises:
+        UsageError: There is no such job, or only what a dead process left.
+        BackendError: It belongs to another user.
+    """
+    folder = Folder(env.backend.jobs_dir)
+    entry = next((each for each in readable(folder) if each.job == job), None)
+    if entry is None:
+        raise UsageError(f"no such job: {job}")
+    if not entry.handed_over:
+        _stop(entry)
+    answer = await _stopped(folder, entry, env.deadlines)
+    return answer, (await ask_guest(env, entry.domid, entry.uuid)).guest
 
 
 # ----- one job --------------------------------------------------------------------

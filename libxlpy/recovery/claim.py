@@ -14,11 +14,9 @@ from typing import Any
 
 from libxlpy.domain.hypercalls import check_domid
 from libxlpy.errors import BackendError, DomainBusy
-from libxlpy.jobs.operation import Plan
-from libxlpy.journal import Entry, Folder, Identity, JournalBroken, Lock, Locked, Stream
+from libxlpy.journal import Entry, Folder, Identity, JournalBroken, Lock, Locked
 from libxlpy.process.environment import Environment
-from libxlpy.recovered import Outcome
-from libxlpy.recovery.recovery import Recovery
+from libxlpy.recovery.recovery import Outcome, Recovery
 
 #: Bytes of the random part of a job's name.
 NAME_BYTES = 3
@@ -36,8 +34,11 @@ class Claim:
 
     # ----- as a job's journal -----------------------------------------------------
 
-    def begin(self, plan: Plan[Any], stream: Stream, uuid: str) -> str:
+    def begin(self, **known: Any) -> str:
         """Write down a job that is about to begin; the claim is then the job's.
+
+        Args:
+            known: What of an :class:`Entry` is known of the job itself.
 
         Raises:
             BackendError: It can't be written.
@@ -45,13 +46,10 @@ class Claim:
         name = f"{self._what.split()[-1]}-{self.domid}-{token_hex(NAME_BYTES)}"
         self._entry = Entry(
             job=name,
-            what=plan.what,
             domid=self.domid,
-            uuid=uuid,
             since=time.time(),
             parent=Identity.own(),
-            stream=stream,
-            **plan.journal(),
+            **known,
         )
         try:
             self._lock.tell(self._what, name)

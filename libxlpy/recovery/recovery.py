@@ -9,29 +9,119 @@ inode, processes by their start. What can't be proven ours is told and left alon
 """
 
 import contextlib
+import enum
 import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.info import DomainFacts
-from libxlpy.domain.repair import Repair, ask_guest
+from libxlpy.domain.repair import Repair, ask_guest, failed, is_failed
 from libxlpy.domain.suspend import GuestSuspend
+from libxlpy.domain.toolstack import toolstack_of
+from libxlpy.domain.toolstack_simxen import SimxenToolstack
 from libxlpy.errors import BackendError, ParentLost
 from libxlpy.journal import Entry, Lock
 from libxlpy.journal.identity import Identity, wait_gone
-from libxlpy.ops import ops_helper
 from libxlpy.process.environment import Environment
-from libxlpy.recovered import Decision, Outcome, Recovered, Step
 from libxlpy.recovery.left_file import LeftFile
-from libxlpy.repair_facts import failed, is_failed
 from libxlpy.results import GuestState, ImageState, JobReport
-from libxlpy.simxen.client import SimClient
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
 
 #: Seconds for a helper to put the guest right by itself; it takes 2 at most.
 ALONE = 10.0
+
+
+class Outcome(enum.Enum):
+    """What became of a job."""
+
+    #: It has reached its aim all the same.
+    FINISHED = "finished"
+    #: Everything is as before it.
+    ROLLED_BACK = "rolled back"
+    #: There is no guest any more; what was left of the job is removed.
+    GUEST_GONE = "guest gone"
+    #: The domain is not touched, the text says why.
+    LEFT = "left alone"
+    #: Its helper goes on, as it was told to; or another recovery is at it.
+    RUNNING = "still running"
+    #: What is written of it can't be read or trusted; nothing was touched.
+    UNREADABLE = "unreadable"
+    #: Something could not be put right; the next recover tries again.
+    FAILED = "failed"
+
+
+#: Nothing of these is left to do.
+SETTLED = frozenset(
+    {Outcome.FINISHED, Outcome.ROLLED_BACK, Outcome.GUEST_GONE, Outcome.LEFT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """One job of a dead process, and what became of it."""
+
+    #: Name as `xlpy jobs` gives it; "" if unreadable.
+    job: str
+    #: E.g. ``"save of domain 7"``.
+    what: str
+    domid: int
+    outcome: Outcome
+    #: Why, and what is left to do, in one line.
+    text: str
+    #: The job's own outcome; None if unreadable.
+    error: ParentLost | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether nothing is left to do."""
+        return self.outcome in SETTLED
+
+    @property
+    def guest(self) -> GuestState:
+        """Where the guest is, as the hypervisor said."""
+        return GuestState.UNKNOWN if self.error is None else self.error.guest
+
+    @property
+    def image(self) -> ImageState:
+        """What the stream holds."""
+        return ImageState.NONE if self.error is None else self.error.image
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """What was done; with dry_run what would be done."""
+        return () if self.error is None else self.error.repairs
+
+    def __str__(self) -> str:
+        """Give it in one line."""
+        if self.error is None:
+            return f"domain {self.domid}: {self.outcome.value}: {self.text}"
+        facts = f"; {', '.join(self.repairs)}" if self.repairs else ""
+        return (
+            f"{self.job}: {self.what} {self.outcome.value}: {self.text} "
+            f"(guest {self.guest.value}){facts}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do; ``fact`` is told once it is done."""
+
+    fact: str
+    act: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of the job."""
+
+    outcome: Outcome
+    text: str
+    steps: list[Step] = field(default_factory=list)
+    image: ImageState = ImageState.PARTIAL
 
 
 class Recovery:
@@ -115,7 +205,7 @@ class Recovery:
         return self._entry.on_parent_loss == "finish"
 
     async def _ask(self) -> DomainFacts | None:
-        async with ops_helper(self._env) as ops:
+        async with self._env.hypercalls() as ops:
             return await hypercalls.find(ops, self._entry.domid)
 
     async def _decide(self, facts: DomainFacts | None) -> Decision:
@@ -134,11 +224,11 @@ class Recovery:
                 text = "suspended or not, the guest is its toolstack's"
                 steps = [Step("log-dirty mode off", self._log_dirty_off)]
                 return Decision(Outcome.ROLLED_BACK, text, steps)
-            case "restore" if self._env.backend.host is not None:
-                return self._restore()
-            case _:
-                text = "what is in the domain is for its toolstack to say"
-                return Decision(Outcome.LEFT, text)
+        toolstack = toolstack_of(self._env)
+        if entry.kind == "restore" and isinstance(toolstack, SimxenToolstack):
+            return self._restore(toolstack)
+        text = "what is in the domain is for its toolstack to say"
+        return Decision(Outcome.LEFT, text)
 
     async def _guest_gone(self, text: str, steps: list[Step]) -> Decision:
         """A whole file may be all that is left of the guest; half a one is nothing."""
@@ -173,14 +263,17 @@ class Recovery:
         steps += self._removed()
         return Decision(Outcome.ROLLED_BACK, self._death(), steps)
 
-    def _restore(self) -> Decision:
+    def _restore(self, host: SimxenToolstack) -> Decision:
         """A restore that was whole is launched, else there is nothing to launch."""
-        if self._entry.complete:
-            steps = [Step("guest launched, if it was not yet", self._launch)]
+        entry = self._entry
+        if entry.complete:
+            fact = "guest launched, if it was not yet"
+            launch = Step(fact, lambda: host.launch_once(entry.domid, entry.uuid))
             text = "all was read"
-            return Decision(Outcome.FINISHED, text, steps, ImageState.COMPLETE)
-        steps = [Step("half-built domain destroyed", self._destroy)]
-        return Decision(Outcome.ROLLED_BACK, self._death(), steps)
+            return Decision(Outcome.FINISHED, text, [launch], ImageState.COMPLETE)
+        fact = "half-built domain destroyed"
+        destroy = Step(fact, lambda: host.remove(entry.domid, entry.uuid))
+        return Decision(Outcome.ROLLED_BACK, self._death(), [destroy])
 
     def _death(self) -> str:
         where = f"in {self._entry.phase!r}" if self._entry.phase else "as it began"
@@ -209,10 +302,10 @@ class Recovery:
         return [Step("device model's state file removed", self._remove_state)]
 
     async def _remove_state(self) -> None:
-        self._emulator().remove_state()
+        self._device_model().remove_state()
 
     async def _log_dirty_off(self) -> None:
-        async with ops_helper(self._env) as ops:
+        async with self._env.hypercalls() as ops:
             entry = self._entry
             await ops.checked_op(Op.LOGDIRTY_OFF, entry.domid, uuid=entry.uuid)
 
@@ -220,16 +313,8 @@ class Recovery:
         """Do what the job itself would have done, with what it knew."""
         entry, env = self._entry, self._env
         kind = entry.type or "pv"
-        suspend = GuestSuspend(
-            *(entry.domid, entry.uuid, kind), env.backend, env.deadlines
-        )
-        suspend.asked, suspend.acked = entry.asked, entry.acked
-        suspend.suspended = entry.suspended
-        suspend.was_suspended = entry.was_suspended
-        device_model = None
-        if kind == "hvm":
-            device_model = self._emulator()
-            device_model.logging, device_model.stopped = entry.logging, entry.stopped
+        suspend = GuestSuspend(env, entry.domid, entry.uuid, kind, entry.guest)
+        device_model = self._device_model() if kind == "hvm" else None
         try:
             settled = await Repair(env, suspend, device_model).run()
         finally:
@@ -239,24 +324,9 @@ class Recovery:
         if settled.guest is GuestState.UNKNOWN:
             raise BackendError("nobody knows where the guest is")
 
-    def _emulator(self) -> DeviceModel:
-        entry, env = self._entry, self._env
-        return DeviceModel(entry.domid, entry.uuid, env.backend, env.deadlines)
-
-    async def _launch(self) -> None:
-        async with self._host() as client:
-            entry = self._entry
-            info = await client.info(entry.domid)
-            if info["guest_pid"] is None:
-                await client.launch(entry.domid, uuid=entry.uuid, paused=True)
-
-    async def _destroy(self) -> None:
-        async with self._host() as client:
-            await client.destroy(self._entry.domid, uuid=self._entry.uuid)
-
-    def _host(self) -> SimClient:
-        assert self._env.backend.host is not None  # _decide has looked
-        return SimClient(self._env.backend.host)
+    def _device_model(self) -> DeviceModel:
+        entry = self._entry
+        return DeviceModel(self._env, entry.domid, entry.uuid, entry.guest)
 
     # ----- the end ----------------------------------------------------------------
 

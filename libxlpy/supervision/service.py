@@ -22,7 +22,7 @@ from libxlpy.context import Context
 from libxlpy.events import JobEvent, PhaseEvent
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.watchers import Watcher
-from libxlpy.recovered import Recovered
+from libxlpy.recovery.recovery import Recovered
 from libxlpy.supervision.notifier import USEC, Notifier, Supervisor
 from libxlpy.supervision.stream_store import StreamStore
 

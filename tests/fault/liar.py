@@ -7,14 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy import Context, Deadlines, Job
-from libxlpy.backend import Backend
 from libxlpy.errors import JobError
-from libxlpy.jobs.operation import Plan
+from libxlpy.jobs.operation import Operation
 from libxlpy.jobs.registry import Jobs
-from libxlpy.jobs.stream_fd import StreamFd
-from libxlpy.process.environment import Environment
-from libxlpy.process.helper import helper_argv
-from libxlpy.recovery.claim import Claim
 from tests.fault.lying_helper import STRUCK
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
 from tests.support.victim import Victim
@@ -33,17 +28,14 @@ class LyingJobs(Jobs):
         self._deadlines = deadlines(lie, place)
         self._lie = [str(LIAR), lie, str(place).lstrip("<")]
 
-    def begin(
-        self, plan: Plan[Any], stream: StreamFd, env: Environment, claim: Claim
-    ) -> Job[Any]:
+    async def start(self, operation: Operation[Any], fd: int) -> Job[Any]:
         """Start a job with the lying helper."""
-        env = replace(env, argv=self._argv, deadlines=self._deadlines)
-        return super().begin(plan, stream, env, claim)
-
-    def _argv(self, backend: Backend) -> list[str]:
-        own = helper_argv(backend)
+        own = operation.argv()
         module = own.index("-m")
-        return [*own[:module], *self._lie, *own[module + 2 :]]
+        argv = [*own[:module], *self._lie, *own[module + 2 :]]
+        operation.argv = lambda: argv  # type: ignore[method-assign]
+        operation.deadlines = self._deadlines
+        return await super().start(operation, fd)
 
 
 def lying(lie: str) -> Attack:

@@ -9,16 +9,15 @@ from typing import Any, Self
 import pytest
 
 from libxlpy.backend import Backend
+from libxlpy.callbacks import AnswerTo
 from libxlpy.deadlines import Deadlines
 from libxlpy.jobs.job import Job
-from libxlpy.jobs.operation import AnswerTo, Plan, Settled
-from libxlpy.jobs.run import JobRun
+from libxlpy.jobs.operation import Operation, Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.stream_fd import StreamFd
-from libxlpy.ops import Ops
-from libxlpy.process.environment import Environment
+from libxlpy.process.environment import Environment, HypercallHelpers
 from libxlpy.process.pump import Observer
-from libxlpy.results import GuestState, JobReport
+from libxlpy.results import GuestFacts, GuestState, JobReport, Settled
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.messages import CallMessage, Start, Suspend
 from libxlpy_protocol.table import callback_mask
@@ -58,9 +57,11 @@ def backend(tmp_path: Path) -> Backend:
 
 
 @dataclass
-class FakePlan(Plan[JobReport]):
+class FakeOperation(Operation[JobReport]):
     """A save of nothing; remembers what it was asked."""
 
+    kind = "save"
+    access = "write"
     what: str = "test of domain 7"
     domid: int = 7
     calls: frozenset[type] = frozenset({Suspend})
@@ -68,9 +69,8 @@ class FakePlan(Plan[JobReport]):
     on_call: Callable[[CallMessage], Awaitable[Any]] | None = None
     asked: list[CallMessage] = field(default_factory=list)
     settled: list[bool] = field(default_factory=list)
-
-    def journal(self) -> dict[str, Any]:
-        return {}
+    guest: GuestFacts = field(default_factory=GuestFacts)
+    precopy_policy = None
 
     def start(self, stream_fd: int) -> Start:
         return Start(
@@ -81,18 +81,18 @@ class FakePlan(Plan[JobReport]):
             stream_fd=stream_fd,
         )
 
-    async def answer(self, call: CallMessage, run: JobRun) -> AnswerTo:
+    async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
         self.asked.append(call)
         return 1 if self.on_call is None else await self.on_call(call)
 
     def limit(self, call: CallMessage) -> float:
         return self.seconds
 
-    async def settle(self, run: JobRun) -> Settled:
+    async def settle(self, run: Run) -> Settled:
         self.settled.append(run.failure is None)
         return Settled(GuestState.RUNNING, ("looked",))
 
-    def result(self, run: JobRun, report: JobReport) -> JobReport:
+    def result(self, run: Run, report: JobReport) -> JobReport:
         return report
 
 
@@ -106,7 +106,7 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
 
         def start(
             script: str,
-            plan: FakePlan | None = None,
+            operation: FakeOperation | None = None,
             *,
             observer: Observer | None = None,
             stall: StallPolicy = NO_STALL_POLICY,
@@ -116,12 +116,14 @@ def start_job(backend: Backend, tmp_path: Path) -> Iterator[StartJob]:
             env = Environment(
                 backend,
                 Deadlines(**{**scripted.QUICK, **deadlines}),
-                Ops(),
+                HypercallHelpers(),
                 observer,
                 argv or scripted.argv(script),
-                stall=stall,
             )
+            operation = operation or FakeOperation()
+            operation.env, operation.stall = env, stall
+            operation.deadlines = env.deadlines
             stream = StreamFd(file.fileno(), "write")
-            return Job(plan or FakePlan(), stream, env, lambda good: None)
+            return Job(operation, stream, lambda good: None)
 
         yield start

@@ -37,7 +37,7 @@ async def failed(ctx: Context, guest: Guest, path: str = os.devnull) -> JobError
 async def test_all_repaired_leaves_nothing_to_do(ctx: Context, hvm: Guest):
     error = await failed(ctx, hvm, "/dev/full")
     assert isinstance(error, StreamError)
-    assert error.recovery is None
+    assert error.unfinished is None
     assert "left to do" not in error.report()
 
 
@@ -45,16 +45,16 @@ async def test_device_model_that_answers_again_is_put_right(ctx: Context, hvm: G
     await aside(lambda: hvm.misbehave("qmp_error"))  # whatever it is asked
     error = await failed(ctx, hvm)
     assert isinstance(error, CallbackFailed)
-    recovery = error.recovery
-    assert recovery is not None
-    assert recovery.actions == (OFF,)
+    unfinished = error.unfinished
+    assert unfinished is not None
+    assert unfinished.actions == (OFF,)
     assert f"left to do: {OFF}" in error.report()
-    assert await recovery.perform() is GuestState.RUNNING  # it refuses still
-    assert recovery.actions == (OFF,)
+    assert await unfinished.retry() is GuestState.RUNNING  # it refuses still
+    assert unfinished.actions == (OFF,)
     await aside(lambda: hvm.misbehave("never_ack"))  # its device model behaves
-    ended = await asyncio.gather(recovery.perform(), recovery.perform())
+    ended = await asyncio.gather(unfinished.retry(), unfinished.retry())
     assert ended == [GuestState.RUNNING] * 2
-    assert recovery.actions == ()
+    assert unfinished.actions == ()
     assert OFF in error.repairs
     assert not [fact for fact in error.repairs if "FAILED" in fact]
     assert "left to do" not in error.report()
@@ -63,23 +63,23 @@ async def test_device_model_that_answers_again_is_put_right(ctx: Context, hvm: G
 
 async def test_domain_that_another_works_on_is_not_touched(ctx: Context, hvm: Guest):
     await aside(lambda: hvm.misbehave("qmp_error"))
-    recovery = (await failed(ctx, hvm)).recovery
-    assert recovery is not None
+    unfinished = (await failed(ctx, hvm)).unfinished
+    assert unfinished is not None
     with take(Folder(ctx.backend.jobs_dir), hvm.domid), pytest.raises(DomainBusy):
-        await recovery.perform()
-    assert recovery.actions == (OFF,)
+        await unfinished.retry()
+    assert unfinished.actions == (OFF,)
     await aside(lambda: hvm.misbehave("never_ack"))
-    await recovery.perform()
+    await unfinished.retry()
     await aside(hvm.assert_untouched)
 
 
 async def test_recovery_is_for_the_context_s_life(host: Path, hvm: Guest):
     await aside(lambda: hvm.misbehave("qmp_error"))
     async with Context("simxen", host, QUICK) as ctx:
-        recovery = (await failed(ctx, hvm)).recovery
-    assert recovery is not None
+        unfinished = (await failed(ctx, hvm)).unfinished
+    assert unfinished is not None
     with pytest.raises(UsageError, match="context was left"):
-        await recovery.perform()
+        await unfinished.retry()
 
 
 async def test_guest_that_is_gone_needs_nothing(own_host: Path):
@@ -88,7 +88,7 @@ async def test_guest_that_is_gone_needs_nothing(own_host: Path):
         await aside(lambda: guest.misbehave("qmp_error"))
         error = await failed(ctx, guest)
         assert not isinstance(error, HelperCrashed)
-        assert error.recovery is not None
+        assert error.unfinished is not None
         await aside(guest.destroy)
-        assert await error.recovery.perform() is GuestState.GONE
-        assert error.recovery.actions == ()
+        assert await error.unfinished.retry() is GuestState.GONE
+        assert error.unfinished.actions == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy import Cancelled, Context, GuestTimedOut, SuspendFlags, Watcher
-from libxlpy.logs import level_of
+from libxlpy.jobs.watchers import level_of
 from tests.support.guest import Guest, aside, saved_and_resumed, undone
 
 LIVE = SuspendFlags.LIVE

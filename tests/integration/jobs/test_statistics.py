@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from libxlpy import Context, JobError, PhaseEvent, SuspendFlags
-from libxlpy.helper_io import HelperIo
 from libxlpy.process.helper import start_process
 from tests.support.guest import PATIENCE, Guest, aside
 
@@ -107,24 +106,23 @@ async def test_io_is_the_helper_s_own_and_ends_with_it(nothing_blocks: None):
     process = await start_process(
         ["/bin/sh", "-c", "echo one; read line; exit 0"], (), PATIENCE
     )
-    io = HelperIo(process)
-    before = io.sample()
+    before = process.io_counts()
     assert before is not None  # the tests run as root
     os.set_blocking(process.read_fd, True)
     assert await aside(os.read, process.read_fd, 16) == b"one\n"
-    after = io.sample()
+    after = process.io_counts()
     assert after is not None
     assert after.write_chars >= before.write_chars
     assert after.write_chars >= len(b"one\n")
     os.write(process.write_fd, b"\n")
     await process.wait()
     assert not process.alive
-    assert io.sample() is None
+    assert process.io_counts() is None
     process.close()
 
 
 async def test_io_of_a_process_that_is_gone_is_not_taken(nothing_blocks: None):
     process = await start_process(["/bin/true"], (), PATIENCE)
     await process.wait()
-    assert HelperIo(process).sample() is None
+    assert process.io_counts() is None
     process.close()

@@ -6,9 +6,8 @@ from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.domain.repair import Repair
 from libxlpy.domain.suspend import GuestSuspend
-from libxlpy.ops import Ops
-from libxlpy.process.environment import Environment
-from libxlpy.results import GuestState
+from libxlpy.process.environment import Environment, HypercallHelpers
+from libxlpy.results import GuestFacts, GuestState
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.messages import DomainOp, Message
 from tests.support import scripted
@@ -23,13 +22,13 @@ async def test_guest_that_suspends_late_is_resumed_without_xenstored(backend: Ba
         if isinstance(message, DomainOp):
             asked.append(message.op)
 
-    deadlines, ops = Deadlines(repair_watch=10.0), Ops()
+    deadlines, helpers = Deadlines(repair_watch=10.0), HypercallHelpers()
     argv = scripted.argv("late_guest")
-    env = Environment(backend, deadlines, ops, observe, argv)
-    suspend = GuestSuspend(7, "", "pv", backend, deadlines)
-    suspend.asked = suspend.acked = True  # and then xenstored died
+    env = Environment(backend, deadlines, helpers, observe, argv)
+    facts = GuestFacts(asked=True, acked=True)  # and then xenstored died
+    suspend = GuestSuspend(env, 7, "", "pv", facts)
     settled = await Repair(env, suspend, None).run()
-    await ops.close()
+    await helpers.close()
     assert Op.RESUME in asked
     assert settled.guest is GuestState.RUNNING
     assert any("can't reach xenstored" in fact for fact in settled.repairs)

@@ -7,7 +7,7 @@ import pytest
 from libxlpy.errors import BackendError, HelperCrashed
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.messages import CallMessage
-from tests.support.scripted_jobs import FakePlan, StartJob
+from tests.support.scripted_jobs import FakeOperation, StartJob
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
 
@@ -27,7 +27,7 @@ async def test_hypercall_that_meets_the_helpers_end_is_no_failed_callback(
         raise caught.value
 
     refused: list[str] = []
-    job = start_job("asks_and_dies", FakePlan(on_call=asks_too_late))
+    job = start_job("asks_and_dies", FakeOperation(on_call=asks_too_late))
     with pytest.raises(HelperCrashed) as caught:
         await job
     assert refused

@@ -8,12 +8,12 @@ import pytest
 
 from libxlpy.errors import Cancelled, JobError
 from libxlpy.jobs.job import Job
-from libxlpy.jobs.open_calls import Calls
-from libxlpy.jobs.operation import Settled
+from libxlpy.jobs.open_calls import OpenCalls
+from libxlpy.jobs.operation import Run
 from libxlpy.jobs.run import JobRun
-from libxlpy.results import GuestState, JobReport
+from libxlpy.results import GuestState, JobReport, Settled
 from libxlpy_protocol.messages import Stat
-from tests.support.scripted_jobs import FakePlan, StartJob
+from tests.support.scripted_jobs import FakeOperation, StartJob
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
 
@@ -29,7 +29,7 @@ def broken(*_: object, **__: object) -> Any:
     raise BlunderError("what a blunder")
 
 
-async def defect(job: Job[Any], plan: FakePlan) -> JobError:
+async def defect(job: Job[Any], operation: FakeOperation) -> JobError:
     with pytest.raises(JobError) as caught:
         await job
     error = caught.value
@@ -42,7 +42,7 @@ async def defect(job: Job[Any], plan: FakePlan) -> JobError:
     assert "in broken" in error.report()  # the traceback
     assert error.guest is GuestState.RUNNING
     assert error.repairs[0] == "looked"
-    assert plan.settled[-1] is False
+    assert operation.settled[-1] is False
     return error
 
 
@@ -50,7 +50,7 @@ async def defect(job: Job[Any], plan: FakePlan) -> JobError:
 
 EVENTS: dict[str, tuple[str, Callable[[JobRun], tuple[object, str]]]] = {
     "heartbeat": ("deaf", lambda run: (run.record, "moved")),
-    "phase": ("deaf", lambda run: (run.plan, "phase_limit")),
+    "phase": ("deaf", lambda run: (run.operation, "phase_limit")),
     "log line": ("good", lambda run: (run.record, "news")),
     "call": ("asks_and_waits", lambda run: (run._calls, "begin")),
     "verdict": ("stays_after_complete", lambda run: (run.record, "completed")),
@@ -64,21 +64,21 @@ async def test_event_that_can_not_be_taken_ends_the_job(
     start_job: StartJob, monkeypatch: pytest.MonkeyPatch, event: str
 ):
     script, part = EVENTS[event]
-    plan = FakePlan()
+    operation = FakeOperation()
     total = 0.3 if event == "deadline" else 3600.0
     monkeypatch.setattr(JobRun, "_deadline_passed", broken)
-    job = start_job(script, plan, **FOR_EVER, total=total)
+    job = start_job(script, operation, **FOR_EVER, total=total)
     owner, name = part(job._run)
     monkeypatch.setattr(owner, name, broken)
-    assert (await defect(job, plan)).details.exit_status == "signal SIGKILL"
+    assert (await defect(job, operation)).details.exit_status == "signal SIGKILL"
 
 
 async def test_answer_that_is_lost_ends_the_job(
     start_job: StartJob, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(Calls, "_try", broken)
-    plan = FakePlan()
-    await defect(start_job("asks_and_waits", plan, **FOR_EVER), plan)
+    monkeypatch.setattr(OpenCalls, "_try", broken)
+    operation = FakeOperation()
+    await defect(start_job("asks_and_waits", operation, **FOR_EVER), operation)
 
 
 async def test_observer_that_raises_ends_the_job(start_job: StartJob):
@@ -86,34 +86,34 @@ async def test_observer_that_raises_ends_the_job(start_job: StartJob):
         if isinstance(message, Stat):
             broken()
 
-    plan = FakePlan()
-    await defect(start_job("deaf", plan, observer=observe, **FOR_EVER), plan)
+    operation = FakeOperation()
+    await defect(start_job("deaf", operation, observer=observe, **FOR_EVER), operation)
 
 
 # ----- the end ------------------------------------------------------------------------
 
 
-class Unsettled(FakePlan):
+class Unsettled(FakeOperation):
     """Can't look after the guest for the first times."""
 
     times = 1
 
-    async def settle(self, run: JobRun) -> Settled:
+    async def settle(self, run: Run) -> Settled:
         self.times -= 1
         return broken() if self.times >= 0 else await super().settle(run)
 
 
 @pytest.mark.parametrize("script", ["good", "dies"])
 async def test_repair_that_raises_is_done_again(start_job: StartJob, script: str):
-    plan = Unsettled()
-    job = start_job(script, plan)
+    operation = Unsettled()
+    job = start_job(script, operation)
     with pytest.raises(JobError) as caught:
         await job
     told = str(caught.value) + "".join(caught.value.details.later_errors)
     assert "BlunderError: what a blunder" in told
     assert ("SIGSEGV" in str(caught.value)) is (script == "dies")
     assert caught.value.guest is GuestState.RUNNING
-    assert plan.settled == [False]
+    assert operation.settled == [False]
 
 
 async def test_repair_that_always_raises_still_asks_for_the_guest(
@@ -126,37 +126,37 @@ async def test_repair_that_always_raises_still_asks_for_the_guest(
         return Settled(GuestState.SUSPENDED)
 
     monkeypatch.setattr("libxlpy.jobs.run.ask_guest", ask)
-    plan = Unsettled()
-    plan.times = 2
+    operation = Unsettled()
+    operation.times = 2
     with pytest.raises(JobError, match="BlunderError") as caught:
-        await start_job("good", plan)
-    assert asked == [plan.domid]
+        await start_job("good", operation)
+    assert asked == [operation.domid]
     assert caught.value.guest is GuestState.SUSPENDED
 
 
-class Resultless(FakePlan):
+class Resultless(FakeOperation):
     """Ends well, but can't tell what came of it."""
 
-    def result(self, run: JobRun, report: JobReport) -> JobReport:
+    def result(self, run: Run, report: JobReport) -> JobReport:
         return broken()
 
-    async def abandon(self, run: JobRun) -> Settled:
+    async def abandon(self, run: Run) -> Settled:
         self.settled.append(False)
         return Settled(GuestState.RUNNING, ("looked", "undone"))
 
 
 async def test_job_whose_result_can_not_be_told_is_undone(start_job: StartJob):
-    plan = Resultless()
-    error = await defect(start_job("good", plan), plan)
+    operation = Resultless()
+    error = await defect(start_job("good", operation), operation)
     assert error.repairs == ("looked", "undone")
 
 
 async def test_job_that_can_not_be_undone_is_told_all_the_same(start_job: StartJob):
-    plan = Resultless()
-    plan.abandon = broken  # type: ignore[method-assign]
-    plan.settled.append(False)
+    operation = Resultless()
+    operation.abandon = broken  # type: ignore[method-assign]
+    operation.settled.append(False)
     with pytest.raises(JobError, match="BlunderError") as caught:
-        await start_job("good", plan)
+        await start_job("good", operation)
     assert caught.value.guest is GuestState.RUNNING
 
 
@@ -174,8 +174,8 @@ async def test_loop_that_ends_while_the_guest_is_looked_after_is_no_success(
 ):
     looking = asyncio.Event()
 
-    class Slow(FakePlan):
-        async def settle(self, run: JobRun) -> Settled:
+    class Slow(FakeOperation):
+        async def settle(self, run: Run) -> Settled:
             looking.set()
             return await asyncio.get_running_loop().create_future()
 

@@ -2,7 +2,8 @@
 
 import time
 
-from libxlpy.jobs.meter import Meter, Suspended
+from libxlpy.jobs.meter import Meter
+from libxlpy.jobs.registry import Handed, HandedOver
 from libxlpy.statistics import BUCKETS_MS, IoCounts, Latency
 from libxlpy_protocol.messages import Progress, Stat
 
@@ -89,8 +90,8 @@ def test_downtime_ends_with_the_handover_or_later_with_the_resume():
     handover = meter.downtime
     assert handover is not None
     meter.end()
-    known = Suspended()
-    known.add(7, "uuid", meter)
+    known = HandedOver()
+    known.add(7, Handed("save-7", "uuid", meter))
     resumed = known.resumed(7, "uuid")
     assert resumed is not None
     assert resumed > handover
@@ -98,8 +99,8 @@ def test_downtime_ends_with_the_handover_or_later_with_the_resume():
 
 
 def test_another_guest_of_the_same_number_is_not_taken_for_ours():
-    known = Suspended()
-    known.add(7, "one", Meter(time.monotonic()))
+    known = HandedOver()
+    known.add(7, Handed("save-7", "one", Meter(time.monotonic())))
     assert known.resumed(7, "another") is None
     assert known.resumed(7, "one") is None
 

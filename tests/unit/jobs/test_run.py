@@ -25,7 +25,7 @@ from libxlpy.jobs.job import CancelKind
 from libxlpy.process.pump import TAKEN
 from libxlpy.results import GuestState, ImageState
 from libxlpy_protocol.messages import CallMessage
-from tests.support.scripted_jobs import FakePlan, StartJob, Turns
+from tests.support.scripted_jobs import FakeOperation, StartJob, Turns
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
 
@@ -37,8 +37,8 @@ async def outcome(job: Any) -> JobError:
 
 
 async def test_good_helper_gives_a_result_with_everything_in_it(start_job: StartJob):
-    plan = FakePlan()
-    report = await start_job("good", plan)
+    operation = FakeOperation()
+    report = await start_job("good", operation)
     assert report.guest is GuestState.RUNNING
     assert report.image is ImageState.COMPLETE
     assert report.exit_status == "exit status 0"
@@ -52,8 +52,8 @@ async def test_good_helper_gives_a_result_with_everything_in_it(start_job: Start
         "settle",
         "end",
     ]
-    assert plan.settled == [True]
-    assert len(plan.asked) == 1
+    assert operation.settled == [True]
+    assert len(operation.asked) == 1
 
 
 async def test_events_are_seen_in_order_and_end_with_the_job(start_job: StartJob):
@@ -90,14 +90,14 @@ ENDS: dict[str, tuple[type[JobError], dict[str, object]]] = {
 @pytest.mark.parametrize("script", ENDS)
 async def test_each_end_has_its_outcome(start_job: StartJob, script: str):
     kind, facts = ENDS[script]
-    plan = FakePlan()
-    error = await outcome(start_job(script, plan))
+    operation = FakeOperation()
+    error = await outcome(start_job(script, operation))
     assert type(error) is kind
     assert {name: getattr(error, name) for name in facts} == facts
     assert error.guest is GuestState.RUNNING
     assert "\n" not in str(error)
     assert str(error) in error.report()
-    assert plan.settled == [False]
+    assert operation.settled == [False]
 
 
 WAITS: dict[str, tuple[str, dict[str, float]]] = {
@@ -127,12 +127,12 @@ async def test_closed_pipe_of_a_living_helper_is_a_violation(start_job: StartJob
 
 
 async def test_pipe_that_outlives_its_helper_does_not_keep_the_job(start_job: StartJob):
-    plan = FakePlan()
+    operation = FakeOperation()
     script = "dies_but_its_pipe_lives"
-    error = await outcome(start_job(script, plan, exit_after_complete=0.3))
+    error = await outcome(start_job(script, operation, exit_after_complete=0.3))
     assert isinstance(error, HelperCrashed)
     assert error.signal == signal.SIGKILL
-    assert plan.settled == [False]
+    assert operation.settled == [False]
 
 
 async def test_any_want_of_descriptors_is_an_outcome(start_job: StartJob):
@@ -200,8 +200,8 @@ async def test_cancelled_job_is_cancelled_whatever_the_helper_says(
         if type(message).__name__ == ("Hello" if script == "no_hello" else wanted):
             started.set()
 
-    plan = FakePlan(on_call=never)
-    job = start_job(script, plan, observer=observe)
+    operation = FakeOperation(on_call=never)
+    job = start_job(script, operation, observer=observe)
     await started.wait()
     await asyncio.sleep(0)
     assert (await job.cancel("enough")).kind is answer
@@ -240,8 +240,8 @@ async def test_twice_cancelled_owner_still_waits_for_the_end(start_job: StartJob
         if type(message).__name__ == "Abort":
             aborted.set()
 
-    plan = FakePlan()
-    job = start_job("deaf", plan, observer=observe)
+    operation = FakeOperation()
+    job = start_job("deaf", operation, observer=observe)
     owner = asyncio.ensure_future(job)
     await begun.wait()
     owner.cancel()
@@ -250,7 +250,7 @@ async def test_twice_cancelled_owner_still_waits_for_the_end(start_job: StartJob
     with pytest.raises(asyncio.CancelledError):
         await owner
     assert job.done()
-    assert plan.settled == [False]
+    assert operation.settled == [False]
     assert isinstance(await outcome(job), Cancelled)
 
 
@@ -261,7 +261,7 @@ async def test_callback_that_raises_is_the_outcome_with_its_cause(start_job: Sta
     async def fails(call: CallMessage) -> int:
         raise RuntimeError("no such switch")
 
-    error = await outcome(start_job("asks", FakePlan(on_call=fails)))
+    error = await outcome(start_job("asks", FakeOperation(on_call=fails)))
     assert isinstance(error, CallbackFailed)
     assert error.name == "suspend"
     assert isinstance(error.__cause__, RuntimeError)
@@ -273,7 +273,7 @@ async def test_job_error_of_a_callback_is_the_outcome_itself(start_job: StartJob
     async def fails(call: CallMessage) -> int:
         raise GuestTimedOut("never answered")
 
-    error = await outcome(start_job("asks", FakePlan(on_call=fails)))
+    error = await outcome(start_job("asks", FakeOperation(on_call=fails)))
     assert isinstance(error, GuestTimedOut)
 
 
@@ -284,7 +284,7 @@ async def test_answer_of_a_wrong_kind_is_a_failed_callback(
     async def gives(call: CallMessage) -> object:
         return value
 
-    error = await outcome(start_job("asks", FakePlan(on_call=gives)))
+    error = await outcome(start_job("asks", FakeOperation(on_call=gives)))
     assert isinstance(error, CallbackFailed)
 
 
@@ -292,7 +292,7 @@ async def test_callback_without_end_is_timed_out(start_job: StartJob):
     async def never(call: CallMessage) -> int:
         return await asyncio.get_running_loop().create_future()
 
-    error = await outcome(start_job("asks", FakePlan(on_call=never, seconds=0.2)))
+    error = await outcome(start_job("asks", FakeOperation(on_call=never, seconds=0.2)))
     assert isinstance(error, TimedOut)
     assert error.deadline == "callback suspend"
 
@@ -301,7 +301,7 @@ async def test_callback_that_cancels_itself_does_not_hang_the_job(start_job: Sta
     async def cancels(call: CallMessage) -> int:
         raise asyncio.CancelledError
 
-    error = await outcome(start_job("asks", FakePlan(on_call=cancels)))
+    error = await outcome(start_job("asks", FakeOperation(on_call=cancels)))
     assert isinstance(error, CallbackFailed)
 
 
@@ -317,7 +317,7 @@ async def test_callback_is_cancelled_when_its_helper_dies(start_job: StartJob):
             ends.append("cancelled")
             raise
 
-    job = start_job("asks_and_waits", FakePlan(on_call=never))
+    job = start_job("asks_and_waits", FakeOperation(on_call=never))
     await asked.wait()
     assert job.helper_pid is not None
     os.kill(job.helper_pid, signal.SIGKILL)
@@ -337,7 +337,7 @@ async def test_callback_that_ignores_cancellation_is_reported(start_job: StartJo
         return 1
 
     error = await outcome(
-        start_job("asks_and_dies", FakePlan(on_call=stubborn), repair=0.3)
+        start_job("asks_and_dies", FakeOperation(on_call=stubborn), repair=0.3)
     )
     release.set()
     assert isinstance(error, HelperCrashed)

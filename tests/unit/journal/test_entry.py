@@ -5,11 +5,14 @@ import json
 import pytest
 
 from libxlpy.journal import Entry, Identity, Stream
+from libxlpy.results import GuestFacts
 from tests.unit.journal.entries import entry
 
 
 def test_round_trip():
-    written = entry(helpers=(Identity.own(), Identity(1, 2, "x")), acked=True)
+    written = entry(
+        helpers=(Identity.own(), Identity(1, 2, "x")), guest=GuestFacts(acked=True)
+    )
     assert Entry.decode(written.encode()) == written
 
 

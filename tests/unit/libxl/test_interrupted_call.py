@@ -6,28 +6,27 @@ from typing import Any, cast
 import pytest
 
 from libxlpy import Context
-from libxlpy.jobs.operation import Settled
-from libxlpy.jobs.run import JobRun
+from libxlpy.jobs.operation import Run
 from libxlpy.libxl.ao import Ao
 from libxlpy.libxl.codes import ERROR_ABORTED
-from libxlpy.results import GuestState
+from libxlpy.results import GuestState, Settled
 from libxlpy_protocol.messages import CallMessage
-from tests.support.scripted_jobs import FakePlan, StartJob
+from tests.support.scripted_jobs import FakeOperation, StartJob
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
 
 
-class SavePlan(FakePlan):
+class SaveOperation(FakeOperation):
     """A save that can be undone."""
 
     undone = False
 
-    async def abandon(self, run: JobRun) -> Settled:
+    async def abandon(self, run: Run) -> Settled:
         self.undone = True
         return Settled(GuestState.RUNNING, ("guest resumed",))
 
 
-async def run(start_job: StartJob, *, interrupted: bool) -> tuple[Ao, SavePlan]:
+async def run(start_job: StartJob, *, interrupted: bool) -> tuple[Ao, SaveOperation]:
     """Run a save whose caller is interrupted when it is too late to abort."""
     ao = Ao("save", 7, None, lambda ao: None)
 
@@ -35,24 +34,24 @@ async def run(start_job: StartJob, *, interrupted: bool) -> tuple[Ao, SavePlan]:
         ao.disowned = interrupted
         return 1
 
-    plan = SavePlan(on_call=suspend)
+    operation = SaveOperation(on_call=suspend)
 
     async def begin(context: Context) -> Awaitable[Any]:
-        return start_job("good", plan)
+        return start_job("good", operation)
 
     await ao.run(cast(Context, None), begin, lambda result: None)
     ao.complete()
-    return ao, plan
+    return ao, operation
 
 
 async def test_success_that_nobody_hears_of_is_undone(start_job: StartJob):
-    ao, plan = await run(start_job, interrupted=True)
-    assert plan.undone
+    ao, operation = await run(start_job, interrupted=True)
+    assert operation.undone
     assert ao.ended.result() == ERROR_ABORTED
     assert ao.outcome.guest is GuestState.RUNNING
 
 
 async def test_success_that_is_heard_of_stands(start_job: StartJob):
-    ao, plan = await run(start_job, interrupted=False)
-    assert not plan.undone
+    ao, operation = await run(start_job, interrupted=False)
+    assert not operation.undone
     assert ao.ended.result() == 0

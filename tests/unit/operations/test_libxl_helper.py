@@ -5,19 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import libxl_helper
 from libxlpy.backend import Backend
 from libxlpy.errors import NotSupported, UsageError
-from libxlpy.libxl_helper import find_helper
-from libxlpy.operations.libxl_engine import save_argv
+from libxlpy.operations import libxl_engine
+from libxlpy.operations.libxl_engine import find_helper, save_argv
 from libxlpy_protocol.enums import XcFlags
 
 
 @pytest.fixture
 def on_xen(backend: Backend, tmp_path: Path, monkeypatch) -> Backend:
     """A Xen 4.17 with its tools below ``tmp_path``."""
-    monkeypatch.setattr(libxl_helper, "XEN_VERSION", tmp_path)
-    monkeypatch.setattr(libxl_helper, "PROGRAM", str(tmp_path / "xen-{}"))
+    monkeypatch.setattr(libxl_engine, "XEN_VERSION", tmp_path)
+    monkeypatch.setattr(libxl_engine, "PROGRAM", str(tmp_path / "xen-{}"))
     (tmp_path / "major").write_text("4\n")
     (tmp_path / "minor").write_text("17\n")
     for minor in (16, 17, 18):

@@ -8,9 +8,9 @@ import pytest
 
 from libxlpy.domain.hypercalls import LAST_DOMID
 from libxlpy.domain.info import DomainFacts, DomainInfo
-from libxlpy.domain.toolstack_simxen import without_domid
+from libxlpy.domain.toolstack_xen import without_domid
 from libxlpy.errors import UsageError
-from libxlpy.operations.restore_target import Target
+from libxlpy.operations.restore_target import Target, Wanted
 
 UUID = "0b2ff1c0-5a4e-4a5f-9f6a-111111111111"
 
@@ -28,7 +28,7 @@ def config(**created: Any) -> bytes:
 
 
 def test_all_is_known_and_goes_into_the_configuration() -> None:
-    target = Target.of(config() + b"\0", None, DOMAINS)
+    target = Target.of(Wanted(config=config() + b"\0", name=None), DOMAINS)
     assert (target.name, target.uuid) == ("web", UUID)
     assert 0 < target.domid <= LAST_DOMID
     assert target.domid != 5
@@ -40,24 +40,28 @@ def test_all_is_known_and_goes_into_the_configuration() -> None:
 
 
 def test_another_name_and_the_stored_domid_are_taken() -> None:
-    target = Target.of(config(domid=7), "copy", DOMAINS)
+    target = Target.of(Wanted(config=config(domid=7), name="copy"), DOMAINS)
     assert (target.name, target.domid) == ("copy", 7)
 
 
 @pytest.mark.parametrize("domid", [0, -1, LAST_DOMID + 1, "7", True])
 def test_what_is_no_domid_is_as_none(domid: object) -> None:
-    assert 0 < Target.of(config(domid=domid), None, DOMAINS).domid <= LAST_DOMID
+    assert (
+        0
+        < Target.of(Wanted(config=config(domid=domid), name=None), DOMAINS).domid
+        <= LAST_DOMID
+    )
 
 
 def test_a_domid_is_never_one_in_use() -> None:
     crowd = [domain(domid, "x") for domid in range(LAST_DOMID + 1) if domid != 4711]
-    assert Target.of(config(), None, crowd).domid == 4711
+    assert Target.of(Wanted(config=config(), name=None), crowd).domid == 4711
 
 
 @pytest.mark.parametrize("there", [None, UUID])
 def test_a_copy_gets_a_uuid_of_its_own(there: str | None) -> None:
     beside = [*DOMAINS, domain(6, "first", UUID)]
-    target = Target.of(config(uuid=there), None, beside)
+    target = Target.of(Wanted(config=config(uuid=there), name=None), beside)
     assert uuid.UUID(target.uuid)
     assert target.uuid != UUID
 
@@ -80,7 +84,7 @@ def test_a_copy_gets_a_uuid_of_its_own(there: str | None) -> None:
 )
 def test_what_can_not_be_used_is_named(text: bytes | None, why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        Target.of(text, None, DOMAINS)
+        Target.of(Wanted(config=text, name=None), DOMAINS)
 
 
 def test_the_stored_configuration_has_no_domid() -> None:

@@ -19,13 +19,15 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, Cancelled, TimedOut
 from libxlpy.events import StatEvent
 from libxlpy.jobs.job import Job
-from libxlpy.kernel_place import frames, kernel_place, state_of
-from libxlpy.ops import Ops
-from libxlpy.ops_link import start_ops_helper
-from libxlpy.process.environment import Environment
+from libxlpy.process.environment import (
+    Environment,
+    HypercallHelpers,
+    start_ops_helper,
+)
 from libxlpy.process.helper import start_process
+from libxlpy.process.proc import frames, kernel_place, state_of
 from libxlpy.results import JobReport
-from tests.support.scripted_jobs import FakePlan, StartJob, Turns
+from tests.support.scripted_jobs import FakeOperation, StartJob, Turns
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
 
@@ -104,7 +106,10 @@ async def test_exec_that_hangs_is_no_helper_for_hypercalls(
     backend: Backend, program: str
 ):
     env = Environment(
-        backend, Deadlines(spawn=0.3), Ops(), argv=lambda backend: [program]
+        backend,
+        Deadlines(spawn=0.3),
+        HypercallHelpers(),
+        argv=lambda backend: [program],
     )
     with pytest.raises(BackendError, match=r"helper did not start in 0\.3 s"):
         await start_ops_helper(env)
@@ -112,13 +117,13 @@ async def test_exec_that_hangs_is_no_helper_for_hypercalls(
 
 
 async def test_cancelled_while_its_helper_is_spawned(start_job: StartJob, program: str):
-    plan = FakePlan()
-    job = start_job("good", plan, argv=lambda backend: [program], spawn=0.5)
+    operation = FakeOperation()
+    job = start_job("good", operation, argv=lambda backend: [program], spawn=0.5)
     await asyncio.sleep(0)
     job.request_cancel("enough")
     with pytest.raises(Cancelled, match="enough"):
         await job
-    assert plan.settled == [False]
+    assert operation.settled == [False]
     await all_reaped()
 
 
@@ -126,8 +131,8 @@ async def test_program_that_can_be_run_at_last_is_still_told_to_leave(
     start_job: StartJob, program: str, hold: Hold
 ):
     """The cancel came while it was spawned; then its exec goes on."""
-    plan = FakePlan()
-    job = start_job("good", plan, argv=lambda backend: [program], spawn=PATIENCE)
+    operation = FakeOperation()
+    job = start_job("good", operation, argv=lambda backend: [program], spawn=PATIENCE)
     await asyncio.sleep(0)
     job.request_cancel("enough")
     await asyncio.to_thread(hold.let_go)

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from libxlpy import backend, errors
-from libxlpy.domain import toolstack_simxen as configuration
+from libxlpy.deadlines import Deadlines
+from libxlpy.domain import toolstack_simxen
+from libxlpy.domain.toolstack import toolstack_of
+from libxlpy.domain.toolstack_simxen import domain_fields
+from libxlpy.process.environment import Environment, HypercallHelpers
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
 
@@ -19,7 +23,7 @@ def test_configuration_travels_whole():
         "b_info": {"max_memkb": 8193, "max_vcpus": 2},
         "simxen": {"free": 1},
     }
-    fields = configuration.domain_fields(json.dumps(config).encode() + b"\0")
+    fields = domain_fields(json.dumps(config).encode() + b"\0")
     assert fields == {
         "name": "web",
         "type": "hvm",
@@ -32,7 +36,7 @@ def test_configuration_travels_whole():
 @pytest.mark.parametrize("config", [None, b"", b"{", b"[]", b'{"c_info": {}}', b"\xff"])
 def test_useless_configuration_is_refused(config: bytes | None):
     with pytest.raises(errors.UsageError):
-        configuration.domain_fields(config)
+        domain_fields(config)
 
 
 async def test_configuration_kept_by_xen_is_read_beside_the_loop(
@@ -41,18 +45,20 @@ async def test_configuration_kept_by_xen_is_read_beside_the_loop(
     monkeypatch.setattr(backend, "XEN_LIB_DIR", tmp_path)
     where = backend.Backend("xen", None, tmp_path, tmp_path, tmp_path)
     await asyncio.to_thread(where.userdata_path(7, "u").write_bytes, b"{}\n\0")
-    assert await configuration.stored_config(where, 7, "u") == b"{}\n\0"
+    toolstack = toolstack_of(Environment(where, Deadlines(), HypercallHelpers()))
+    assert await toolstack.config(7, "u") == b"{}\n\0"
     with pytest.raises(errors.BackendError, match="no configuration of domain 8"):
-        await configuration.stored_config(where, 8, "u")
+        await toolstack.config(8, "u")
 
 
 async def test_host_that_says_nothing_of_a_domain_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(configuration, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(toolstack_simxen, "ANSWER_TIMEOUT", 0.2)
     where = backend.Backend("simxen", tmp_path, tmp_path / "xs", tmp_path, tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "control.sock"))
         listener.listen()
+        toolstack = toolstack_of(Environment(where, Deadlines(), HypercallHelpers()))
         with pytest.raises(errors.BackendError, match=r"nothing of domain 7 in 0\.2 s"):
-            await configuration.stored_config(where, 7, "")
+            await toolstack.config(7, "")
