@@ -38,6 +38,10 @@ class GuestState(enum.Enum):
     UNKNOWN = "unknown"
 
 
+def _nothing() -> None:
+    """Tell nobody."""
+
+
 @dataclass(slots=True)
 class GuestFacts:
     """What was done to one guest: it decides what is to be repaired.
@@ -58,13 +62,17 @@ class GuestFacts:
     #: Its device model may have been stopped.
     stopped: bool = False
     #: Called when one of the facts changes, before it is acted on.
-    changed: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    changed: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
 
     def note(self, **facts: bool) -> None:
         """Take facts, and have them written down before they are acted on."""
         for name, value in facts.items():
             setattr(self, name, value)
         self.changed()
+
+    def snapshot(self) -> Self:
+        """Give them as they are now."""
+        return replace(self, changed=_nothing)
 
 
 class ImageState(enum.Enum):

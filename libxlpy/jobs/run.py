@@ -9,7 +9,6 @@ repair is done before the outcome is told, once.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from libxlpy.domain.repair import TRIES, ask_guest
@@ -216,7 +215,7 @@ class JobRun(HelperRun[HelperLink]):
         try:
             self._note(
                 {
-                    "guest": replace(self.operation.guest),
+                    "guest": self.operation.guest.snapshot(),
                     "phase": self.record.phase,
                     "helpers": tuple(self._helpers),
                     "complete": self.record.image() is ImageState.COMPLETE,

@@ -21,9 +21,9 @@ from libxlpy import (
     StatEvent,
     SuspendFlags,
     UsageError,
-    ops,
 )
 from libxlpy.domain import hypercalls
+from libxlpy.process import environment
 from libxlpy.simxen.client import request
 from libxlpy_protocol.messages import Hello, Message
 from tests.support.guest import Guest, aside
@@ -89,7 +89,9 @@ async def test_one_helper_makes_all_hypercalls_around_a_long_job(
     ctx._observer = look
     reading, writing = os.pipe()
     job = await ctx.domain_suspend(pv.domid, writing)
-    monkeypatch.setattr(ops, "LINGER", 0.0)  # as if it were a long one from here on
+    monkeypatch.setattr(
+        environment, "LINGER", 0.0
+    )  # as if it were a long one from here on
     await ctx.list_domains()
     await asyncio.sleep(0)
     drain = asyncio.create_task(aside(read_to_end, reading))
