@@ -209,7 +209,7 @@ class Context:
             self._env(deadlines),
             domid,
             flags,
-            helper=helper or self._helper,
+            helper=self._helper if helper is None else helper,
             on_parent_loss=on_parent_loss,
             stall=stall or self._stall,
             precopy_policy=precopy_policy,

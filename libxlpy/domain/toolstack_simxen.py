@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from libxlpy.aio import finish
 from libxlpy.errors import BackendError, UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
@@ -72,7 +71,8 @@ class SimxenToolstack:
         fields["name"] = name or fields["name"]
         missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
         async with self._host(BUILD_TIMEOUT, missing) as client:
-            return await _created(client, fields), str(fields["name"])
+            domid = await client.create(**fields, restore=True)
+        return domid, str(fields["name"])
 
     async def launch(
         self, domid: int, uuid: str, *, paused: bool, name: str | None = None
@@ -114,20 +114,6 @@ class SimxenToolstack:
             raise
         except LibxlpyError as exc:
             raise BackendError(str(exc)) from exc
-
-
-async def _created(client: SimClient, fields: dict[str, Any]) -> int:
-    """Create a domain; if we are cancelled meanwhile, no domain is left."""
-    creating = asyncio.create_task(client.create(**fields, restore=True))
-    try:
-        return await asyncio.shield(creating)
-    except asyncio.CancelledError:
-        await finish(asyncio.create_task(_uncreated(client, creating)))
-        raise
-
-
-async def _uncreated(client: SimClient, creating: asyncio.Task[int]) -> None:
-    await client.destroy(await creating)
 
 
 def host_config(facts: dict[str, Any]) -> bytes:

@@ -5,8 +5,10 @@ The embedded host builds an empty domain -> spawn -> hello -> start -> memory an
 guest. Any failure destroys the half-built domain. For real Xen see ``restore_xen``.
 """
 
+import asyncio
 import contextlib
 
+from libxlpy.aio import finish
 from libxlpy.callbacks import AnswerTo
 from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
 from libxlpy.domain.repair import ask_guest, failed
@@ -59,7 +61,10 @@ class SimxenRestore(Operation[RestoreResult]):
         return f"restore of domain {self._name}"
 
     async def choose(self) -> None:
-        """Have the host make an empty domain."""
+        """Have the host make an empty domain, and know it, whoever cancels us."""
+        await finish(asyncio.create_task(self._build()))
+
+    async def _build(self) -> None:
         wanted = self._wanted
         self.domid, self._name = await self._toolstack.build(wanted.config, wanted.name)
         self._device_model = DeviceModel(self.env, self.domid, "", self.guest)

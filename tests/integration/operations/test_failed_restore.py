@@ -15,9 +15,8 @@ from libxlpy import (
     JobError,
     StreamError,
     UsageError,
-    context,
 )
-from libxlpy.jobs import registry as jobs
+from libxlpy.jobs import registry
 from libxlpy.simxen.client import SimClient, request
 from tests.support.guest import Guest, aside
 
@@ -135,7 +134,7 @@ async def test_cancelled_call_leaves_no_domain(
 
 
 #: Where a restore's domain is there already, and its job is not.
-PLACES = [(SimClient, "__aexit__"), (context, "claim"), (jobs, "uuid_of")]
+PLACES = [(SimClient, "__aexit__"), (registry, "claim"), (registry, "_uuid_of")]
 
 
 @pytest.mark.parametrize(("where", "name"), PLACES, ids=[name for _, name in PLACES])
