@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.libxl_helpers import DROP_IN, program
+from tests.support.libxl_helpers import DROP_IN, liar_program, program
 from tests.support.shell import Shell
 
 
@@ -35,12 +35,11 @@ def test_what_was_saved_is_restored(
         assert shell.json("sim", "verify", "--json", "web")["match"]
 
 
-def test_liar_is_one_line_and_the_guest_runs(
-    shell: Shell, tmp_path: Path, liars: dict[str, str]
-) -> None:
+def test_liar_is_one_line_and_the_guest_runs(shell: Shell, tmp_path: Path) -> None:
     image = tmp_path / "image"
+    liar = liar_program(tmp_path / "liar", "unknown_number")
     with shell.guest("web"):
-        line = shell.bad("save", "--helper", liars["unknown_number"], "web", image)
+        line = shell.bad("save", "--helper", liar, "web", image)
         assert "helper broke the protocol: no message has the number 11" in line
         assert "guest is running" in line
         assert shell.facts("web")["running"]

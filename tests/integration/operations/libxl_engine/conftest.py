@@ -9,16 +9,10 @@ from pathlib import Path
 import pytest
 
 from libxlpy import Context
-from tests.support.libxl_helpers import DROP_IN, program
+from tests.support.libxl_helpers import DROP_IN, LIARS, liar_program, program
 from tests.support.real_host import QUICK
 
 DEADLINES = replace(QUICK, message=1.0, abort_grace=1.0, term_grace=1.0)
-LIARS = Path(__file__).with_name("liars.py")
-LIAR = """#!{python} -I
-import runpy, sys
-sys.argv.insert(1, {lie!r})
-runpy.run_path({liars!r}, run_name="__main__")
-"""
 
 
 @pytest.fixture
@@ -34,8 +28,7 @@ def liars(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("liars")
     made = {}
     for lie in re.findall(r"^def (\w+)\(\) -> None:", LIARS.read_text(), re.MULTILINE):
-        text = LIAR.format(python=sys.executable, lie=lie, liars=str(LIARS))
-        made[lie] = program(folder / lie, text)
+        made[lie] = liar_program(folder / lie, lie)
     return made
 
 
