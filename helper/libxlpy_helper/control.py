@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from typing import NoReturn
 
 from libxlpy_helper.control_loop import HEARTBEAT, ControlLoop
 from libxlpy_helper.domain_ops import perform
@@ -25,13 +26,14 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 
 
-class Control(ControlLoop[Wire]):
+class Control(ControlLoop):
     """As the base class; what there is to do comes from the parent."""
 
     def __init__(
         self, wire: Wire, parts: Parts, signal_fd: int, handle: Handle, parent: int
     ) -> None:
         super().__init__(wire, parts, signal_fd, handle)
+        self._wire = wire
         self._parent = parent
         self._stats = parts.stats
         self._suspend = SuspendChannel(handle, self._poll, self._outbox)
@@ -166,5 +168,6 @@ class Control(ControlLoop[Wire]):
         if not (saved and start.on_parent_loss is OnParentLoss.FINISH):
             self._put_right(guest, start)
 
-    def _close(self) -> None:
+    def _end(self, status: ExitStatus) -> NoReturn:
         self._suspend.close()
+        super()._end(status)

@@ -14,7 +14,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Final, NoReturn
 
 from libxlpy_helper.abort import KICK_INTERVAL
 from libxlpy_helper.exit_status import ExitStatus
@@ -35,10 +35,8 @@ UNWIND_MAX: Final = 0.6  # seconds of those that libxc gets to clean up by itsel
 SIGNALFD_INFO_SIZE: Final = 128  # bytes; struct signalfd_siginfo
 FOREVER: Final = float("inf")
 
-AnyWire = TypeVar("AnyWire", bound=PipeWire[Any])
 
-
-class ControlLoop(ABC, Generic[AnyWire]):
+class ControlLoop(ABC):
     """One per process; ``run_beside`` is for the main thread, the rest is the loop."""
 
     program = "libxlpy-helper"
@@ -47,10 +45,10 @@ class ControlLoop(ABC, Generic[AnyWire]):
     unwind_max = UNWIND_MAX
 
     def __init__(
-        self, wire: AnyWire, parts: Parts, signal_fd: int, handle: Handle
+        self, pipes: PipeWire, parts: Parts, signal_fd: int, handle: Handle
     ) -> None:
         """``handle`` is this thread's own."""
-        self._wire = wire
+        self._pipes = pipes
         self._waker = parts.waker
         self._outbox = parts.outbox
         self._channel = parts.channel
@@ -59,7 +57,7 @@ class ControlLoop(ABC, Generic[AnyWire]):
         self._handle = handle
 
         self._poll = select.poll()
-        for fd in (wire.read_fd, self._waker.fd, signal_fd):
+        for fd in (pipes.read_fd, self._waker.fd, signal_fd):
             self._poll.register(fd, select.POLLIN)
         self._look_at = time.monotonic()  # when to look at the guest
         self._outcome: Complete | None = None
@@ -107,10 +105,7 @@ class ControlLoop(ABC, Generic[AnyWire]):
         except Exception as exc:  # the main thread must not wait for ever
             sys.excepthook(type(exc), exc, exc.__traceback__)
         finally:
-            self._close()
-            with contextlib.suppress(OSError, ValueError):
-                sys.stderr.flush()
-            os._exit(status)
+            self._end(status)
 
     def _turn(self) -> None:
         ready = dict(self._poll.poll(self._timeout_ms()))
@@ -142,7 +137,7 @@ class ControlLoop(ABC, Generic[AnyWire]):
 
     def _read(self) -> None:
         try:
-            events = self._wire.read()
+            events = self._pipes.read()
         except RemoteProtocolError as exc:
             self._lose(ExitStatus.PROTOCOL_ERROR)
             self._say(f"{self.peer} broke the protocol: {exc}")
@@ -151,9 +146,9 @@ class ControlLoop(ABC, Generic[AnyWire]):
             self._take(event)
 
     def _write(self) -> None:
-        self._wire.write(calls=not self._channel.closed)
+        self._pipes.write(calls=not self._channel.closed)
         self._watch()
-        if not self._wire.is_blocked and not self._wire.is_idle:
+        if not self._pipes.is_blocked and not self._pipes.is_idle:
             self._waker.wake()  # its share of this turn is used up
 
     def _give_up_if_ended(self, guest: Guest) -> bool:
@@ -183,6 +178,11 @@ class ControlLoop(ABC, Generic[AnyWire]):
         elif not self._is_busy or time.monotonic() >= self._unwind_until:
             self._repair()
             self._status = self._lost
+
+    def _end(self, status: ExitStatus) -> NoReturn:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(status)
 
     def _put_right(self, guest: Guest, start: Start) -> None:
         """Do what the parent would do after a failed save."""
@@ -232,6 +232,3 @@ class ControlLoop(ABC, Generic[AnyWire]):
     @abstractmethod
     def _repair(self) -> None:
         """Put the guest right, if that is ours to do."""
-
-    def _close(self) -> None:
-        """Give back what outlives a process."""

@@ -4,7 +4,8 @@ import contextlib
 import os
 import select
 from abc import ABC, abstractmethod
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.outbox import Entry, Outbox
@@ -21,28 +22,21 @@ class ParentGoneError(Exception):
     """The parent closed a pipe, or died."""
 
 
-class Session(Protocol):
-    """What both protocols' sessions do with bytes that come."""
-
-    def receive(self, data: bytes) -> list[Event]:
-        """Take bytes; give what they say."""
-        ...
-
-
-AnySession = TypeVar("AnySession", bound=Session)
-
-
-class PipeWire(ABC, Generic[AnySession]):
+class PipeWire(ABC):
     """Two pipes with a session between; owned by the control thread."""
 
     def __init__(
-        self, pipes: ControlPipes, outbox: Outbox, session: AnySession
+        self,
+        pipes: ControlPipes,
+        outbox: Outbox,
+        receive: Callable[[bytes], list[Event]],
     ) -> None:
+        """``receive`` is the session's."""
         self.read_fd = pipes.read_fd
         self.write_fd = pipes.write_fd
-        self.session = session
         self.is_blocked = False  # the pipe is full: look again when it is writable
         self._outbox = outbox
+        self._receive = receive
         self._frame = memoryview(b"")
 
     @property
@@ -65,7 +59,7 @@ class PipeWire(ABC, Generic[AnySession]):
             data = b""
         if not data:
             raise ParentGoneError
-        return self.session.receive(data)
+        return self._receive(data)
 
     def write(self, *, calls: bool) -> None:
         """Send as much as the pipe and the protocol take, in order.
@@ -94,11 +88,12 @@ class PipeWire(ABC, Generic[AnySession]):
         """Take the next frame off the outbox; False: there is none."""
 
 
-class Wire(PipeWire[HelperSession]):
+class Wire(PipeWire):
     """Sends what is in the outbox."""
 
     def __init__(self, pipes: ControlPipes, outbox: Outbox, hello: Hello) -> None:
-        super().__init__(pipes, outbox, HelperSession())
+        self.session = HelperSession()
+        super().__init__(pipes, outbox, self.session.receive)
         self._is_complete = False  # the verdict is out
         # Hello goes first, before what was logged while the library was opened.
         self._frame = memoryview(self.session.send(hello))

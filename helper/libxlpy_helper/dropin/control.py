@@ -20,7 +20,7 @@ from libxlpy_protocol.messages import Answer, Start
 from libxlpy_protocol.session import Event
 
 
-class LibxlControl(ControlLoop[LibxlWire]):
+class LibxlControl(ControlLoop):
     """As the base class; what there is to do is known from the start."""
 
     program = "libxlpy-save-helper"
@@ -38,6 +38,7 @@ class LibxlControl(ControlLoop[LibxlWire]):
     ) -> None:
         """``parent_fd`` is libxl's pidfd."""
         super().__init__(wire, parts, signal_fd, handle)
+        self._wire = wire
         self._start = start
         self._guest = Guest(handle, start.domid)
         self._parent_fd = parent_fd

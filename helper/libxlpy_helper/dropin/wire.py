@@ -43,12 +43,12 @@ def _cleans_up(call: Message) -> bool:
     return isinstance(call, SwitchQemuLogdirty) and not call.enable
 
 
-class LibxlWire(PipeWire[LibxlHelperSession]):
+class LibxlWire(PipeWire):
     """Sends what is in the outbox, as far as libxl's wire has it."""
 
     def __init__(self, pipes: ControlPipes, outbox: Outbox, start: Start) -> None:
-        session = LibxlHelperSession(start.mode, start.callback_mask)
-        super().__init__(pipes, outbox, session)
+        self.session = LibxlHelperSession(start.mode, start.callback_mask)
+        super().__init__(pipes, outbox, self.session.receive)
 
     @property
     def is_done(self) -> bool:
