@@ -137,13 +137,11 @@ class ControlLoop(ABC):
 
     def _read(self) -> None:
         try:
-            events = self._pipes.read()
+            for event in self._pipes.read():
+                self._take(event)
         except RemoteProtocolError as exc:
             self._lose(ExitStatus.PROTOCOL_ERROR)
             self._say(f"{self.peer} broke the protocol: {exc}")
-            return
-        for event in events:
-            self._take(event)
 
     def _write(self) -> None:
         self._pipes.write(calls=not self._channel.closed)

@@ -4,14 +4,14 @@ import contextlib
 import os
 import select
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Final
 
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.outbox import Entry, Outbox
 from libxlpy_protocol.enums import Flow
 from libxlpy_protocol.messages import Complete, Hello, Log, OpResult, Stat
-from libxlpy_protocol.session import Event, HelperSession
+from libxlpy_protocol.session import Event, HelperSession, Receiver
 from libxlpy_protocol.table import MESSAGES
 
 READ_SIZE: Final = 64 * 1024
@@ -25,18 +25,13 @@ class ParentGoneError(Exception):
 class PipeWire(ABC):
     """Two pipes with a session between; owned by the control thread."""
 
-    def __init__(
-        self,
-        pipes: ControlPipes,
-        outbox: Outbox,
-        receive: Callable[[bytes], list[Event]],
-    ) -> None:
-        """``receive`` is the session's."""
+    def __init__(self, pipes: ControlPipes, outbox: Outbox, receiver: Receiver) -> None:
+        """``receiver`` is the session."""
         self.read_fd = pipes.read_fd
         self.write_fd = pipes.write_fd
         self.is_blocked = False  # the pipe is full: look again when it is writable
         self._outbox = outbox
-        self._receive = receive
+        self._receiver = receiver
         self._frame = memoryview(b"")
 
     @property
@@ -44,8 +39,8 @@ class PipeWire(ABC):
     def is_idle(self) -> bool:
         """Whether there is nothing that could be written now."""
 
-    def read(self) -> list[Event]:
-        """Return what came.
+    def read(self) -> Iterator[Event]:
+        """Yield what came.
 
         Raises:
             ParentGoneError: End of file, also within a frame.
@@ -54,12 +49,13 @@ class PipeWire(ABC):
         try:
             data = os.read(self.read_fd, READ_SIZE)
         except BlockingIOError:
-            return []
+            return iter(())
         except ConnectionResetError:
             data = b""
         if not data:
             raise ParentGoneError
-        return self._receive(data)
+        self._receiver.receive(data)
+        return iter(self._receiver.next_event, None)
 
     def write(self, *, calls: bool) -> None:
         """Send as much as the pipe and the protocol take, in order.
@@ -93,7 +89,7 @@ class Wire(PipeWire):
 
     def __init__(self, pipes: ControlPipes, outbox: Outbox, hello: Hello) -> None:
         self.session = HelperSession()
-        super().__init__(pipes, outbox, self.session.receive)
+        super().__init__(pipes, outbox, self.session)
         self._is_complete = False  # the verdict is out
         # Hello goes first, before what was logged while the library was opened.
         self._frame = memoryview(self.session.send(hello))

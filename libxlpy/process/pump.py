@@ -30,8 +30,12 @@ class Conversation(Protocol):
     #: Id of the call or op that was sent last.
     last_call_id: int
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes) -> None:
         """Take what was read; ``b""`` is end of file."""
+        ...
+
+    def next_event(self) -> Event | None:
+        """Give the next message of it, if there is one."""
         ...
 
     def send(self, message: Message, call_id: int = 0) -> bytes:
@@ -134,14 +138,14 @@ class Pump:
         except BlockingIOError:
             return
         self.taken += len(data)
+        self._session.receive(data)
         error: RemoteProtocolError | None = None
         try:
-            events = self._session.receive(data)
+            while (event := self._session.next_event()) is not None:
+                self._note("<", event.message)
+                self._on_event(event)
         except RemoteProtocolError as exc:
-            events, error = list(exc.events), exc
-        for event in events:
-            self._note("<", event.message)
-            self._on_event(event)
+            error = exc
         self.on_read()
         if error is not None or not data:
             self._end(error)

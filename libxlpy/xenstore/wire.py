@@ -92,7 +92,8 @@ class Wire:
         why = "xenstored closed the connection"
         try:
             while data := await self._reader.read(TAKEN):
-                for packet in buffer.feed(data):
+                buffer.feed(data)
+                for packet in iter(buffer.next_packet, None):
                     self._hand_out(packet)
         except (OSError, XenstoreWireError) as exc:
             why = f"connection to xenstored lost: {exc}"

@@ -10,14 +10,6 @@
      +- StreamFormatError        bytes that are no header of a saved domain
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from libxlpy_protocol.session import Event
-    from libxlpy_protocol.xenstore_wire import Packet
-
 __all__ = [
     "LibxlpyError",
     "LocalProtocolError",
@@ -46,26 +38,15 @@ class RemoteProtocolError(ProtocolError):
     Args:
         text: One line, the same however the bytes were cut into reads.
         frame: The offending frame, length prefix included, as far as it was taken.
-        events: Events of good frames that arrived in the same read before it.
     """
 
     def __init__(self, text: str, frame: bytes = b"") -> None:
         super().__init__(text)
         self.frame = frame
-        self.events: tuple[Event, ...] = ()
 
 
 class XenstoreWireError(LibxlpyError):
-    """The bytes are no xenstore packet; the connection can't be used further.
-
-    Args:
-        text: One line.
-        packets: Good packets that arrived in the same read before it.
-    """
-
-    def __init__(self, text: str, packets: tuple[Packet, ...] = ()) -> None:
-        super().__init__(text)
-        self.packets = packets
+    """The bytes are no xenstore packet; the connection can't be used further."""
 
 
 class StreamFormatError(LibxlpyError):

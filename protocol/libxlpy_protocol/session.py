@@ -1,11 +1,13 @@
 """One end of a conversation: bytes in, events out; messages in, bytes out. No I/O.
 
-``receive`` takes what was read from the pipe and returns events; ``send`` returns what
-to write. Both follow :data:`~libxlpy_protocol.states.TRANSITIONS` and
+``receive`` takes what was read from the pipe; ``next_event`` says what it was, the good
+first, then the error; ``send`` returns what to write. All follow
+:data:`~libxlpy_protocol.states.TRANSITIONS` and
 :data:`~libxlpy_protocol.table.MESSAGES`, and everything that moves the state is here.
 Not thread-safe: one thread (or one lock) owns a session.
 """
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Final, assert_never, cast
 
 from libxlpy_protocol.codec import decode, encode
@@ -28,7 +30,7 @@ from libxlpy_protocol.states import RECEIVE_ONLY, TRANSITIONS, State
 from libxlpy_protocol.table import CALLS, MESSAGES, Rule, callback_mask
 from libxlpy_protocol.value import Value
 
-__all__ = ["Event", "HelperSession", "ParentSession", "Session"]
+__all__ = ["Event", "HelperSession", "ParentSession", "Receiver", "Session"]
 
 _ALL_CALLS: Final = callback_mask(CALLS)
 
@@ -40,7 +42,70 @@ class Event(Value):
     call_id: int = 0
 
 
-class Session:
+class Receiver(ABC):
+    """Bytes in, events out; also of the session on libxl's wire."""
+
+    def __init__(self) -> None:
+        self._is_ended = False  # end of file was read
+        self._error: RemoteProtocolError | None = None
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they were read; ``b""`` is end of file.
+
+        Raises:
+            LocalProtocolError: There can be no bytes after end of file.
+        """
+        if self._error is not None:
+            return  # nothing that comes after it is believed
+        if self._is_ended and data:
+            raise LocalProtocolError("bytes after end of file")
+        self._is_ended = not data
+        self._feed(data)
+
+    def next_event(self) -> Event | None:
+        """Return the next message that is complete; None when more bytes are needed.
+
+        Raises:
+            RemoteProtocolError: The peer broke a rule, now or before.
+        """
+        if self._error is not None:
+            raise RemoteProtocolError(str(self._error), self._error.frame)
+        try:
+            event = self._next()
+            if event is None and self._is_ended:
+                self._end()
+        except RemoteProtocolError as exc:
+            self._error = exc
+            self._break()
+            raise
+        return event
+
+    @abstractmethod
+    def _feed(self, data: bytes) -> None:
+        """Keep bytes for :meth:`_next`."""
+
+    @abstractmethod
+    def _next(self) -> Event | None:
+        """Cut, check and note the next message.
+
+        Raises:
+            RemoteProtocolError: It is a bad one.
+        """
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Move to the state after end of file.
+
+        Raises:
+            RemoteProtocolError: It came within a message.
+        """
+
+    @abstractmethod
+    def _break(self) -> None:
+        """Move to the state after a broken rule."""
+
+
+class Session(Receiver):
     """What both ends have in common; see :class:`ParentSession`, `HelperSession`.
 
     Args:
@@ -53,6 +118,7 @@ class Session:
     def __init__(
         self, *, version: int = VERSION, min_version: int = MIN_VERSION
     ) -> None:
+        super().__init__()
         # -- Results, for the owner to read
         self.state = State.FRESH
         self.start: Start | None = None
@@ -63,7 +129,6 @@ class Session:
         # -- Private
         self._versions = (min_version, version)
         self._frames = FrameBuffer()
-        self._error: RemoteProtocolError | None = None
         self._seen: set[tuple[Side, type[Message]]] = set()
         self._ledger = Ledger()
         self._may_cross = False  # a call may still come from before the abort
@@ -85,44 +150,26 @@ class Session:
 
     # -- Bytes in ------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Take bytes as they were read; ``b""`` is end of file.
-
-        Returns:
-            The messages that are complete now, in order.
-
-        Raises:
-            RemoteProtocolError: The peer broke a rule, now or before. ``events`` has
-                what came in good order in the same read.
-            LocalProtocolError: There can be no bytes after end of file.
-        """
-        if self._error is not None:
-            raise RemoteProtocolError(str(self._error), self._error.frame)
-        if self.state is State.CLOSED and data:
-            raise LocalProtocolError("bytes after end of file")
-        events: list[Event] = []
-        try:
-            self._receive(data, events)
-        except RemoteProtocolError as exc:
-            exc.events = tuple(events)
-            self.state = State.ERROR
-            self._error = exc
-            raise
-        return events
-
-    def _receive(self, data: bytes, events: list[Event]) -> None:
-        if not data:
-            self._frames.end()
-            self.state = State.CLOSED
-            return
+    def _feed(self, data: bytes) -> None:
         self._frames.feed(data)
-        while (body := self._frames.next_body()) is not None:
-            message, call_id = decode(body)
-            try:
-                self._step(self.side.peer, message, call_id)
-            except (RefusedError, RemoteProtocolError) as exc:
-                raise RemoteProtocolError(str(exc), frame(body)) from None
-            events.append(Event(message, call_id))
+
+    def _next(self) -> Event | None:
+        body = self._frames.next_body()
+        if body is None:
+            return None
+        message, call_id = decode(body)
+        try:
+            self._step(self.side.peer, message, call_id)
+        except (RefusedError, RemoteProtocolError) as exc:
+            raise RemoteProtocolError(str(exc), frame(body)) from None
+        return Event(message, call_id)
+
+    def _end(self) -> None:
+        self._frames.end()
+        self.state = State.CLOSED
+
+    def _break(self) -> None:
+        self.state = State.ERROR
 
     # -- Bytes out -----------------------------------------------------------------
 

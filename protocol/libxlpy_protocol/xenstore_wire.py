@@ -140,22 +140,19 @@ class PacketBuffer:
         """Whether a packet has begun and is not complete."""
         return bool(self._data)
 
-    def feed(self, data: bytes) -> list[Packet]:
-        """Take bytes as they were read; return the packets that are complete now.
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they were read."""
+        if not self._error:
+            self._data += data
+
+    def next_packet(self) -> Packet | None:
+        """Return the next packet; None when more bytes are needed.
 
         Raises:
-            XenstoreWireError: A payload is too long, now or before. ``packets`` has
-                what came in good order in the same read.
+            XenstoreWireError: A payload is too long, now or before.
         """
         if self._error:
             raise XenstoreWireError(self._error)
-        self._data += data
-        packets: list[Packet] = []
-        while (packet := self._next(packets)) is not None:
-            packets.append(packet)
-        return packets
-
-    def _next(self, before: list[Packet]) -> Packet | None:
         if len(self._data) < HEADER.size:
             return None
         header: tuple[int, int, int, int] = HEADER.unpack_from(self._data)
@@ -163,7 +160,7 @@ class PacketBuffer:
         if size > PAYLOAD_MAX:
             self._error = f"payload of {size} bytes, more than {PAYLOAD_MAX}"
             self._data.clear()
-            raise XenstoreWireError(self._error, tuple(before))
+            raise XenstoreWireError(self._error)
         end = HEADER.size + size
         if len(self._data) < end:
             return None

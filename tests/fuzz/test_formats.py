@@ -36,9 +36,11 @@ def outcome(pieces: list[bytes]) -> tuple[list[Packet], str, bool]:
     packets: list[Packet] = []
     try:
         for piece in pieces:
-            packets += buffer.feed(piece)
+            buffer.feed(piece)
+            while packet := buffer.next_packet():
+                packets.append(packet)
     except XenstoreWireError as exc:
-        return [*packets, *exc.packets], str(exc), buffer.partial
+        return packets, str(exc), buffer.partial
     return packets, "", buffer.partial
 
 

@@ -34,6 +34,7 @@ from tests.support.conversation import (
     HELLO,
     SAMPLES,
     Pair,
+    hear,
     next_id,
     reach,
 )
@@ -48,12 +49,12 @@ def outcome(session: Session, pieces: Iterable[bytes]) -> Outcome:
     events: list[Event] = []
     try:
         for piece in (*pieces, b""):
-            events += session.receive(piece)
+            session.receive(piece)
+            while event := session.next_event():
+                events.append(event)
     except RemoteProtocolError as exc:
-        error = exc
-    else:
-        return events, "", b"", session.state
-    return [*events, *error.events], str(error), error.frame, session.state
+        return events, str(exc), exc.frame, session.state
+    return events, "", b"", session.state
 
 
 def single(data: bytes) -> list[bytes]:
@@ -162,8 +163,8 @@ def test_good_conversation_byte_by_byte(name: str) -> None:
         asks = MESSAGES[type(message)].flow in (Flow.CALL, Flow.OP)
         *early, last = single(pair.of(side).send(message, 0 if asks else call_id))
         receiver = pair.of(side.peer)
-        assert not any(receiver.receive(byte) for byte in early)
-        assert receiver.receive(last) == [Event(message, call_id)]
+        assert not any(hear(receiver, byte) for byte in early)
+        assert hear(receiver, last) == [Event(message, call_id)]
     assert pair.parent.state is pair.helper.state is State.COMPLETED
 
 
@@ -197,7 +198,7 @@ class Wire:
     def deliver(self, side: Side) -> None:
         """Let the oldest frame arrive: it must be good, since it could be sent."""
         if self.under_way[side]:
-            self.pair.of(side).receive(self.under_way[side].pop(0))
+            hear(self.pair.of(side), self.under_way[side].pop(0))
 
 
 #: The more often a message is here, the longer the conversations get.

@@ -43,7 +43,13 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
     WaitCheckpoint,
 )
-from libxlpy_protocol.session import HelperSession, ParentSession, Session
+from libxlpy_protocol.session import (
+    Event,
+    HelperSession,
+    ParentSession,
+    Receiver,
+    Session,
+)
 from libxlpy_protocol.states import State
 from libxlpy_protocol.table import CALLS, MESSAGES, callback_mask
 
@@ -121,6 +127,12 @@ def wire(message: Message, call_id: int = 0) -> bytes:
     return frame(encode(message, call_id))
 
 
+def hear(session: Receiver, data: bytes) -> list[Event]:
+    """Have a session take bytes; give what they say, or meet the error."""
+    session.receive(data)
+    return list(iter(session.next_event, None))
+
+
 class Pair:
     """A parent and a helper; what one sends, the other has received at once."""
 
@@ -133,7 +145,7 @@ class Pair:
 
     def say(self, side: Side, message: Message, call_id: int = 0) -> None:
         data = self.of(side).send(message, call_id)
-        (event,) = self.of(side.peer).receive(data)
+        (event,) = hear(self.of(side.peer), data)
         assert event.message == message
         assert self.parent.state is self.helper.state
 
@@ -174,10 +186,10 @@ def _end(state: State) -> Pair:
     pair = Pair()
     for session in (pair.parent, pair.helper):
         if state is State.CLOSED:
-            session.receive(b"")
+            hear(session, b"")
         else:
             with contextlib.suppress(RemoteProtocolError):
-                session.receive(bytes(4))
+                hear(session, bytes(4))
     return pair
 
 

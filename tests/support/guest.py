@@ -73,10 +73,10 @@ class Guest:
             sock.connect(str(self.host / "xenstored.sock"))
             sock.sendall(encode(Packet(kind, 1, 0, path + value)))
             buffer = PacketBuffer()
-            while True:
-                for packet in buffer.feed(sock.recv(4096)):
-                    assert packet.type == kind, packet
-                    return packet.payload
+            while (packet := buffer.next_packet()) is None:
+                buffer.feed(sock.recv(4096))
+        assert packet.type == kind, packet
+        return packet.payload
 
     def assert_untouched(self) -> None:
         """Everything is as before the save that failed."""

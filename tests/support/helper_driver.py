@@ -122,7 +122,8 @@ class Parent:
         while not self._events:
             assert select.select([self.read_fd], [], [], LIMIT)[0], "helper is silent"
             data = os.read(self.read_fd, 4096)
-            self._events = self.session.receive(data)
+            self.session.receive(data)
+            self._events = list(iter(self.session.next_event, None))
             assert data, f"end of file; {self.read_stderr()}"
         event = self._events.pop(0)
         self.seen.append(event.message)

@@ -51,7 +51,8 @@ def hear(kind: type[Message]) -> Event:
         data = os.read(0, 65536)
         if not data:
             sys.exit(6)
-        waiting.extend(session.receive(data))
+        session.receive(data)
+        waiting.extend(iter(session.next_event, None))
 
 
 def hello() -> None:

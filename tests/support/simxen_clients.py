@@ -103,7 +103,8 @@ class Xenstore:
                     return packet
             data = self.sock.recv(65536)
             assert data, "xenstored closed the connection"
-            self.packets += self.buffer.feed(data)
+            self.buffer.feed(data)
+            self.packets += iter(self.buffer.next_packet, None)
 
 
 class Host:

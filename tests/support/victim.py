@@ -62,9 +62,9 @@ class Victim:
             sock.connect(str(self.directory / "xenstored.sock"))
             sock.sendall(encode(Packet(XsType.READ, 1, 0, path)))
             buffer = PacketBuffer()
-            while not (packets := buffer.feed(sock.recv(4096))):
-                pass
-        return packets[0].payload
+            while (packet := buffer.next_packet()) is None:
+                buffer.feed(sock.recv(4096))
+        return packet.payload
 
     def assert_unharmed(self, context: str) -> None:
         """Check that the guest runs, really, and that nothing logs dirty pages."""

@@ -98,7 +98,8 @@ class Build:
             data = os.read(self.read_fd, 4096)
             assert data, f"end of file after {self.seen[-5:]}"
             found: Message | None = None
-            for event in self.session.receive(data):
+            self.session.receive(data)
+            for event in iter(self.session.next_event, None):
                 if found is None and isinstance(event.message, kinds):
                     found = event.message
                 else:

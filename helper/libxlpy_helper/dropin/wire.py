@@ -48,7 +48,7 @@ class LibxlWire(PipeWire):
 
     def __init__(self, pipes: ControlPipes, outbox: Outbox, start: Start) -> None:
         self.session = LibxlHelperSession(start.mode, start.callback_mask)
-        super().__init__(pipes, outbox, self.session.receive)
+        super().__init__(pipes, outbox, self.session)
 
     @property
     def is_done(self) -> bool:

@@ -145,9 +145,9 @@ class XenstoreClient:
         except XenstoreWireError as exc:  # a transaction id that is none
             raise OSError(f"xenstored: {exc}") from exc
         while True:
-            for packet in self._receive():
-                if packet.req_id == self._req_id and packet.type != XsType.WATCH_EVENT:
-                    return _payload(packet, kind)
+            packet = self._receive()
+            if packet.req_id == self._req_id and packet.type != XsType.WATCH_EVENT:
+                return _payload(packet, kind)
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -158,7 +158,15 @@ class XenstoreClient:
             except (BrokenPipeError, ConnectionResetError) as exc:
                 raise LostError(exc.errno, "xenstored has gone") from None
 
-    def _receive(self) -> list[Packet]:
+    def _receive(self) -> Packet:
+        try:
+            while (packet := self._buffer.next_packet()) is None:
+                self._buffer.feed(self._read_some())
+        except XenstoreWireError as exc:
+            raise OSError(f"xenstored: {exc}") from exc
+        return packet
+
+    def _read_some(self) -> bytes:
         self._wait(select.POLLIN)
         try:
             data = os.read(self._fd, READ_SIZE)
@@ -166,10 +174,7 @@ class XenstoreClient:
             raise LostError(exc.errno, "xenstored has gone") from None
         if not data:
             raise LostError(errno.EPIPE, "xenstored closed the connection")
-        try:
-            return self._buffer.feed(data)
-        except XenstoreWireError as exc:
-            raise OSError(f"xenstored: {exc}") from exc
+        return data
 
     def _wait(self, events: int) -> None:
         poll = select.poll()

@@ -38,8 +38,9 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._server.silent:
             return
+        self._buffer.feed(data)
         try:
-            for packet in self._buffer.feed(data):
+            for packet in iter(self._buffer.next_packet, None):
                 self._connection.handle(packet)
         except XenstoreWireError:
             self._transport.abort()  # no way to find the next packet

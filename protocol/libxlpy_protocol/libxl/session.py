@@ -7,8 +7,7 @@ its last message, Complete, is answered too. Calls get ids here, counted by each
 """
 
 import enum
-from abc import ABC, abstractmethod
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final
 
 from libxlpy_protocol.enums import Mode, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -24,7 +23,7 @@ from libxlpy_protocol.libxl.wire import (
     encode_libxl,
 )
 from libxlpy_protocol.messages import Answer, Complete, Log, Message
-from libxlpy_protocol.session import Event
+from libxlpy_protocol.session import Event, Receiver
 
 __all__ = [
     "LIBXL_TRANSITIONS",
@@ -79,10 +78,8 @@ LIBXL_TRANSITIONS: Final[dict[LibxlState, dict[Act, LibxlState]]] = {
     LibxlState.ERROR: {},
 }
 
-_Events: TypeAlias = list[Event]
 
-
-class _Session(ABC):
+class _Session(Receiver):
     """What both ends have in common.
 
     Args:
@@ -96,12 +93,12 @@ class _Session(ABC):
     def __init__(
         self, mode: Mode, callback_mask: int, table: LibxlTable = NEWEST
     ) -> None:
+        super().__init__()
         self.state = LibxlState.RUNNING
         self.mode = mode
         self.last_call_id = 0
         self._mask = callback_mask
         self._table = table
-        self._error: RemoteProtocolError | None = None
 
     @property
     def open_call(self) -> int | None:
@@ -109,34 +106,11 @@ class _Session(ABC):
         waiting = (LibxlState.CALLING, LibxlState.COMPLETING)
         return self.last_call_id if self.state in waiting else None
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Take bytes as they were read; ``b""`` is end of file.
+    def _end(self) -> None:
+        self.state = LibxlState.CLOSED
 
-        Returns:
-            The messages that are complete now, in order.
-
-        Raises:
-            RemoteProtocolError: The peer broke a rule, now or before. ``events`` has
-                what came in good order in the same read.
-            LocalProtocolError: There can be no bytes after end of file.
-        """
-        if self._error is not None:
-            raise RemoteProtocolError(str(self._error), self._error.frame)
-        if self.state is LibxlState.CLOSED and data:
-            raise LocalProtocolError("bytes after end of file")
-        events: _Events = []
-        try:
-            self._receive(data, events)
-        except RemoteProtocolError as exc:
-            exc.events = tuple(events)
-            self.state = LibxlState.ERROR
-            self._error = exc
-            raise
-        return events
-
-    @abstractmethod
-    def _receive(self, data: bytes, events: _Events) -> None:
-        """Take bytes; add to ``events`` what is complete, also if more is bad."""
+    def _break(self) -> None:
+        self.state = LibxlState.ERROR
 
     def _say(self, message: Message) -> None:
         """Check what the helper says against every rule, then move the state."""
@@ -186,21 +160,25 @@ class LibxlParentSession(_Session):
         """Which message, counted from 1, has begun and has no end yet; 0: none."""
         return self._count + 1 if self._messages.rest else 0
 
-    def _receive(self, data: bytes, events: _Events) -> None:
-        if not data:
-            self._messages.end()
-            self.state = LibxlState.CLOSED
-            return
+    def _feed(self, data: bytes) -> None:
         self._messages.feed(data)
-        while (body := self._messages.next_body()) is not None:
-            message = decode_libxl(body, self._table)
-            try:
-                self._say(message)
-            except RefusedError as exc:
-                frame = LENGTH.pack(len(body)) + body
-                raise RemoteProtocolError(str(exc), frame) from None
-            self._count += 1
-            events.append(Event(message, self.open_call or 0))
+
+    def _next(self) -> Event | None:
+        body = self._messages.next_body()
+        if body is None:
+            return None
+        message = decode_libxl(body, self._table)
+        try:
+            self._say(message)
+        except RefusedError as exc:
+            frame = LENGTH.pack(len(body)) + body
+            raise RemoteProtocolError(str(exc), frame) from None
+        self._count += 1
+        return Event(message, self.open_call or 0)
+
+    def _end(self) -> None:
+        self._messages.end()
+        super()._end()
 
     def send(self, message: Message, call_id: int = 0) -> bytes:
         """Return the bytes of an answer to the call ``call_id``.
@@ -234,25 +212,25 @@ class LibxlHelperSession(_Session):
         super().__init__(mode, callback_mask, table)
         self._answers = AnswerBuffer()
 
-    def _receive(self, data: bytes, events: _Events) -> None:
-        if not data:
-            self._answers.end()
-            self.state = LibxlState.CLOSED
-            return
-        for at in range(len(data)):
-            # Byte by byte, so that an answer to nothing is seen at its first byte.
-            self._receive_byte(data[at : at + 1], events)
+    def _feed(self, data: bytes) -> None:
+        self._answers.feed(data)
 
-    def _receive_byte(self, byte: bytes, events: _Events) -> None:
+    def _next(self) -> Event | None:
         call_id = self.open_call
         if call_id is None:
-            text = f"Answer by the parent in state {self.state.name}"
-            raise RemoteProtocolError(text, byte)
-        self._answers.feed(byte)
+            if self._answers.rest:  # an answer to nothing: seen at its first byte
+                text = f"Answer by the parent in state {self.state.name}"
+                raise RemoteProtocolError(text, bytes(self._answers.rest[:1]))
+            return None
         value = self._answers.next_answer()
-        if value is not None:
-            self._step(Act.ANSWER, "Answer by the parent")
-            events.append(Event(Answer(value), call_id))
+        if value is None:
+            return None
+        self._step(Act.ANSWER, "Answer by the parent")
+        return Event(Answer(value), call_id)
+
+    def _end(self) -> None:
+        self._answers.end()
+        super()._end()
 
     def send(self, message: Message, call_id: int = 0) -> bytes:
         """Return the frame of ``message``; see ``last_call_id`` for a call's id.

@@ -271,18 +271,19 @@ class AnswerBuffer:
     """Cut what a parent writes into ints."""
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        #: Bytes that no answer was made of yet.
+        self.rest = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Append bytes as they were read."""
-        self._data += data
+        self.rest += data
 
     def next_answer(self) -> int | None:
         """Take the next whole answer, or return None when more bytes are needed."""
-        if len(self._data) < ANSWER.size:
+        if len(self.rest) < ANSWER.size:
             return None
-        value: int = ANSWER.unpack_from(self._data)[0]
-        del self._data[: ANSWER.size]
+        value: int = ANSWER.unpack_from(self.rest)[0]
+        del self.rest[: ANSWER.size]
         return value
 
     def end(self) -> None:
@@ -291,8 +292,8 @@ class AnswerBuffer:
         Raises:
             RemoteProtocolError: An answer is not complete.
         """
-        size = len(self._data)
+        size = len(self.rest)
         if size:
             raise RemoteProtocolError(
-                f"truncated: end of file, {size} bytes of an answer", bytes(self._data)
+                f"truncated: end of file, {size} bytes of an answer", bytes(self.rest)
             )

@@ -17,6 +17,7 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.states import State
 from tests.support.conversation import (
     Pair,
+    hear,
     wire,
 )
 
@@ -27,8 +28,8 @@ def test_abort_crosses_a_call() -> None:
     pair = Pair().start(Mode.SAVE)
     call = pair.helper.send(Suspend())
     abort = pair.parent.send(Abort("cancelled"))
-    assert [e.message for e in pair.parent.receive(call)] == [Suspend()]
-    assert [e.message for e in pair.helper.receive(abort)] == [Abort("cancelled")]
+    assert [e.message for e in hear(pair.parent, call)] == [Suspend()]
+    assert [e.message for e in hear(pair.helper, abort)] == [Abort("cancelled")]
     assert pair.parent.state is pair.helper.state is State.ABORTING
     pair.complete()
 
@@ -37,8 +38,8 @@ def test_abort_crosses_a_call_and_the_parent_answers_all_the_same() -> None:
     pair = Pair().start(Mode.SAVE)
     call = pair.helper.send(Suspend())
     abort = pair.parent.send(Abort("cancelled"))
-    pair.parent.receive(call)
-    pair.helper.receive(abort)
+    hear(pair.parent, call)
+    hear(pair.helper, abort)
     pair.say(P, Answer(0), 1)
     pair.complete()
 
@@ -47,16 +48,16 @@ def test_only_one_call_can_have_crossed_an_abort() -> None:
     pair = Pair().start(Mode.SAVE)
     pair.parent.send(Abort("cancelled"))
     pair.parent.send(Abort("again"))
-    pair.parent.receive(wire(Suspend(), 1))
+    hear(pair.parent, wire(Suspend(), 1))
     pair.parent.send(Answer(0), 1)
     with pytest.raises(RemoteProtocolError, match="can't have crossed"):
-        pair.parent.receive(wire(SwitchQemuLogdirty(5, False), 2))
+        hear(pair.parent, wire(SwitchQemuLogdirty(5, False), 2))
 
 
 def test_no_call_can_have_crossed_an_abort_while_calling() -> None:
     pair = Pair().start(Mode.SAVE).call().abort()
     with pytest.raises(RemoteProtocolError, match="can't have crossed"):
-        pair.parent.receive(wire(SwitchQemuLogdirty(5, False), 2))
+        hear(pair.parent, wire(SwitchQemuLogdirty(5, False), 2))
 
 
 def test_helper_calls_no_more_after_an_abort() -> None:
@@ -68,15 +69,15 @@ def test_helper_calls_no_more_after_an_abort() -> None:
 def test_all_is_still_checked_after_an_abort() -> None:
     pair = Pair().start(Mode.SAVE).call().abort()
     with pytest.raises(RemoteProtocolError, match=r"outside 0\.\.1"):
-        pair.helper.receive(wire(Answer(5), 1))
+        hear(pair.helper, wire(Answer(5), 1))
 
 
 def test_answer_crosses_a_helper_that_gives_up() -> None:
     pair = Pair().start(Mode.SAVE).call()
     complete = pair.helper.send(Complete(-1, 4, True))
     answer = pair.parent.send(Answer(1), 1)
-    assert pair.helper.receive(answer)
-    assert pair.parent.receive(complete)
+    assert hear(pair.helper, answer)
+    assert hear(pair.parent, complete)
     assert pair.parent.state is pair.helper.state is State.COMPLETED
 
 
@@ -85,7 +86,7 @@ def test_only_an_aborted_helper_gives_up_its_call() -> None:
     with pytest.raises(LocalProtocolError, match="Complete while call 1 is open"):
         pair.helper.send(Complete(0, 0, False))
     with pytest.raises(RemoteProtocolError, match="Complete while call 1 is open"):
-        pair.parent.receive(wire(Complete(0, 0, False)))
+        hear(pair.parent, wire(Complete(0, 0, False)))
 
 
 def test_save_ends_before_the_abort_arrives() -> None:
@@ -94,8 +95,8 @@ def test_save_ends_before_the_abort_arrives() -> None:
     complete = pair.helper.send(Complete(0, 0, False))
     abort = pair.parent.send(Abort("cancelled"))
     op = pair.parent.send(DomainOp(Op.INFO, 5))
-    assert pair.parent.receive(complete)
-    assert len(pair.helper.receive(abort + op)) == 2
+    assert hear(pair.parent, complete)
+    assert len(hear(pair.helper, abort + op)) == 2
     pair.say(H, OpResult(0), 1)
     pair.say(H, OpResult(0), 2)
     pair.say(H, Log(4, -1, "", "bye"))

@@ -26,6 +26,7 @@ from tests.support.conversation import (
     MODE_OF,
     SAMPLES,
     Pair,
+    hear,
     wire,
 )
 
@@ -40,7 +41,7 @@ def test_a_call_carries_the_next_id(call_id: int) -> None:
     pair = Pair().start(Mode.SAVE).call()
     pair.say(P, Answer(1), 1)
     with pytest.raises(RemoteProtocolError, match=f"has id {call_id}, not 2"):
-        pair.parent.receive(wire(Suspend(), call_id))
+        hear(pair.parent, wire(Suspend(), call_id))
     if call_id:
         with pytest.raises(LocalProtocolError, match=f"has id {call_id}, not 2"):
             pair.helper.send(Suspend(), call_id)
@@ -56,7 +57,7 @@ def test_an_answer_carries_the_id_of_the_open_call(call_id: int) -> None:
     with pytest.raises(LocalProtocolError, match=text):
         pair.parent.send(Answer(1), call_id)
     with pytest.raises(RemoteProtocolError, match=text):
-        pair.helper.receive(wire(Answer(1), call_id))
+        hear(pair.helper, wire(Answer(1), call_id))
 
 
 @pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.__name__)
@@ -77,7 +78,7 @@ def test_what_is_no_question_carries_no_id(kind: type[Message]) -> None:
     with pytest.raises(LocalProtocolError, match=text):
         pair.of(sender).send(SAMPLES[kind], 1)
     with pytest.raises(RemoteProtocolError, match=text):
-        pair.of(sender.peer).receive(wire(SAMPLES[kind], 1))
+        hear(pair.of(sender.peer), wire(SAMPLES[kind], 1))
 
 
 @pytest.mark.parametrize("kind", CALLS, ids=lambda kind: kind.__name__)
@@ -88,7 +89,7 @@ def test_only_calls_in_the_callback_mask_are_made(kind: type[Message]) -> None:
     with pytest.raises(LocalProtocolError, match=text):
         pair.helper.send(SAMPLES[kind])
     with pytest.raises(RemoteProtocolError, match=text):
-        pair.parent.receive(wire(SAMPLES[kind], 1))
+        hear(pair.parent, wire(SAMPLES[kind], 1))
 
 
 @pytest.mark.parametrize("bit", set(range(64)) - {3, 4, 5, 6, 7, 8, 36, 37, 42, 44})
@@ -100,7 +101,7 @@ def test_callback_mask_has_bits_of_calls_only(bit: int) -> None:
     with pytest.raises(LocalProtocolError, match="callback_mask"):
         pair.parent.send(start)
     with pytest.raises(RemoteProtocolError, match="callback_mask"):
-        pair.helper.receive(wire(start))
+        hear(pair.helper, wire(start))
 
 
 # -- Answers -----------------------------------------------------------------------
@@ -147,4 +148,4 @@ def test_bad_answer(kind: type[Message], value: int | bytes | None) -> None:
     assert pair.parent.open_call == 1
     assert pair.parent.state is State.CALLING
     with pytest.raises(RemoteProtocolError, match=text):
-        pair.helper.receive(wire(Answer(value), 1))
+        hear(pair.helper, wire(Answer(value), 1))

@@ -7,6 +7,7 @@ from libxlpy_protocol.hello import MIN_VERSION, VERSION, agree, oldest_spoken
 from libxlpy_protocol.messages import Hello
 from libxlpy_protocol.session import HelperSession, ParentSession
 from libxlpy_protocol.states import State
+from tests.support.conversation import hear
 
 
 def hello(version: int, min_version: int) -> Hello:
@@ -43,8 +44,8 @@ def test_sessions_of_neighbouring_versions_agree() -> None:
     parent = ParentSession(version=2, min_version=1)
     helper = HelperSession(version=3, min_version=2)
     assert parent.version is None
-    parent.receive(helper.send(hello(3, 2)))
-    helper.receive(parent.send(hello(2, 1)))
+    hear(parent, helper.send(hello(3, 2)))
+    hear(helper, parent.send(hello(2, 1)))
     assert parent.version == helper.version == 2
     assert parent.peer == hello(3, 2)
     assert helper.state is parent.state is State.GREETED
@@ -55,7 +56,7 @@ def test_session_refuses_a_distant_version() -> None:
     helper = HelperSession(version=3, min_version=2)
     data = helper.send(hello(3, 2))
     with pytest.raises(RemoteProtocolError, match=r"2 to 3 .* we speak 1 to 1") as info:
-        parent.receive(data)
+        hear(parent, data)
     assert info.value.frame == data
     assert parent.state is State.ERROR
     assert parent.peer is None

@@ -34,6 +34,7 @@ from tests.support.conversation import (
     MODE_OF,
     SAMPLES,
     Pair,
+    hear,
     next_id,
     wire,
 )
@@ -66,7 +67,7 @@ def test_save_from_hello_to_end() -> None:
         assert pair.parent.open_call is None
     pair.say(H, Complete(0, 0, False))
     assert pair.helper.last_call_id == 5
-    assert pair.parent.receive(b"") == []
+    assert hear(pair.parent, b"") == []
     assert pair.parent.state is State.CLOSED
 
 
@@ -94,7 +95,7 @@ def test_ops_mode_has_ops_only_and_ends_by_eof() -> None:
     pair.say(P, DomainOp(Op.INFO, 5))
     pair.say(H, Log(4, -1, "", "working"))
     pair.say(H, OpResult(-1, 3), 1)
-    pair.helper.receive(b"")
+    hear(pair.helper, b"")
     assert pair.helper.state is State.CLOSED
 
 
@@ -134,12 +135,12 @@ def test_mode(kind: type[Message], mode: Mode) -> None:
     call_id = next_id(kind, pair.of(sender))
     data = wire(SAMPLES[kind], call_id)
     if MODE_LETTERS[mode] in MODES[kind]:
-        assert pair.of(sender.peer).receive(data)
+        assert hear(pair.of(sender.peer), data)
         assert pair.of(sender).send(SAMPLES[kind]) == data
         return
     text = f"{kind.__name__} in mode {mode.name}"
     with pytest.raises(RemoteProtocolError, match=text):
-        pair.of(sender.peer).receive(data)
+        hear(pair.of(sender.peer), data)
     with pytest.raises(LocalProtocolError, match=text):
         pair.of(sender).send(SAMPLES[kind])
 
@@ -156,7 +157,7 @@ def test_once_only(kind: type[Message]) -> None:
     with pytest.raises(LocalProtocolError, match=f"{kind.__name__} repeated by the"):
         pair.of(sender).send(SAMPLES[kind])
     with pytest.raises(RemoteProtocolError, match=f"{kind.__name__} repeated by the"):
-        pair.of(sender.peer).receive(wire(SAMPLES[kind]))
+        hear(pair.of(sender.peer), wire(SAMPLES[kind]))
 
 
 @pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.__name__)
@@ -168,4 +169,4 @@ def test_a_message_of_the_other_side_is_refused(kind: type[Message]) -> None:
     with pytest.raises(LocalProtocolError, match="to send"):
         pair.of(wrong).send(SAMPLES[kind])
     with pytest.raises(RemoteProtocolError, match="to send"):
-        pair.of(wrong.peer).receive(wire(SAMPLES[kind]))
+        hear(pair.of(wrong.peer), wire(SAMPLES[kind]))

@@ -8,6 +8,7 @@ from libxlpy_protocol.ledger import MAX_OPS
 from libxlpy_protocol.messages import Answer, DomainOp, OpResult
 from tests.support.conversation import (
     Pair,
+    hear,
     wire,
 )
 
@@ -34,7 +35,7 @@ def test_too_many_ops() -> None:
     with pytest.raises(LocalProtocolError, match="while 8 are open"):
         pair.parent.send(DomainOp(Op.INFO, 5))
     with pytest.raises(RemoteProtocolError, match="while 8 are open"):
-        pair.helper.receive(wire(DomainOp(Op.INFO, 5), MAX_OPS + 1))
+        hear(pair.helper, wire(DomainOp(Op.INFO, 5), MAX_OPS + 1))
 
 
 @pytest.mark.parametrize("call_id", [0, 1, 3])
@@ -43,7 +44,7 @@ def test_op_ids_count_up(call_id: int) -> None:
     pair.say(P, DomainOp(Op.INFO, 5))
     pair.say(H, OpResult(0), 1)
     with pytest.raises(RemoteProtocolError, match=f"has id {call_id}, not 2"):
-        pair.helper.receive(wire(DomainOp(Op.INFO, 5), call_id))
+        hear(pair.helper, wire(DomainOp(Op.INFO, 5), call_id))
 
 
 @pytest.mark.parametrize("call_id", [0, 1, 3])
@@ -56,7 +57,7 @@ def test_result_of_no_open_op(call_id: int) -> None:
     with pytest.raises(LocalProtocolError, match=text):
         pair.helper.send(OpResult(0), call_id)
     with pytest.raises(RemoteProtocolError, match=text):
-        pair.parent.receive(wire(OpResult(0), call_id))
+        hear(pair.parent, wire(OpResult(0), call_id))
 
 
 def test_ops_and_calls_have_ids_of_their_own() -> None:

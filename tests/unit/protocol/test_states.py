@@ -10,6 +10,7 @@ from libxlpy_protocol.table import MESSAGES
 from tests.support.conversation import (
     MODE_OF,
     SAMPLES,
+    hear,
     next_id,
     reach,
     wire,
@@ -95,15 +96,15 @@ def test_cell(cell: tuple[State, Side, type[Message]], mark: str) -> None:
 
     receiver = pair.of(sender.peer)
     if mark != ".":
-        (event,) = receiver.receive(wire(message, call_id))
+        (event,) = hear(receiver, wire(message, call_id))
         assert (event.message, event.call_id) == (message, call_id)
         assert receiver.state is LETTERS[mark[-1]]
     elif state is State.CLOSED:
         with pytest.raises(LocalProtocolError, match="after end of file"):
-            receiver.receive(wire(message, call_id))
+            hear(receiver, wire(message, call_id))
     else:
         with pytest.raises(RemoteProtocolError):
-            receiver.receive(wire(message, call_id))
+            hear(receiver, wire(message, call_id))
         assert receiver.state is State.ERROR
 
     speaker = pair.of(sender)
@@ -123,20 +124,20 @@ def test_eof_closes_every_state_but_error(state: State) -> None:
     for session in (pair.parent, pair.helper):
         if state is State.ERROR:
             with pytest.raises(RemoteProtocolError):
-                session.receive(b"")
+                hear(session, b"")
             assert session.state is State.ERROR
         else:
-            assert session.receive(b"") == []
+            assert hear(session, b"") == []
             assert session.state is State.CLOSED
-            assert session.receive(b"") == []
+            assert hear(session, b"") == []
 
 
 @pytest.mark.parametrize("state", OPEN_STATES)
 def test_eof_inside_a_frame_is_an_error_in_every_state(state: State) -> None:
     pair = reach(state, Mode.SAVE, open_call=False, open_op=False)
     for session in (pair.parent, pair.helper):
-        assert session.receive(b"\0\0\0") == []
+        assert hear(session, b"\0\0\0") == []
         with pytest.raises(RemoteProtocolError, match=r"truncated.* 3 bytes") as info:
-            session.receive(b"")
+            hear(session, b"")
         assert info.value.frame == b"\0\0\0"
         assert session.state is State.ERROR

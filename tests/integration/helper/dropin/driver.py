@@ -103,7 +103,8 @@ class LibxlParent:
             assert select.select([self.read_fd], [], [], LIMIT)[0], "helper is silent"
             data = os.read(self.read_fd, 4096)
             assert data, f"end of file; {self.stderr()}"
-            self._events = self.session.receive(data)
+            self.session.receive(data)
+            self._events = list(iter(self.session.next_event, None))
         event = self._events.pop(0)
         self.seen.append(event.message)
         self.open_call = event.call_id or self.open_call
