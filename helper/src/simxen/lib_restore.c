@@ -1,33 +1,13 @@
 /* xc_domain_restore, in order of execution (Xen: tools/libs/guest/xg_sr_restore.c).
  *
  * Other parts: lib_restore_stream.c (the record loop and checkpoints), lib_restore_records.c
- * (which record may come when, and what it does), lib_restore_pages.c (memory). As in libxc, the
- * restore_results callback belongs to COLO: here the results are *store_mfn and *console_mfn. */
+ * (which record may come when, and what it does), lib_restore_pages.c (memory),
+ * lib_restore_input.c (bytes, and bad ones). As in libxc, the restore_results callback belongs to
+ * COLO: here the results are *store_mfn and *console_mfn. */
 #include "lib_restore.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <stdio.h>
-
-int restore_malformed(struct restore *r, const char *format, ...)
-{
-    char text[256];
-    va_list al;
-    va_start(al, format);
-    vsnprintf(text, sizeof text, format, al);
-    va_end(al);
-    log_error(r->xch, "%s", text);
-    errno = EBADMSG;
-    return -1;
-}
-
-int restore_read(struct restore *r, void *data, size_t size, const char *what)
-{
-    int rc = io_read(r->fd, data, size);
-    if (rc != 0)
-        log_errno(r->xch, "Failed to read %s from stream", what);
-    return rc;
-}
 
 static int read_image_header(struct restore *r)
 {

@@ -45,7 +45,7 @@ struct restore {
     uint32_t capacity;
 };
 
-/* Log a malformed stream; -1 and EBADMSG. */
+/* lib_restore_input.c. Log a malformed stream; -1 and EBADMSG. */
 int restore_malformed(struct restore *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* io_read() with the log line of a failure. */
