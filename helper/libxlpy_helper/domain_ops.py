@@ -7,14 +7,15 @@ from typing import Final
 from libxlpy_helper.xen.xenguest import DomainInfo, Handle, Result
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.messages import DomainOp, OpResult
-
-FLAGS: Final = 1 | 2 | 4 | 8 | 16 | 32  # dying hvm shutdown paused blocked running
-DYING: Final = 1
-HVM_GUEST: Final = 2
-SHUTDOWN: Final = 4
-REASON_SHIFT: Final = 16
-REASON_MASK: Final = 0xFF
-REASON_SUSPEND: Final = 2
+from libxlpy_protocol.xen import (
+    DOMINF_DYING,
+    DOMINF_HVM_GUEST,
+    DOMINF_SHUTDOWN,
+    DOMINF_SHUTDOWN_MASK,
+    DOMINF_SHUTDOWN_SHIFT,
+    DOMINF_STATES,
+    SHUTDOWN_SUSPEND,
+)
 
 
 def perform(handle: Handle, op: DomainOp) -> OpResult:
@@ -44,17 +45,17 @@ def is_another(info: DomainInfo | None, uuid: bytes) -> bool:
 
 def is_dying(info: DomainInfo) -> bool:
     """Tell whether a domain is being destroyed; it is there until nobody maps it."""
-    return bool(info.flags & DYING)
+    return bool(info.flags & DOMINF_DYING)
 
 
 def is_hvm(info: DomainInfo) -> bool:
     """Tell HVM and PVH from PV; libxc makes no difference between the first two."""
-    return bool(info.flags & HVM_GUEST)
+    return bool(info.flags & DOMINF_HVM_GUEST)
 
 
 def is_suspended(info: DomainInfo) -> bool:
     """Tell whether the guest is in shutdown(suspend), and so may be resumed."""
-    return bool(info.flags & SHUTDOWN) and _reason(info) == REASON_SUSPEND
+    return bool(info.flags & DOMINF_SHUTDOWN) and _reason(info) == SHUTDOWN_SUSPEND
 
 
 # --------------------------------------------------------------------------------------
@@ -75,7 +76,7 @@ def _list(handle: Handle, op: DomainOp) -> OpResult:
 
 
 def _shutdown(handle: Handle, op: DomainOp) -> OpResult:
-    if not 0 <= op.argument <= REASON_MASK:
+    if not 0 <= op.argument <= DOMINF_SHUTDOWN_MASK:
         return OpResult(-1, errno.EINVAL)
     return _plain(handle.shutdown(op.domid, op.argument))
 
@@ -111,8 +112,8 @@ def _plain(result: Result) -> OpResult:
 def _found(retval: int, info: DomainInfo) -> OpResult:
     values = (
         info.domid,
-        info.flags & FLAGS,
-        _reason(info) if info.flags & SHUTDOWN else 0,
+        info.flags & DOMINF_STATES,
+        _reason(info) if info.flags & DOMINF_SHUTDOWN else 0,
         info.tot_pages,
         info.max_pages,
         info.nr_online_vcpus,
@@ -123,4 +124,4 @@ def _found(retval: int, info: DomainInfo) -> OpResult:
 
 
 def _reason(info: DomainInfo) -> int:
-    return info.flags >> REASON_SHIFT & REASON_MASK
+    return info.flags >> DOMINF_SHUTDOWN_SHIFT & DOMINF_SHUTDOWN_MASK

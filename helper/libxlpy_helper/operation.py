@@ -25,8 +25,8 @@ from libxlpy_protocol.fields import NAME_MAX, TEXT_MAX, clip
 from libxlpy_protocol.messages import Complete, Log, Message, Phase, Start
 from libxlpy_protocol.table import MESSAGES
 from libxlpy_protocol.value import Value
+from libxlpy_protocol.xen import XTL_ERROR
 
-LEVEL_ERROR: Final = 8  # xentoollog's XTL_ERROR
 CONTEXT: Final = "libxlpy-helper"
 
 
@@ -151,7 +151,7 @@ def _log(operation: Operation, errnoval: int, text: str) -> None:
     if operation.abort.requested:
         return  # what follows from an abort is no news
     context = clip(CONTEXT, NAME_MAX)
-    operation.outbox.put(Log(LEVEL_ERROR, errnoval, context, clip(text, TEXT_MAX)))
+    operation.outbox.put(Log(XTL_ERROR, errnoval, context, clip(text, TEXT_MAX)))
 
 
 class _Streams:

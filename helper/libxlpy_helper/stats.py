@@ -5,7 +5,6 @@ stream's position where it has one, else what the kernel counts for the main thr
 """
 
 import os
-import re
 import resource
 import stat
 import time
@@ -14,11 +13,7 @@ from typing import Final
 from libxlpy_helper.outbox import Outbox
 from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.messages import Progress, Stat
-
-#: Xen: tools/libs/guest/xg_sr_save.c, ``send_memory_live`` and others.
-_FRAMES: Final = re.compile(r"Frames(?: iteration (\d+))?")
-
-_PAGE_SIZE: Final = os.sysconf("SC_PAGE_SIZE")
+from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
 
 REPORT_INTERVAL: Final = 0.1  # seconds between two messages about the same thing
 
@@ -49,8 +44,8 @@ class Stats:
 
     def progress(self, doing_what: str, done: int, total: int) -> None:
         """Take a progress message of libxc: pages done of those to send."""
-        match = _FRAMES.fullmatch(doing_what)
-        if match is None:
+        match = FRAMES.fullmatch(doing_what)
+        if match is None or match[2]:
             return
         iteration = int(match[1] or 0)
         if iteration != self._iteration or done < self._pages_now:
@@ -79,7 +74,7 @@ class Stats:
 
     def _rss_kib(self) -> int:
         resident = os.pread(self._statm, 256, 0).split()[1]
-        return int(resident) * _PAGE_SIZE // 1024
+        return int(resident) * PAGE_SIZE // 1024
 
 
 class Meter:
@@ -106,7 +101,7 @@ class Meter:
         except OSError:
             return self._last
         if not self._is_file:
-            done = max(done, pages * _PAGE_SIZE)
+            done = max(done, pages * PAGE_SIZE)
         self._last = max(self._last, done)
         return self._last
 

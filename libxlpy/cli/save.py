@@ -33,7 +33,8 @@ from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.save_file import SaveFile, SaveFileError
 from libxlpy.streams.xl import pack_header
-from libxlpy_protocol.stream.formats import PAGE_SIZE, XL_CONFIG_MAX
+from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
+from libxlpy_protocol.xen import PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

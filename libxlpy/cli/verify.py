@@ -9,7 +9,7 @@ from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.streams import StreamRuleBroken, Summary, verify
 from libxlpy.streams.xl import config_name
-from libxlpy_protocol.stream.formats import PAGE_SIZE
+from libxlpy_protocol.xen import PAGE_SIZE
 
 
 def verify_file(settings: Settings, path: Path, *, json: bool) -> int:

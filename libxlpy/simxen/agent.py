@@ -12,16 +12,11 @@ import asyncio
 from collections.abc import Mapping
 
 from libxlpy.simxen.domain import Domain
-from libxlpy.simxen.faults import Place
-from libxlpy.simxen.reasons import (
-    FAULT_REASONS,
-    SHUTDOWN_POWEROFF,
-    SHUTDOWN_REBOOT,
-    SHUTDOWN_SUSPEND,
-)
+from libxlpy.simxen.faults import FAULT_REASONS, Place
 from libxlpy.simxen.suspend_channel import GUEST_PORT
 from libxlpy.simxen.xenstored.connection import Connection
 from libxlpy.simxen.xenstored.store import Store
+from libxlpy_protocol.xen import SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT, SHUTDOWN_SUSPEND
 from libxlpy_protocol.xenstore_wire import Packet, XsType
 
 REQUEST_PATH = "control/shutdown"

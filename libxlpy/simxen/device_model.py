@@ -17,8 +17,8 @@ from typing import Any
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.library import simxen_library
-from libxlpy.simxen.reasons import SHUTDOWN_SUSPEND
 from libxlpy.simxen.vcpu import DEVICE_MODEL_PAGES
+from libxlpy_protocol.xen import SHUTDOWN_SUSPEND
 
 #: Seconds between two writes, and pages in each.
 WRITE_INTERVAL = 0.05

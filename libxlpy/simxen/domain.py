@@ -16,21 +16,20 @@ from collections.abc import Callable
 from typing import Any
 
 from libxlpy.simxen.errors import HypercallError, SimxenError
-from libxlpy.simxen.faults import FaultPlan, Place
+from libxlpy.simxen.faults import FAULT_REASONS, FaultPlan, Place
 from libxlpy.simxen.guest_process import GuestProcess, in_thread
 from libxlpy.simxen.library import Verified, simxen_library
-from libxlpy.simxen.reasons import FAULT_REASONS, SHUTDOWN_CRASH, SHUTDOWN_SUSPEND
 from libxlpy.simxen.spec import DomainSpec
 from libxlpy.simxen.suspend_channel import SuspendChannel
 from libxlpy.simxen.vcpu import (
     DEVICE_MODEL_PAGES,
-    PAGE_SIZE,
     Command,
     Fill,
     SharedMemory,
     Tracker,
     VcpuPage,
 )
+from libxlpy_protocol.xen import PAGE_SIZE, SHUTDOWN_CRASH, SHUTDOWN_SUSPEND
 
 #: How often a domain may be paused. Source: Xen, 255 in the same function.
 MAX_PAUSES = 255

@@ -7,13 +7,14 @@ from typing import Any
 
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.vcpu import Tracker
-
-DYING = 1
-HVM_GUEST = 2
-SHUTDOWN = 4
-PAUSED = 8
-BLOCKED = 16
-RUNNING = 32
+from libxlpy_protocol.xen import (
+    DOMINF_BLOCKED,
+    DOMINF_DYING,
+    DOMINF_HVM_GUEST,
+    DOMINF_PAUSED,
+    DOMINF_RUNNING,
+    DOMINF_SHUTDOWN,
+)
 
 #: Type of a domain as libsimxen has it: PVH is HVM to it.
 TYPE_PV = 1
@@ -30,12 +31,12 @@ def domain_flags(domain: Domain) -> int:
     stopped = domain.dying or domain.shutdown_reason is not None
     busy = domain.can_run and domain.vcpu["arch.rate"]
     facts = (
-        (domain.dying, DYING),
-        (domain_type(domain) == TYPE_HVM, HVM_GUEST),
-        (domain.shutdown_reason is not None, SHUTDOWN),
-        (domain.pauses, PAUSED),
-        (not busy and not stopped, BLOCKED),
-        (busy, RUNNING),
+        (domain.dying, DOMINF_DYING),
+        (domain_type(domain) == TYPE_HVM, DOMINF_HVM_GUEST),
+        (domain.shutdown_reason is not None, DOMINF_SHUTDOWN),
+        (domain.pauses, DOMINF_PAUSED),
+        (not busy and not stopped, DOMINF_BLOCKED),
+        (busy, DOMINF_RUNNING),
     )
     return sum(flag for holds, flag in facts if holds)
 

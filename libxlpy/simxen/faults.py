@@ -9,6 +9,14 @@ import dataclasses
 import enum
 
 from libxlpy.simxen.errors import SimxenError
+from libxlpy_protocol.xen import SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT
+
+#: What a fault at the suspend request shuts a guest down with.
+FAULT_REASONS = {
+    "crash": SHUTDOWN_CRASH,
+    "reboot": SHUTDOWN_REBOOT,
+    "poweroff": SHUTDOWN_POWEROFF,
+}
 
 
 class Place(enum.Enum):

@@ -31,9 +31,7 @@ from libxlpy.simxen.qmp_server import QmpServer
 from libxlpy.simxen.spec import DomainSpec, check_memory
 from libxlpy.simxen.xenstored.server import XenstoreServer
 from libxlpy.simxen.xenstored.store import Store
-
-#: Domids from here on mean something else. Source: Xen, DOMID_FIRST_RESERVED.
-FIRST_RESERVED_DOMID = 0x7FF0
+from libxlpy_protocol.xen import DOMID_MAX
 
 
 class Host:
@@ -98,7 +96,7 @@ class Host:
         self._check_uuid(spec.uuid)
         check_memory(spec, self._promised())
         domid = self._next_domid if spec.domid is None else self._free(spec.domid)
-        if domid >= FIRST_RESERVED_DOMID:
+        if domid > DOMID_MAX:
             raise SimxenError("all domids were used: stop this host and start another")
         self._next_domid = max(self._next_domid, domid + 1)
         domain = Domain(domid, spec, self._shut_down)

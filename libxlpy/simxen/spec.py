@@ -9,14 +9,13 @@ from uuid import UUID
 
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.vcpu import FULL_SPEED, Pattern, TrackerKind
+from libxlpy_protocol.xen import DOMID_MAX
 
 #: The smallest guest has one batch of libxc's, 1024 pages; memory bounds the largest.
 MIN_MEMORY_MIB = 4
 MAX_MEMORY_MIB = 1 << 20
 PAGES_PER_MIB = 256
 MAX_VCPUS = 128
-#: Source: Xen, below DOMID_FIRST_RESERVED.
-LAST_DOMID = 0x7FEF
 
 TYPES = ("pv", "hvm", "pvh")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}", re.ASCII)
@@ -194,7 +193,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "suspend_channel": read_bool,
     "paused": read_bool,
     "restore": read_bool,
-    "domid": _integer(1, LAST_DOMID),
+    "domid": _integer(1, DOMID_MAX),
     "uuid": _read_uuid,
     "config": _read_config,
 }

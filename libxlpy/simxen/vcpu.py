@@ -10,7 +10,8 @@ import mmap
 import os
 import struct
 
-PAGE_SIZE = 4096
+from libxlpy_protocol.xen import PAGE_SIZE
+
 MAGIC = b"SIMVCPU1"
 #: ``rate`` that means "as fast as it goes".
 FULL_SPEED = 2**64 - 1

@@ -11,12 +11,12 @@ from libxlpy.streams.image import Image
 from libxlpy.streams.pull import Need, Reading, skip, take, unpack
 from libxlpy_protocol.stream.formats import (
     DATA_PAGE_TYPES,
-    PAGE_SIZE,
     PAGE_TYPE_NAMES,
     PAGE_TYPE_SHIFT,
     PageType,
 )
 from libxlpy_protocol.stream.formats import LibxcRecord as Record
+from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Frames looked at in one piece, 4 KiB of numbers.
 PFN_BLOCK = 512

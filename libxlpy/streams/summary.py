@@ -21,13 +21,13 @@ from libxlpy.streams.events import (
 from libxlpy.streams.page_map import PageMap
 from libxlpy.streams.walk import Walk, end_of
 from libxlpy_protocol.stream.formats import (
-    PAGE_SIZE,
     PAGE_TYPE_SHIFT,
     RECORD_HEADER_SIZE,
     LibxcRecord,
     LibxlRecord,
     padding,
 )
+from libxlpy_protocol.xen import PAGE_SIZE
 
 #: HVM parameters that are kept; Xen knows fewer than 64.
 MAX_PARAMS = 256

@@ -35,10 +35,9 @@ from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
 from libxlpy_protocol.messages import Complete
+from libxlpy_protocol.xen import XTL_ERROR, XTL_INFO
 
 FEATURES: Final = ("stat", "domain-ops", "build")
-LEVEL_INFO: Final = 5  # xentoollog's XTL_INFO
-LEVEL_ERROR: Final = 8  # xentoollog's XTL_ERROR
 CONFIG_MAX: Final = 1 << 20  # bytes
 CONTEXT: Final = "libxlpy-build"
 ENDS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -113,10 +112,10 @@ class Builder:
             with self._control.stages:
                 stream_fd = operation.start.stream_fd
                 domid = self._toolstack.create(self._config, stream_fd)
-            self._parts.log(LEVEL_INFO, -1, CONTEXT, f"domain {domid} is built")
+            self._parts.log(XTL_INFO, -1, CONTEXT, f"domain {domid} is built")
             self._hand_over(operation, domid)
         except XenlightError as exc:
-            self._parts.log(LEVEL_ERROR, -1, CONTEXT, str(exc))
+            self._parts.log(XTL_ERROR, -1, CONTEXT, str(exc))
             raise StepError(xenguest.Result(exc.rc, errno.EIO)) from exc
 
     def _hand_over(self, operation: Operation, domid: int) -> None:

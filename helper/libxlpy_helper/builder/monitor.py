@@ -18,15 +18,22 @@ from libxlpy_helper.options import Options
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
+from libxlpy_protocol.xen import (
+    SHUTDOWN_CRASH,
+    SHUTDOWN_POWEROFF,
+    SHUTDOWN_REBOOT,
+    SHUTDOWN_SOFT_RESET,
+    SHUTDOWN_SUSPEND,
+    SHUTDOWN_WATCHDOG,
+)
 
-SUSPEND: Final = 2
 #: Shutdown reason -> key of the configuration that says what to do, and its default.
 POLICIES: Final = {
-    0: ("on_poweroff", "destroy"),
-    1: ("on_reboot", "restart"),
-    3: ("on_crash", "destroy"),
-    4: ("on_watchdog", "destroy"),
-    5: ("on_soft_reset", "destroy"),
+    SHUTDOWN_POWEROFF: ("on_poweroff", "destroy"),
+    SHUTDOWN_REBOOT: ("on_reboot", "restart"),
+    SHUTDOWN_CRASH: ("on_crash", "destroy"),
+    SHUTDOWN_WATCHDOG: ("on_watchdog", "destroy"),
+    SHUTDOWN_SOFT_RESET: ("on_soft_reset", "destroy"),
 }
 DUMPS: Final = "/var/lib/xen/dump"
 LOG: Final = "/var/log/xen/xlpy-{}.log"
@@ -112,7 +119,7 @@ class Monitor:
             pass  # of a domain that we had before
         if event.reason is None:
             return None
-        if event.reason == SUSPEND:
+        if event.reason == SHUTDOWN_SUSPEND:
             return self._until_resumed(domid)
         key, default = POLICIES.get(event.reason, ("on_crash", "destroy"))
         action = str(self._parsed.get(key, default)).replace("_", "-")

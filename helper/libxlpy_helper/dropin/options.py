@@ -16,6 +16,7 @@ from libxlpy_protocol.enums import Image, Mode, StreamType, XcFlags
 from libxlpy_protocol.libxl.table import NEWEST
 from libxlpy_protocol.messages import Start
 from libxlpy_protocol.value import Value
+from libxlpy_protocol.xen import DOMID_MAX
 
 USAGE: Final = (
     "libxl starts this program, not you: "
@@ -26,7 +27,6 @@ NO_BACK_FD: Final = -1
 FIRST_FD: Final = 3  # 0 and 1 are the control pipes, 2 is for messages
 INT_MAX: Final = (1 << 31) - 1
 U32_MAX: Final = (1 << 32) - 1
-DOMID_MAX: Final = 0x7FEF  # Xen: DOMID_FIRST_RESERVED - 1
 DOMID_SELF_MAX: Final = 0x7FFF  # of the peers of store and console
 COLO: Final = 2
 

@@ -20,10 +20,9 @@ from libxlpy_helper.xen.library import open_library
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.messages import Complete, Progress, Start
+from libxlpy_protocol.xen import XTL_DEBUG, XTL_WARN
 
 PROGRAM: Final = LibxlControl.program
-LEVEL_DEBUG: Final = 1  # xentoollog's XTL_DEBUG
-LEVEL_WARN: Final = 7  # xentoollog's XTL_WARN
 NO_DEATH_SIGNAL: Final = 0
 
 #: Where libxl has xenstored and the domain's qemu listen, for the repair without it.
@@ -66,11 +65,11 @@ class LibxlHelper:
 
     def _work(self) -> Complete:
         restoring = self._operation.start.mode is Mode.RESTORE
-        self._log(LEVEL_DEBUG, f"starting {'restore' if restoring else 'save'}")
+        self._log(XTL_DEBUG, f"starting {'restore' if restoring else 'save'}")
         outcome = _judge(run(self._operation, _restore if restoring else _save))
         if dropped := self._parts.outbox.dropped:
-            self._log(LEVEL_WARN, f"{dropped} log lines were left out")
-        self._log(LEVEL_DEBUG, f"complete r={outcome.retval}")
+            self._log(XTL_WARN, f"{dropped} log lines were left out")
+        self._log(XTL_DEBUG, f"complete r={outcome.retval}")
         return outcome
 
     def _progress(self, context: str, doing_what: str, done: int, total: int) -> None:

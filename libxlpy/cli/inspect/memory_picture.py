@@ -23,7 +23,8 @@ from libxlpy.cli.terminal.outcome import CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.streams.page_map import MAX_FRAMES
 from libxlpy.streams.summary import FileSummary
-from libxlpy_protocol.stream.formats import PAGE_SIZE, PageType
+from libxlpy_protocol.stream.formats import PageType
+from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Units. The map is square at most; the legend is to its right.
 LEFT, TOP, MAP = 92, 84, 768

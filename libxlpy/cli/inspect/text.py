@@ -7,7 +7,7 @@ from libxlpy.cli.inspect.facts import Facts
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.streams import RecordRead
 from libxlpy.streams.page_map import MAX_FRAMES
-from libxlpy_protocol.stream.formats import PAGE_SIZE
+from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Widths of the list of records, which is printed before it is known whole.
 _RECORD = "{:>16}  {:<5}  {:<24} {:>12} {:>8} {:>8}"

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.progress import View, log_text
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
-from libxlpy_protocol.stream.formats import PAGE_SIZE
+from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Seconds; a rate over less than this is noise.
 MEASURED_OVER = 0.3

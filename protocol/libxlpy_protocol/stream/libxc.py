@@ -21,6 +21,7 @@ from libxlpy_protocol.stream.libxl import (
     unpack_record_header,
 )
 from libxlpy_protocol.value import Value
+from libxlpy_protocol.xen import PAGE_SHIFT, PAGE_SIZE
 
 __all__ = [
     "LIBXC_DOMAIN_SIZE",
@@ -28,8 +29,6 @@ __all__ = [
     "LIBXC_IMAGE_SIZE",
     "LIBXC_MARKER",
     "LIBXC_VERSION",
-    "PAGE_SHIFT",
-    "PAGE_SIZE",
     "DomainHeader",
     "DomainType",
     "ImageHeader",
@@ -46,8 +45,6 @@ LIBXC_MARKER: Final = (1 << 64) - 1
 LIBXC_ID: Final = 0x58454E46  # "XENF"
 LIBXC_VERSION: Final = 3
 _VERSIONS: Final = (2, 3)  # 2 lacks static data; Xen reads both, writes 3
-PAGE_SHIFT: Final = 12
-PAGE_SIZE: Final = 4096  # bytes
 
 _IMAGE: Final = struct.Struct(">QIIHHI")
 _DOMAIN: Final = struct.Struct("<IHHII")

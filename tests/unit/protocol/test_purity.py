@@ -14,6 +14,7 @@ PURE = {
     "collections",
     "enum",
     "errno",
+    "re",
     "struct",
     "types",
     "typing",

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.builder.monitor import POLICIES, SUSPEND
+from libxlpy_helper.builder.monitor import POLICIES
 from libxlpy_helper.xen.xenlight import DOMAIN_SHUTDOWN
+from libxlpy_protocol import xen
 from tests.support.compiling import compile_c
 from tests.support.xen_packages import SUITES, xen_of
 
@@ -51,12 +52,12 @@ NUMBERS = {
     "ERROR_NOMEM": -5,
     "LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN": DOMAIN_SHUTDOWN,
     "LIBXL_EVENT_TYPE_DOMAIN_DEATH": 2,
-    "LIBXL_SHUTDOWN_REASON_SUSPEND": SUSPEND,
-    "LIBXL_SHUTDOWN_REASON_POWEROFF": 0,
-    "LIBXL_SHUTDOWN_REASON_REBOOT": 1,
-    "LIBXL_SHUTDOWN_REASON_CRASH": 3,
-    "LIBXL_SHUTDOWN_REASON_WATCHDOG": 4,
-    "LIBXL_SHUTDOWN_REASON_SOFT_RESET": 5,
+    "LIBXL_SHUTDOWN_REASON_SUSPEND": xen.SHUTDOWN_SUSPEND,
+    "LIBXL_SHUTDOWN_REASON_POWEROFF": xen.SHUTDOWN_POWEROFF,
+    "LIBXL_SHUTDOWN_REASON_REBOOT": xen.SHUTDOWN_REBOOT,
+    "LIBXL_SHUTDOWN_REASON_CRASH": xen.SHUTDOWN_CRASH,
+    "LIBXL_SHUTDOWN_REASON_WATCHDOG": xen.SHUTDOWN_WATCHDOG,
+    "LIBXL_SHUTDOWN_REASON_SOFT_RESET": xen.SHUTDOWN_SOFT_RESET,
 }
 
 
@@ -96,4 +97,4 @@ def test_wrong_declaration_does_not_compile(suite: str, tmp_path: Path) -> None:
 
 def test_every_reason_has_a_policy() -> None:
     reasons = {value for name, value in NUMBERS.items() if "SHUTDOWN_REASON" in name}
-    assert set(POLICIES) == reasons - {SUSPEND}
+    assert set(POLICIES) == reasons - {xen.SHUTDOWN_SUSPEND}
