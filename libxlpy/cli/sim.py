@@ -12,7 +12,20 @@ from libxlpy.simxen.client import request, start_host, stop_host
 from libxlpy.simxen.directory import default_directory
 from libxlpy.simxen.errors import HostNotRunning
 from libxlpy.simxen.vcpu import FULL_SPEED
+from libxlpy_protocol.xen import (
+    SHUTDOWN_CRASH,
+    SHUTDOWN_POWEROFF,
+    SHUTDOWN_REBOOT,
+    SHUTDOWN_SUSPEND,
+)
 
+#: What a shutdown reason makes of a domain.
+STOPPED = {
+    SHUTDOWN_POWEROFF: "poweroff",
+    SHUTDOWN_REBOOT: "reboot",
+    SHUTDOWN_SUSPEND: "suspended",
+    SHUTDOWN_CRASH: "crashed",
+}
 #: What is told of a signal while the host is at something that it was asked for.
 NOT_AWAITED = "the host may do it all the same"
 
@@ -121,9 +134,7 @@ def state(facts: dict[str, Any]) -> str:
         return "dying"
     if facts["shutdown"]:
         reason = facts["shutdown_reason"]
-        return {0: "poweroff", 1: "reboot", 2: "suspended", 3: "crashed"}.get(
-            reason, str(reason)
-        )
+        return STOPPED.get(reason, str(reason))
     return "paused" if facts["paused"] else "running"
 
 

@@ -8,9 +8,8 @@ from libxlpy.process.link import HelperLink
 from libxlpy.results import DomainType
 from libxlpy.xenstore import Xenstore
 from libxlpy_protocol.enums import Op
+from libxlpy_protocol.xen import DOMID_MAX
 
-#: Highest domid of a domain, and how many domains a listing goes through at most.
-LAST_DOMID = 0x7FEF
 #: Argument of RESUME: the guest's suspend call returns "cancelled".
 RESUME_CANCELLED = 1
 #: The hypervisor has shadow paging; Xen: public/sysctl.h, XEN_SYSCTL_PHYSCAP_shadow.
@@ -27,7 +26,7 @@ def check_domid(domid: object) -> int:
     Raises:
         UsageError: It is no int or out of range.
     """
-    if type(domid) is not int or not 0 <= domid <= LAST_DOMID:
+    if type(domid) is not int or not 0 <= domid <= DOMID_MAX:
         raise UsageError(f"not a domid: {domid!r:.40}")
     return domid
 
@@ -106,7 +105,7 @@ async def list_facts(ops: HelperLink) -> list[DomainFacts]:
     """Give all domains, lowest domid first."""
     found: list[DomainFacts] = []
     first = 0
-    while first <= LAST_DOMID:
+    while first <= DOMID_MAX:
         result = await ops.checked_op(Op.LIST, 0, first)
         if result.retval == 0:
             break

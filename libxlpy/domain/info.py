@@ -7,23 +7,20 @@ from typing import Self
 from libxlpy.errors import BackendError
 from libxlpy.results import DomainType, GuestState
 from libxlpy_protocol.messages import OpResult
-
-#: Bits of the flags; Xen: xen/include/public/domctl.h, XEN_DOMINF_*.
-DYING = 1
-HVM_GUEST = 2
-SHUT_DOWN = 4
-PAUSED = 8
-BLOCKED = 16
-RUNNING = 32
-
-#: Shutdown reasons; Xen: xen/include/public/sched.h, SHUTDOWN_*.
-REASON_SUSPEND = 2
-REASON_CRASH = 3
-REASONS = ("poweroff", "reboot", "suspend", "crash", "watchdog", "soft_reset")
+from libxlpy_protocol.xen import (
+    DOMINF_BLOCKED,
+    DOMINF_DYING,
+    DOMINF_PAUSED,
+    DOMINF_RUNNING,
+    DOMINF_SHUTDOWN,
+    PAGE_SIZE,
+    SHUTDOWN_CRASH,
+    SHUTDOWN_NAMES,
+    SHUTDOWN_SUSPEND,
+)
 
 #: Values of an INFO or LIST result.
 VALUES = 8
-KIB_PER_PAGE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +55,29 @@ class DomainFacts:
     @property
     def suspended(self) -> bool:
         """In shutdown(suspend): frozen until resumed or destroyed."""
-        return self.shut_down and self.shutdown_reason == REASON_SUSPEND
+        return self.shut_down and self.shutdown_reason == SHUTDOWN_SUSPEND
 
     @property
     def shut_down(self) -> bool:
         """Shut down, for whatever reason."""
-        return bool(self.flags & SHUT_DOWN)
+        return bool(self.flags & DOMINF_SHUTDOWN)
 
     @property
     def paused(self) -> bool:
         """Paused by a toolstack."""
-        return bool(self.flags & PAUSED)
+        return bool(self.flags & DOMINF_PAUSED)
 
     @property
     def dying(self) -> bool:
         """Being destroyed."""
-        return bool(self.flags & DYING)
+        return bool(self.flags & DOMINF_DYING)
 
     @property
     def reason(self) -> str:
         """Name of the shutdown reason."""
         number = self.shutdown_reason
-        return REASONS[number] if number < len(REASONS) else f"reason {number}"
+        known = number < len(SHUTDOWN_NAMES)
+        return SHUTDOWN_NAMES[number] if known else f"reason {number}"
 
 
 def guest_state(facts: DomainFacts | None) -> GuestState:
@@ -122,14 +120,14 @@ class DomainInfo:
             name=name,
             uuid=facts.uuid,
             type=kind,
-            memory_kib=facts.tot_pages * KIB_PER_PAGE,
+            memory_kib=facts.tot_pages * PAGE_SIZE // 1024,
             vcpus=facts.vcpus,
             cpu_time_ns=facts.cpu_time_ns,
-            running=bool(facts.flags & RUNNING),
+            running=bool(facts.flags & DOMINF_RUNNING),
             paused=facts.paused,
-            blocked=bool(facts.flags & BLOCKED),
+            blocked=bool(facts.flags & DOMINF_BLOCKED),
             shutdown=facts.shut_down,
             shutdown_reason=facts.reason if facts.shut_down else "",
             dying=facts.dying,
-            crashed=facts.shut_down and facts.shutdown_reason == REASON_CRASH,
+            crashed=facts.shut_down and facts.shutdown_reason == SHUTDOWN_CRASH,
         )

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 
 from libxlpy.aio import first_change
 from libxlpy.domain import hypercalls
-from libxlpy.domain.info import REASON_SUSPEND
 from libxlpy.domain.suspend_event import ask_by_event, offered_port
 from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
 from libxlpy.process.environment import Environment
@@ -27,6 +26,7 @@ from libxlpy.process.link import HelperLink
 from libxlpy.results import DomainType, GuestFacts
 from libxlpy.xenstore import Watch, Xenstore, connect
 from libxlpy_protocol.enums import Op
+from libxlpy_protocol.xen import SHUTDOWN_SUSPEND
 
 ASK = b"suspend"
 
@@ -128,7 +128,7 @@ class GuestSuspend:
             else:
                 self.facts.note(asked=True, acked=True)
                 await ops.checked_op(
-                    Op.SHUTDOWN, self.domid, REASON_SUSPEND, uuid=self.uuid
+                    Op.SHUTDOWN, self.domid, SHUTDOWN_SUSPEND, uuid=self.uuid
                 )
             await self._wait_suspended(ops, release)
             if self._writes > 1:

@@ -4,7 +4,6 @@ Pages and iterations come from libxenguest's progress messages, bytes and the he
 use from its heartbeats, times from our own clock. Nothing is asked for.
 """
 
-import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -13,14 +12,12 @@ from dataclasses import dataclass
 from libxlpy.events import EventFeed, JobEvent, StatEvent
 from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
 from libxlpy_protocol.messages import Progress, Stat
+from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
 
-PAGE_SIZE = 4096
 #: Passes kept; libxenguest makes a handful, a policy may want many.
 HISTORY_KEPT = 200
 #: Seconds; a rate over less than this is noise.
 MEASURED_OVER = 0.3
-#: A pass over memory; Xen: tools/libs/guest/xg_sr_save.c, send_memory_live().
-PASS = re.compile(r"Frames(?: iteration (\d+)| verify)?")
 #: The phase in which the helper begins with the guest.
 WORKS = "libxc"
 
@@ -80,7 +77,7 @@ class Meter:
 
     def progress(self, message: Progress) -> None:
         """Take pages done of those of a pass."""
-        match = PASS.fullmatch(message.doing_what)
+        match = FRAMES.fullmatch(message.doing_what)
         if match is None:
             return
         name, done, total = message.doing_what, message.done, message.total

@@ -8,6 +8,7 @@ from libxlpy.jobs.meter import Meter
 from libxlpy.results import GuestState, ImageState, JobReport, Rusage
 from libxlpy.statistics import IoCounts
 from libxlpy_protocol.messages import Complete, Log, Progress, RestoreResults, Stat
+from libxlpy_protocol.xen import XTL_ERROR, XTL_NAMES
 
 #: Log lines kept for the report.
 LOGS_KEPT = 40
@@ -15,12 +16,6 @@ LOGS_KEPT = 40
 LATER_KEPT = 20
 #: Phases kept for the report; a checkpointed save enters them again and again.
 PHASES_KEPT = 200
-#: Xentoollog's level of errors (``XTL_ERROR``); its names by number.
-LEVEL_ERROR = 8
-LEVELS = (
-    *("none", "debug", "verbose", "detail", "progress"),
-    *("info", "notice", "warning", "error", "critical"),
-)
 
 
 class Record:
@@ -57,9 +52,9 @@ class Record:
 
     def log(self, level: int, context: str, text: str) -> None:
         """Note a log line."""
-        if level >= LEVEL_ERROR and not self.first_error:
+        if level >= XTL_ERROR and not self.first_error:
             self.first_error = text
-        name = LEVELS[level] if level < len(LEVELS) else str(level)
+        name = XTL_NAMES[level] if level < len(XTL_NAMES) else str(level)
         self.logs.append(f"{name}: {context}: {text}")
 
     def news(self, message: Log | Progress) -> None:

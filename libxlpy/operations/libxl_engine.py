@@ -46,6 +46,7 @@ from libxlpy_protocol.messages import (
 )
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import callback_mask, failure_answer
+from libxlpy_protocol.xen import XTL_INFO
 
 #: Choice of our own helper.
 OWN = "own"
@@ -58,9 +59,8 @@ HOW = "name it: helper='libxl:/path/to/libxl-save-helper'"
 #: What libxl has for a plain save.
 CALLBACKS = callback_mask([Suspend, SwitchQemuLogdirty])
 NO_BACK_FD = -1
-#: Its name in the report, and the level there (``XTL_INFO``).
+#: Its name in the report.
 NAME = "libxl-save-helper"
-LEVEL_INFO = 5
 
 
 # ----- which program ----------------------------------------------------------------
@@ -288,8 +288,8 @@ class LibxlRun(HelperRun[LibxlLink]):
 
     def _report(self, process: HelperProcess, end: str) -> None:
         for line in process.stderr.text().splitlines():
-            self.record.log(LEVEL_INFO, NAME, line)
-        self.record.log(LEVEL_INFO, NAME, end)
+            self.record.log(XTL_INFO, NAME, line)
+        self.record.log(XTL_INFO, NAME, end)
         self.record.frames += tuple(self._link.pump.frames)
 
     def _last_words(self, process: HelperProcess) -> str:

@@ -5,16 +5,12 @@ move; else what the kernel counts for the process, less what it said to us.
 """
 
 import os
-import re
 import select
 import stat
 
 from libxlpy.process.link import Link
 from libxlpy_protocol.messages import Progress
-
-PAGE_SIZE = 4096
-#: Xen: tools/libs/guest/xg_sr_save.c, ``send_memory_live`` and others.
-FRAMES = re.compile(r"Frames(?: iteration (\d+))?")
+from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
 
 
 class LibxlMeter:
@@ -35,7 +31,7 @@ class LibxlMeter:
     def progress(self, message: Progress) -> None:
         """Take what it says of its pages."""
         match = FRAMES.fullmatch(message.doing_what)
-        if match is None:
+        if match is None or match[2]:
             return
         iteration = int(match[1] or 0)
         if iteration != self.iteration or self._before + message.done < self.pages:

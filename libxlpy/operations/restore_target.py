@@ -13,9 +13,9 @@ import uuid as uuids
 from dataclasses import dataclass
 from typing import Any, Self
 
-from libxlpy.domain.hypercalls import LAST_DOMID
 from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import UsageError
+from libxlpy_protocol.xen import DOMID_MAX
 
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
 
@@ -100,12 +100,12 @@ def _free_uuid(uuid: object, domains: list[DomainInfo]) -> str:
 def _free_domid(domid: object, domains: list[DomainInfo]) -> int:
     """Give the domid that ``xl save -D`` has stored, else one that nobody has."""
     used = {info.domid for info in domains}
-    if type(domid) is int and 0 < domid <= LAST_DOMID:
+    if type(domid) is int and 0 < domid <= DOMID_MAX:
         if domid in used:
             raise UsageError(
                 f"domid {domid}, stored by -D, is in use: destroy it first"
             )
         return domid
-    while (chosen := 1 + secrets.randbelow(LAST_DOMID)) in used:
+    while (chosen := 1 + secrets.randbelow(DOMID_MAX)) in used:
         pass
     return chosen

@@ -49,9 +49,8 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
 )
 from libxlpy_protocol.table import callback_mask
+from libxlpy_protocol.xen import XTL_WARN
 
-#: Xentoollog's level of warnings, ``XTL_WARN``.
-LEVEL_WARN = 7
 #: Suspend's answers to libxenguest; 0 would be "failed".
 SUSPENDED = 1
 
@@ -194,7 +193,7 @@ class DomainSave(Operation[SaveResult]):
         assert run.link is not None
         run.enter("suspend")
         self._suspend.remark = lambda text: run.record.news(
-            Log(LEVEL_WARN, -1, "libxlpy", text)
+            Log(XTL_WARN, -1, "libxlpy", text)
         )
         await self._ask_guest(run.link)
         run.record.meter.suspended(self._suspend.suspended_at)

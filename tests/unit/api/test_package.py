@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import libxlpy
-from libxlpy.process.link import PACKAGE
+from libxlpy_protocol.hello import PACKAGE
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -3,16 +3,15 @@
 import pytest
 
 from libxlpy import errors
-from libxlpy.domain.info import (
-    DYING,
-    PAUSED,
-    RUNNING,
-    SHUT_DOWN,
-    DomainFacts,
-    guest_state,
-)
+from libxlpy.domain.info import DomainFacts, guest_state
 from libxlpy.results import GuestState
 from libxlpy_protocol.messages import OpResult
+from libxlpy_protocol.xen import (
+    DOMINF_DYING,
+    DOMINF_PAUSED,
+    DOMINF_RUNNING,
+    DOMINF_SHUTDOWN,
+)
 
 
 def facts(flags: int, reason: int = 0) -> DomainFacts:
@@ -25,13 +24,13 @@ def facts(flags: int, reason: int = 0) -> DomainFacts:
     ("found", "state"),
     [
         (None, GuestState.GONE),
-        (facts(RUNNING), GuestState.RUNNING),
+        (facts(DOMINF_RUNNING), GuestState.RUNNING),
         (facts(0), GuestState.RUNNING),
-        (facts(PAUSED), GuestState.PAUSED),
-        (facts(SHUT_DOWN, 2), GuestState.SUSPENDED),
-        (facts(SHUT_DOWN | PAUSED, 2), GuestState.SUSPENDED),
-        (facts(SHUT_DOWN, 3), GuestState.SHUTDOWN),
-        (facts(DYING | SHUT_DOWN, 2), GuestState.GONE),
+        (facts(DOMINF_PAUSED), GuestState.PAUSED),
+        (facts(DOMINF_SHUTDOWN, 2), GuestState.SUSPENDED),
+        (facts(DOMINF_SHUTDOWN | DOMINF_PAUSED, 2), GuestState.SUSPENDED),
+        (facts(DOMINF_SHUTDOWN, 3), GuestState.SHUTDOWN),
+        (facts(DOMINF_DYING | DOMINF_SHUTDOWN, 2), GuestState.GONE),
     ],
 )
 def test_state_of_a_guest_is_read_from_its_flags(

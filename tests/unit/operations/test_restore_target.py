@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from libxlpy.domain.hypercalls import LAST_DOMID
 from libxlpy.domain.info import DomainFacts, DomainInfo
 from libxlpy.domain.toolstack_xen import without_domid
 from libxlpy.errors import UsageError
 from libxlpy.operations.restore_target import Target, Wanted
+from libxlpy_protocol.xen import DOMID_MAX
 
 UUID = "0b2ff1c0-5a4e-4a5f-9f6a-111111111111"
 
@@ -30,7 +30,7 @@ def config(**created: Any) -> bytes:
 def test_all_is_known_and_goes_into_the_configuration() -> None:
     target = Target.of(Wanted(config=config() + b"\0", name=None), DOMAINS)
     assert (target.name, target.uuid) == ("web", UUID)
-    assert 0 < target.domid <= LAST_DOMID
+    assert 0 < target.domid <= DOMID_MAX
     assert target.domid != 5
     assert json.loads(target.config)["c_info"] == {
         "name": "web",
@@ -44,17 +44,17 @@ def test_another_name_and_the_stored_domid_are_taken() -> None:
     assert (target.name, target.domid) == ("copy", 7)
 
 
-@pytest.mark.parametrize("domid", [0, -1, LAST_DOMID + 1, "7", True])
+@pytest.mark.parametrize("domid", [0, -1, DOMID_MAX + 1, "7", True])
 def test_what_is_no_domid_is_as_none(domid: object) -> None:
     assert (
         0
         < Target.of(Wanted(config=config(domid=domid), name=None), DOMAINS).domid
-        <= LAST_DOMID
+        <= DOMID_MAX
     )
 
 
 def test_a_domid_is_never_one_in_use() -> None:
-    crowd = [domain(domid, "x") for domid in range(LAST_DOMID + 1) if domid != 4711]
+    crowd = [domain(domid, "x") for domid in range(DOMID_MAX + 1) if domid != 4711]
     assert Target.of(Wanted(config=config(), name=None), crowd).domid == 4711
 
 
