@@ -25,7 +25,7 @@ def ready(parent: Parent) -> None:
 
 def test_info_has_every_field_at_its_full_width(host: FakeHost) -> None:
     host.domains({5: 1, 7: 2 | SHUTDOWN_SUSPEND | 64})
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         result = parent.op(Op.INFO, 7)
     assert result == OpResult(
@@ -35,7 +35,7 @@ def test_info_has_every_field_at_its_full_width(host: FakeHost) -> None:
 
 def test_info_of_a_domain_that_is_not_there_is_esrch(host: FakeHost) -> None:
     host.domains({5: 32, 9: 32})
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         assert parent.op(Op.INFO, 7) == OpResult(-1, errno.ESRCH)
 
@@ -43,7 +43,7 @@ def test_info_of_a_domain_that_is_not_there_is_esrch(host: FakeHost) -> None:
 def test_list_walks_through_all_domains(host: FakeHost) -> None:
     host.domains({0: 32, 5: 16, 9: 8})
     found = []
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         first = 0
         while (result := parent.op(Op.LIST, 0, first)).retval == 1:
@@ -68,27 +68,27 @@ def test_list_walks_through_all_domains(host: FakeHost) -> None:
 def test_each_op_is_one_hypercall(
     host: FakeHost, op: Op, argument: int, called: str
 ) -> None:
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         assert parent.op(op, 7, argument) == OpResult(0)
     assert host.calls() == [called]
 
 
 def test_hvm_param_is_the_only_value(host: FakeHost) -> None:
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         assert parent.op(Op.HVM_PARAM, 7, 14) == OpResult(0, 0, (7014,))
         assert parent.op(Op.HVM_PARAM, 7, -1) == OpResult(-1, errno.EINVAL)
 
 
 def test_capabilities_are_those_of_the_hypervisor(host: FakeHost) -> None:
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         assert parent.op(Op.CAPABILITIES, 0) == OpResult(0, 0, (0x12,))
 
 
 def test_failure_carries_errno(host: FakeHost) -> None:
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         assert parent.op(Op.DESTROY, 7) == OpResult(-1, errno.EPERM)
         assert parent.op(Op.SHUTDOWN, 7, 256) == OpResult(-1, errno.EINVAL)
@@ -108,7 +108,7 @@ def test_log_dirty_mode_that_a_domain_has_not_is_off(
 ) -> None:
     host.library = compile_fake(tmp_path / "libxenguest.so", *options)
     host.refuse_logdirty_off(errnoval)
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         assert parent.op(Op.LOGDIRTY_OFF, 7) == result
     assert host.calls() == ["shadow_op 7 0"]
@@ -118,7 +118,7 @@ def test_log_dirty_goes_through_the_function_of_before_4_16(
     host: FakeHost, tmp_path: Path
 ) -> None:
     host.library = compile_fake(tmp_path / "old.so", "-DFAKE_4_14")
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         assert parent.op(Op.LOGDIRTY_OFF, 7) == OpResult(0)
     assert host.calls() == ["shadow_op 7 0"]
@@ -134,7 +134,7 @@ def test_ops_work_while_a_callback_is_open(host: FakeHost, stream_fd: int) -> No
 
 
 def test_eight_ops_at_once_are_answered_in_order(host: FakeHost) -> None:
-    with host.hypercalls() as parent:
+    with ops_helper(host) as parent:
         ready(parent)
         ids = []
         for _ in range(8):
