@@ -3,13 +3,13 @@
 import ctypes
 import gc
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.own_mounts import mounts_and_shared_memory, take_own_mounts
 from tests.support.processes import (
     SETTLE,
     describe,
@@ -18,15 +18,17 @@ from tests.support.processes import (
 )
 
 PR_SET_CHILD_SUBREAPER = 36
-#: Seconds for what a test beside us has made: it is gone when that ends.
-NEIGHBOUR = 60.0
+#: Whether we have mounts and /dev/shm of our own; else others' can't be told from ours.
+OWN_MOUNTS = pytest.StashKey[bool]()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Adopt orphans: a helper or host whose parent died is then seen as ours.
 
-    And take Ctrl-C: a shell that runs us in its background has it ignored.
+    Have mounts of our own: those that others make meanwhile are not. And take Ctrl-C:
+    a shell that runs us in its background has it ignored.
     """
+    config.stash[OWN_MOUNTS] = take_own_mounts()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -48,27 +50,13 @@ def open_descriptors() -> dict[int, str]:
     return found
 
 
-def left_in_shared_places() -> set[str]:
-    """Give shared memory and mounts that exist now."""
-    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = {line.split()[4] for line in mounts}
-    return {str(path) for path in Path("/dev/shm").iterdir()} | points
-
-
-def left_behind(shared: set[str]) -> set[str]:
-    """Give what is new in shared places and stays; a test beside us may use them."""
-    until = time.monotonic() + NEIGHBOUR
-    while (places := left_in_shared_places() - shared) and time.monotonic() < until:
-        time.sleep(0.1)
-    return places
-
-
 @pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
+def nothing_left(pytestconfig: pytest.Config) -> Iterator[None]:
     """Fail a test that leaves a process, descriptor, mount or shared memory."""
+    own_mounts = pytestconfig.stash[OWN_MOUNTS]
     processes = {p.pid for p in living_descendants()}
     descriptors = open_descriptors()
-    shared = left_in_shared_places()
+    places = mounts_and_shared_memory() if own_mounts else set()
     yield
     left = [p for p in living_descendants() if p.pid not in processes]
     _, alive = psutil.wait_procs(left, timeout=SETTLE)
@@ -85,5 +73,6 @@ def nothing_left() -> Iterator[None]:
         if descriptors.get(fd) != what and "anon_inode:[eventpoll]" not in what
     }
     assert not leaked, f"descriptors left behind: {leaked}"
-    places = left_behind(shared)
-    assert not places, f"shared memory or mounts left behind: {places}"
+    if own_mounts:
+        new = mounts_and_shared_memory() - places
+        assert not new, f"shared memory or mounts left behind: {new}"
