@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Self
 
 from lag import worst_lag
-from libxlpy.ops_link import dismiss, start_ops_helper
 from reference import Drain, Feed, Reference, big_pipe
 
 from libxlpy import Context, SaveCallbacks, SuspendFlags
 from libxlpy.callbacks import PrecopyStats
 from libxlpy.events import PhaseEvent
+from libxlpy.process.environment import dismiss, start_ops_helper
 from libxlpy.simxen.client import request, start_host, stop_host
 
 CALLBACKS = 300
