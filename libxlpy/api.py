@@ -1,4 +1,4 @@
-"""The public names, as :mod:`libxlpy` hands them out."""
+"""The public names, as ``libxlpy`` hands them out."""
 
 from libxlpy.backend import Backend
 from libxlpy.callbacks import (

@@ -1,4 +1,4 @@
-"""Errors that the parent raises.
+"""All that the parent raises, as one tree.
 
 ::
 

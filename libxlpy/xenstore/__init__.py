@@ -1,4 +1,4 @@
-"""Asyncio client of a xenstore."""
+"""A client of xenstored, for asyncio."""
 
 from libxlpy.xenstore.client import Xenstore, connect
 from libxlpy.xenstore.connection import Watch

@@ -90,10 +90,9 @@ def test_programs_shown_work(document, domain, tmp_path):
 
 
 def test_relative_links_lead_somewhere():
-    for document in ["README.md", *map(str, (ROOT / "docs").glob("*.md"))]:
-        path = ROOT / document
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{document}: {target}"
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
 def test_unit_shown_is_the_one_that_is_installed():

@@ -64,7 +64,7 @@ def test_sdist_carries_sources_and_nothing_compiled(sdist):
     assert "helper/build_xenguest.py" in names
     assert "helper/src/simxen/simxen.h" in names
     assert "scripts/build_hook.py" in names
-    assert {"LICENSE", "README.md", "CHANGELOG.md"} <= names
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"} <= names
     assert not [name for name in names if name.endswith((".so", ".o", "simxen-guest"))]
 
 
