@@ -1,7 +1,9 @@
 """One process, not to be mistaken for a later one with the same number.
 
 A pid alone is reused; with the time of its start, and the boot in which that counts,
-it is not. Signals go through a pidfd whose process was proven to be the one meant.
+it is not. The time is the kernel's, in ticks from boot: psutil's ``create_time`` is of
+the wall clock, and one that was set between two looks would make the living dead.
+Signals go through a pidfd whose process was proven to be the one meant.
 """
 
 import asyncio
