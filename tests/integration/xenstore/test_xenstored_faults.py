@@ -54,7 +54,7 @@ async def xenstored(host: Path, fault: str) -> None:
 
 def until_acked(guest: Guest) -> None:
     folder = Folder(guest.host / "jobs")
-    while (entry := folder.read(guest.domid)) is None or not entry.acked:
+    while (entry := folder.read(guest.domid)) is None or not entry.guest.acked:
         pass
 
 
