@@ -22,7 +22,7 @@ async def test_guest_that_suspends_late_is_resumed_without_xenstored(backend: Ba
         if isinstance(message, DomainOp):
             asked.append(message.op)
 
-    deadlines, helpers = Deadlines(repair_watch=10.0), HypercallHelpers()
+    deadlines, helpers = Deadlines(repair_watch=10.0, xenstore=0.5), HypercallHelpers()
     argv = scripted.argv("late_guest")
     env = Environment(backend, deadlines, helpers, observe, argv)
     facts = GuestFacts(asked=True, acked=True)  # and then xenstored died

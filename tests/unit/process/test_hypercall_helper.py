@@ -129,7 +129,9 @@ async def test_helper_that_does_not_start_is_quoted(
     backend: Backend, script: str, words: str
 ):
     helpers = HypercallHelpers()
-    deadlines = Deadlines(hello=0.3 if script == "no_hello" else 20)
+    deadlines = Deadlines(
+        hello=0.3 if script == "no_hello" else 20, exit_after_complete=0.3
+    )
     env = Environment(backend, deadlines, helpers, argv=scripted.argv(script))
     with pytest.raises(BackendError, match=words):
         async with env.hypercalls():
