@@ -230,6 +230,7 @@ class Context:
 
         Args:
             fd: Open for reading, at the first byte of the libxl stream. Stays yours.
+                Several restores from one file at once need a descriptor each.
             config: The domain's configuration as ``retrieve_config`` gave it.
             name: For the new domain instead of the one in ``config``.
             paused: Leave it paused.

@@ -11,7 +11,7 @@ from libxlpy.errors import UsageError
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.meter import Meter
 from libxlpy.jobs.operation import Operation, Result
-from libxlpy.jobs.stream_fd import Identity, StreamFd
+from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.watchers import JobLog, Watchers
 from libxlpy.journal import Folder, Stream
 from libxlpy.process.environment import Environment
@@ -29,7 +29,7 @@ class Jobs:
         self.watchers = Watchers(JobLog())
         self.handed_over = HandedOver()
         self._jobs: dict[int, Job[Any]] = {}
-        self._streams: set[Identity] = set()
+        self._streams: set[StreamFd] = set()
         self._closed = False
 
     async def start(self, operation: Operation[Result], fd: int) -> Job[Result]:
@@ -63,19 +63,19 @@ class Jobs:
         self, operation: Operation[Result], stream: StreamFd, claimed: Claim
     ) -> Job[Result]:
         domid = claimed.domid
-        identity = self._check(stream)
+        self._check(stream)
         name = claimed.begin(
             what=operation.what,
             uuid=operation.uuid,
             stream=Stream.of(stream.fd),
             **operation.journal(),
         )
-        self._streams |= identity
+        self._streams.add(stream)
 
         def ended(good: bool) -> None:
             del self._jobs[domid]
             operation.env.helpers.let_go()
-            self._streams -= identity
+            self._streams.discard(stream)
             if good and operation.leaves_suspended:
                 claimed.hand_over()
                 meter = job.meter
@@ -91,14 +91,14 @@ class Jobs:
         job.when_undone(told.undone)
         return job
 
-    def _check(self, stream: StreamFd) -> set[Identity]:
-        """Give what tells one stream from another; nothing for /dev/null and such."""
+    def _check(self, stream: StreamFd) -> None:
         if self._closed:
             raise UsageError("context was left: enter a new one")
-        identity = stream.identity()
-        if identity & self._streams:
-            raise UsageError("another job uses this stream: one file for each")
-        return identity
+        if any(stream.in_the_way_of(other) for other in self._streams):
+            raise UsageError(
+                "another job uses this stream: open a file once for each restore from "
+                "it, and another one for each save"
+            )
 
     async def close(self, env: Environment) -> None:
         """Cancel what is under way and wait until it has ended; take no more."""

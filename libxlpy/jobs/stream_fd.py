@@ -7,16 +7,17 @@ it is cleared for the job and put back at its end, as libxl does.
 
 import fcntl
 import os
+import signal
 import stat
-from typing import Literal
+from typing import Literal, Self
 
 from libxlpy.errors import UsageError
 
 #: Below are the helper's stdin, stdout and stderr.
 FIRST_FREE = 3
 
-#: Direction, device and inode: a pipe's two ends share an inode.
-Identity = tuple[str, int, int]
+#: Of no use to anybody who is not told of input by signals: tells open files apart.
+MARK = signal.SIGRTMAX
 
 
 class StreamFd:
@@ -59,12 +60,21 @@ class StreamFd:
             pass  # no offset: the answer is None as for a pipe
         return None
 
-    def identity(self) -> set[Identity]:
-        """Give what tells a stream that only one job may use; none for /dev/null."""
-        status = os.fstat(self.fd)
-        if stat.S_ISCHR(status.st_mode):
-            return set()
-        return {(self._access, status.st_dev, status.st_ino)}
+    def in_the_way_of(self, other: Self) -> bool:
+        """Tell whether two jobs can't use both; a file is read by as many as like.
+
+        Each needs an offset of its own for that: an open file that was duplicated has
+        one only.
+        """
+        if self.fd < 0 or other.fd < 0 or _place(self.fd) != _place(other.fd):
+            return False
+        mode = os.fstat(self.fd).st_mode
+        if stat.S_ISCHR(mode):
+            return False  # /dev/null and such
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            return self._access == other._access  # a pipe's two ends share an inode
+        writes = "write" in (self._access, other._access)
+        return writes or _is_one_open_file(self.fd, other.fd)
 
     def moved(self) -> bool:
         """Tell whether the stream may have been used; certain for a regular file."""
@@ -78,3 +88,25 @@ class StreamFd:
                 fcntl.fcntl(self.fd, fcntl.F_SETFL, self._flags)
             os.close(self.fd)
             self.fd = -1
+
+
+def _place(fd: int) -> tuple[int, int]:
+    """Give what tells one file from another, and a device by whatever node."""
+    status = os.fstat(fd)
+    if stat.S_ISBLK(status.st_mode):
+        return (0, status.st_rdev)
+    return (status.st_dev, status.st_ino)
+
+
+def _is_one_open_file(one: int, other: int) -> bool:
+    """Tell whether two descriptors have one offset.
+
+    What is set for one is looked for at the other. kcmp(2) would say it, too, but is
+    not in each kernel.
+    """
+    before = fcntl.fcntl(one, fcntl.F_GETSIG)
+    fcntl.fcntl(one, fcntl.F_SETSIG, MARK - 1 if before == MARK else MARK)
+    try:
+        return fcntl.fcntl(other, fcntl.F_GETSIG) == fcntl.fcntl(one, fcntl.F_GETSIG)
+    finally:
+        fcntl.fcntl(one, fcntl.F_SETSIG, before)

@@ -177,3 +177,19 @@ async def test_refused_stream_leaves_no_domain(
     await first.cancel()
     os.close(reading)
     os.close(writing)
+
+
+async def test_one_file_is_restored_from_several_times_at_once(
+    ctx: Context, host: Path, image: tuple[Path, bytes]
+):
+    path, config = image
+    with contextlib.ExitStack() as files:
+        jobs = []
+        for n in range(3):
+            fd = files.enter_context(path.open("rb")).fileno()
+            jobs.append(await ctx.domain_restore(fd, config=config, name=f"clone{n}"))
+        clones = {(await job).domid for job in jobs}
+    assert len(clones) == 3
+    assert clones <= domids(host)
+    for domid in clones:
+        await ctx.domain_destroy(domid)

@@ -1,5 +1,6 @@
 """The descriptor of a stream: checked, duplicated, and given back as it was."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -49,3 +50,47 @@ def test_stream_of_the_wrong_kind_is_refused(flags: int, access: str):
 def test_number_that_is_no_descriptor_is_refused(fd: int):
     with pytest.raises(errors.UsageError):
         StreamFd(fd, "write")
+
+
+def in_the_way(one: tuple[int, str], other: tuple[int, str]) -> bool:
+    first, second = (StreamFd(fd, access) for fd, access in (one, other))  # type: ignore[arg-type]
+    try:
+        assert first.in_the_way_of(second) == second.in_the_way_of(first)
+        return first.in_the_way_of(second)
+    finally:
+        first.close()
+        second.close()
+        assert not second.in_the_way_of(first)
+
+
+def test_file_is_read_by_as_many_as_open_it(tmp_path: Path):
+    path = tmp_path / "image"
+    path.write_bytes(b"image")
+    one, other = (os.open(path, os.O_RDWR) for _ in range(2))
+    again = os.dup(one)
+    assert not in_the_way((one, "read"), (other, "read"))
+    assert in_the_way((one, "read"), (again, "read"))  # they have one offset
+    assert in_the_way((one, "read"), (other, "write"))
+    assert in_the_way((one, "write"), (other, "write"))
+    assert fcntl.fcntl(one, fcntl.F_GETSIG) == 0
+    for fd in (one, other, again):
+        os.close(fd)
+
+
+def test_pipe_has_one_reader_and_one_writer(tmp_path: Path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    again = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writing = os.open(path, os.O_WRONLY)
+    assert in_the_way((reading, "read"), (again, "read"))
+    assert in_the_way((writing, "write"), (writing, "write"))
+    assert not in_the_way((reading, "read"), (writing, "write"))
+    for fd in (reading, again, writing):
+        os.close(fd)
+
+
+def test_null_device_is_used_by_all():
+    fd = os.open("/dev/null", os.O_RDWR)
+    assert not in_the_way((fd, "write"), (fd, "write"))
+    os.close(fd)
