@@ -19,11 +19,9 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.streams import Format, StreamParser, StreamRuleBroken, read_xl_header
+from libxlpy.streams import StreamRuleBroken, read_xl_header
+from libxlpy.streams.reader import feed_from, parser_for
 from libxlpy.streams.xl import config_name
-
-#: Bytes looked through at a time for what is wrong with a file; some milliseconds.
-CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +103,7 @@ class Restore:
         return self._interrupt.failure(line)
 
     async def _defect(self, fd: int) -> str | None:
-        """Give what is wrong with a regular file, better told than by its reader."""
+        """Give what is wrong with a file or device, better told than by its reader."""
         if self._interrupt.signum is not None or _position(fd) is None:
             return None
         os.lseek(fd, 0, os.SEEK_SET)
@@ -136,11 +134,8 @@ def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None]:
 
 async def _check(fd: int) -> None:
     """Check a file as `xlpy verify` does; others get their turn."""
-    parser = StreamParser(Format.XL)
-    while chunk := os.read(fd, CHUNK):
-        parser.feed(chunk)
+    for _ in feed_from(fd, parser_for(fd)):
         await asyncio.sleep(0)
-    parser.close()
 
 
 def _tell(
@@ -176,7 +171,8 @@ def _tell_leftover(settings: Settings, options: RestoreOptions, fd: int) -> None
 
 
 def _position(fd: int) -> int | None:
-    """Give how far a regular file was read, by us and the helper; else None."""
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    """Give how far a file or device was read, by us and the helper; else None."""
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
         return None
     return os.lseek(fd, 0, os.SEEK_CUR)

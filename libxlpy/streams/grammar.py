@@ -53,10 +53,19 @@ class StreamParser:
 
     Attributes:
         error: What was wrong; the parser is then of no more use.
+        on_device: Set by the caller: what lies behind END is not looked at.
     """
 
-    def __init__(self, format: Format) -> None:
+    def __init__(self, format: Format, *, on_device: bool = False) -> None:
+        """Begin at the first byte.
+
+        Args:
+            format: What it belongs to.
+            on_device: The bytes come from a device, which is as long as it is: what
+                lies behind END is left unread or ignored.
+        """
         self.error: StreamRuleBroken | None = None
+        self.on_device = on_device
         self._cursor = Cursor(piece=f"{format.value} stream")
         self._puller = Puller(_GRAMMARS[format](self._cursor), self._cursor)
 
@@ -67,7 +76,7 @@ class StreamParser:
 
     @property
     def finished(self) -> bool:
-        """END was read; the format allows nothing behind it."""
+        """END was read; a file has nothing behind it."""
         return self._puller.finished
 
     @property
@@ -127,7 +136,7 @@ class StreamParser:
         view = memoryview(data)
         try:
             taken = self._puller.feed(view)
-            if taken < len(view):
+            if taken < len(view) and not self.on_device:
                 self._cursor.begin("data")
                 self._cursor.fail("it lies behind END")
         except StreamRuleBroken as exc:

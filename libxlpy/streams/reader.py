@@ -5,7 +5,9 @@ descriptor can be handed on; `verify` reads to the end.
 """
 
 import os
+import stat
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from libxlpy.streams.events import (
@@ -79,16 +81,37 @@ def verify(fd: int) -> Summary:
     """Check a whole file made by `xl save` or `xlpy save`, from where ``fd`` is.
 
     Raises:
-        StreamRuleBroken: It breaks a rule, is cut short or has bytes behind its end.
+        StreamRuleBroken: It breaks a rule, is cut short or, if it is no device, has
+            bytes behind its end.
         OSError: Reading failed.
     """
-    parser = StreamParser(Format.XL)
+    parser = parser_for(fd)
     summary = Summary()
-    buffer = bytearray(CHUNK)
-    view = memoryview(buffer)
-    while size := os.readv(fd, [buffer]):
-        for event in parser.feed(view[:size]):
+    for events in feed_from(fd, parser):
+        for event in events:
             summary.add(event)
-    parser.close()
     summary.size = parser.offset
     return summary
+
+
+def parser_for(fd: int) -> StreamParser:
+    """Give the parser of a whole file, or of one that was saved to a device."""
+    mode = os.fstat(fd).st_mode
+    return StreamParser(Format.XL, on_device=stat.S_ISBLK(mode) or stat.S_ISCHR(mode))
+
+
+def feed_from(fd: int, parser: StreamParser) -> Iterator[list[StreamEvent]]:
+    """Read all of a stream, give what each step completes.
+
+    Raises:
+        StreamRuleBroken: As of the parser.
+        OSError: Reading failed.
+    """
+    buffer = bytearray(CHUNK)
+    view = memoryview(buffer)
+    while not (parser.on_device and parser.finished):
+        size = os.readv(fd, [buffer])
+        if not size:
+            break
+        yield parser.feed(view[:size])
+    parser.close()

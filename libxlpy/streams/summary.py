@@ -125,8 +125,8 @@ def summarize(
     """
     collector = _Collector(on_record)
     summary = collector.summary
-    summary.file_size = end_of(fd) or None
     walk = Walk(fd, collector)
+    summary.file_size = None if walk.parser.on_device else end_of(fd) or None
     try:
         walk.run()
     except StreamRuleBroken as exc:

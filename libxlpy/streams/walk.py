@@ -9,8 +9,8 @@ from typing import Protocol
 
 from libxlpy.streams.errors import StreamRuleBroken
 from libxlpy.streams.events import StreamEvent
-from libxlpy.streams.grammar import Format, StreamParser
 from libxlpy.streams.pull import MAX_KEEP
+from libxlpy.streams.reader import parser_for
 
 #: Bytes read at a time from what can't be sought; contents go nowhere.
 CHUNK = 1024 * 1024
@@ -47,7 +47,7 @@ class Walk:
 
     def __init__(self, fd: int, listener: Listener) -> None:
         """Prepare to read ``fd`` from where it is."""
-        self.parser = StreamParser(Format.XL)
+        self.parser = parser_for(fd)
         self._fd = fd
         self._listener = listener
         self._end = end_of(fd)
@@ -58,15 +58,15 @@ class Walk:
 
         Raises:
             StreamRuleBroken: The file breaks a rule, is cut short or has bytes behind
-                its end; the listener has been told of all before.
+                its end and is no device; the listener has been told of all before.
             OSError: Reading failed.
         """
         try:
             while not self.parser.finished:
                 for event in self._step():
                     self._listener.read(event)
-            self.parser.feed(os.read(self._fd, 1))
-            self.parser.close()
+            if not self.parser.on_device:
+                self.parser.feed(os.read(self._fd, 1))
         except StreamRuleBroken as exc:
             for event in exc.events:
                 self._listener.read(event)

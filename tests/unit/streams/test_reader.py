@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy.streams import StreamRuleBroken, read_xl_header, verify
+from libxlpy.streams import (
+    Format,
+    StreamParser,
+    StreamRuleBroken,
+    read_xl_header,
+    verify,
+)
 from tests.support import stream_samples as samples
 
 
@@ -41,3 +47,17 @@ def test_a_whole_file_is_summed_up(tmp_path: Path) -> None:
     assert summary.records["libxc PAGE_DATA"] == 2
     assert summary.libxc is not None
     assert summary.libxc.domain_type == "HVM"
+
+
+@pytest.mark.parametrize("cut", [1, 100, 1 << 20])
+def test_on_a_device_the_stream_ends_at_end(cut: int) -> None:
+    data = samples.PV_FILE + b"what was there before" * 9
+    parser = StreamParser(Format.XL, on_device=True)
+    for start in range(0, len(data), cut):
+        parser.feed(data[start : start + cut])
+    parser.close()
+    assert parser.offset == len(samples.PV_FILE)
+    unfinished = StreamParser(Format.XL, on_device=True)
+    unfinished.feed(samples.PV_FILE[:-1])
+    with pytest.raises(StreamRuleBroken, match="the stream ends inside it"):
+        unfinished.close()
