@@ -1,6 +1,7 @@
 """Write a save file so that its name never holds half a domain.
 
-``SaveFile`` checks the target before anything is done to the guest, writes the xl
+``SaveFile`` checks the target before anything is done to the guest, and all that the
+end will need, writes the xl
 header and configuration to ``NAME.partial``, hands out the descriptor for the stream,
 and puts the file in its place only when every byte is on the disk:
 
@@ -20,12 +21,17 @@ import errno
 import fcntl
 import os
 import stat
+import struct
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from libxlpy_protocol.errors import LibxlpyError
+
+Answer = TypeVar("Answer")
 
 #: Of a file being written; a reader must never take it for a whole one.
 PARTIAL_SUFFIX = ".partial"
@@ -38,6 +44,15 @@ CLAIM_TRIES = 16
 FREE_WITHIN = 3.0
 #: Seconds between two looks whether it has gone.
 LOOK_AGAIN = 0.05
+#: What says that a file system has no such thing: FUSE, CIFS, pipes, a server's locks.
+NOT_THERE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EROFS, errno.ENOLCK)
+#: fsync of a folder is refused by these, too, where there is none or only for files.
+NO_FOLDER_SYNC = (*NOT_THERE, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
+#: Something that is no partial file is at its name.
+IN_THE_WAY = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM)
+#: Linux, include/uapi/linux/fs.h: _IOR('f', 1, long), and of its answer, as of chattr.
+FS_IOC_GETFLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
+FS_IMMUTABLE_FL, FS_APPEND_FL = 0x10, 0x20
 
 
 class SaveFileError(LibxlpyError):
@@ -174,7 +189,7 @@ class SaveFile:
             if self.partial is not None:
                 self._rename()
                 renamed = True
-                os.fsync(self._dir_fd)
+                sync_folder(self._dir_fd)
         except OSError as exc:
             raise SaveFileError(
                 self.path, _reason_of(exc), exc.errno, in_place=renamed
@@ -206,10 +221,14 @@ class SaveFile:
             return
         final = self.path.resolve()  # the file behind a symlink, not the symlink
         self._open_directory(final.parent)
-        self._check_replaceable(target)
         self._name = final.name
-        self.fd = self._claim(final.name + PARTIAL_SUFFIX)
-        self.partial = final.with_name(final.name + PARTIAL_SUFFIX)
+        self._check_directory(final.parent)
+        if target is not None:
+            self._check_replaceable(target)
+        partial = final.name + PARTIAL_SUFFIX
+        self._rehearse(partial)
+        self.fd = self._claim(partial)
+        self.partial = final.with_name(partial)
 
     def _open_directory(self, directory: Path) -> None:
         try:
@@ -224,15 +243,54 @@ class SaveFile:
             return
         raise SaveFileError(self.path, reason, errno.ENOENT)
 
-    def _check_replaceable(self, target: os.stat_result | None) -> None:
-        # in a sticky directory the rename would fail, but only after a whole save
+    # What follows would fail at the rename, too, but only after a whole save.
+
+    def _check_directory(self, directory: Path) -> None:
+        flags = _flags(self._dir_fd)
+        if flags & (FS_APPEND_FL | FS_IMMUTABLE_FL):
+            which = "a" if flags & FS_APPEND_FL else "i"
+            reason = f"nothing can be replaced in {directory}; chattr -{which} it"
+            raise SaveFileError(self.path, reason, errno.EPERM)
+
+    def _check_replaceable(self, target: os.stat_result) -> None:
         directory = os.fstat(self._dir_fd)
-        if target is None or not directory.st_mode & stat.S_ISVTX:
-            return
-        if os.geteuid() not in (0, target.st_uid, directory.st_uid):
+        owners = (0, target.st_uid, directory.st_uid)
+        if directory.st_mode & stat.S_ISVTX and os.geteuid() not in owners:
             raise SaveFileError(
                 self.path, "it belongs to another user in a sticky directory"
             )
+        if self._of_target(os.O_PATH, _mount_of) != _mount_of(self._dir_fd):
+            reason = "something is mounted there; unmount it or choose another name"
+            raise SaveFileError(self.path, reason, errno.EBUSY)
+        try:
+            flags = self._of_target(os.O_RDONLY | os.O_NONBLOCK, _flags)
+        except PermissionError:
+            return  # nobody tells us; it need not be readable to be replaced
+        if flags & (FS_APPEND_FL | FS_IMMUTABLE_FL):
+            which = "a" if flags & FS_APPEND_FL else "i"
+            reason = f"it can't be replaced; chattr -{which} it or choose another name"
+            raise SaveFileError(self.path, reason, errno.EPERM)
+
+    def _of_target(self, flags: int, ask: Callable[[int], Answer]) -> Answer:
+        flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._name, flags, dir_fd=self._dir_fd)
+        try:
+            return ask(fd)
+        finally:
+            os.close(fd)
+
+    def _rehearse(self, name: str) -> None:
+        """See that what is made in the directory can go, which the rename needs."""
+        fd = self._claim(name)
+        try:
+            if self._is_at(fd, name):
+                os.unlink(name, dir_fd=self._dir_fd)
+        except OSError as exc:
+            reason = f"{name} was made and can't be renamed: {exc.strerror}"
+            text = f"{reason}; choose another directory"
+            raise SaveFileError(self.path, text, exc.errno) from exc
+        finally:
+            os.close(fd)
 
     def _claim(self, name: str) -> int:
         for _ in range(CLAIM_TRIES):
@@ -242,24 +300,37 @@ class SaveFile:
                 fd = os.open(name, flags, FILE_MODE, dir_fd=self._dir_fd)
             except FileExistsError:
                 continue
-            if _lock(fd) and self._is_at(fd, name):
-                return fd
+            try:
+                if lock(fd) is not False and self._is_at(fd, name):
+                    return fd
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=self._dir_fd)
+                os.close(fd)
+                raise
             os.close(fd)  # another writer took it for a stale one: it is theirs
         raise SaveFileError(self.path, f"{name} keeps coming back; try again")
 
     def _remove_stale(self, name: str) -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        # for writing: an exclusive lock needs that on NFS
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             fd = os.open(name, flags, dir_fd=self._dir_fd)
         except FileNotFoundError:
             return
         except OSError as exc:
+            if exc.errno not in IN_THE_WAY:
+                raise
             reason = f"{name} is in the way ({os.strerror(exc.errno or 0)}); remove it"
             raise SaveFileError(self.path, reason, exc.errno) from exc
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise SaveFileError(self.path, f"{name} is no regular file; remove it")
-            if not _lock(fd):
+            locked = lock(fd)
+            if locked is None:
+                reason = f"{name} is there, and no lock can tell whether it is written"
+                raise SaveFileError(self.path, f"{reason}; remove it if no save runs")
+            if not locked:
                 raise FileInUseError(self.path, f"another process is writing {name}")
             if self._is_at(fd, name):  # only the lock holder may unlink it
                 os.unlink(name, dir_fd=self._dir_fd)
@@ -316,12 +387,43 @@ def _open_in_place(path: Path, target: os.stat_result) -> int:
     return fd
 
 
-def _lock(fd: int) -> bool:
+def lock(fd: int) -> bool | None:
+    """Lock a file that is open for writing, without waiting.
+
+    Returns:
+        Whether it is ours; None if its file system has no locks.
+
+    Raises:
+        OSError: It has, but that failed.
+    """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as exc:
+        if exc.errno not in NOT_THERE:
+            raise
+        return None
     return True
+
+
+def _flags(fd: int) -> int:
+    """Give what chattr has set; 0 if the file system has no such thing."""
+    size = struct.calcsize("l")
+    try:
+        answer = fcntl.ioctl(fd, FS_IOC_GETFLAGS, bytes(size))
+    except OSError:
+        return 0
+    return int.from_bytes(answer[:4], sys.byteorder)  # an int, whatever its name says
+
+
+def _mount_of(fd: int) -> str | None:
+    """Give the number of the mount that a descriptor is on; None without /proc."""
+    try:
+        lines = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line for line in lines if line.startswith("mnt_id:")), None)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -336,7 +438,20 @@ def _sync(fd: int) -> None:
     try:
         os.fsync(fd)
     except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.EROFS):  # pipes, character devices
+        if exc.errno not in NOT_THERE:  # pipes, character devices
+            raise
+
+
+def sync_folder(fd: int) -> None:
+    """Bring the names in a folder to the disk, if its file system can do that.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    try:
+        os.fsync(fd)
+    except OSError as exc:
+        if exc.errno not in NO_FOLDER_SYNC:
             raise
 
 
@@ -346,6 +461,8 @@ def _reason_of(exc: OSError) -> str:
     match exc.errno:
         case errno.EACCES | errno.EPERM:
             return f"{text}; run as a user who may write there"
+        case errno.ENAMETOOLONG:
+            return f"{text} with {PARTIAL_SUFFIX} behind it; choose a shorter one"
         case errno.ENOSPC | errno.EDQUOT:
             return f"{text}; free some space or choose another place"
         case _:

@@ -114,5 +114,10 @@ def _save_emulator(operation: Operation) -> None:
 
 def _flush(stream_fd: int) -> None:
     """Have a file on disk before success is told; a full disk may show only here."""
-    if stat.S_ISREG(os.fstat(stream_fd).st_mode):
+    if not stat.S_ISREG(os.fstat(stream_fd).st_mode):
+        return
+    try:
         os.fsync(stream_fd)
+    except OSError as exc:
+        if exc.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise  # else its file system knows no such thing

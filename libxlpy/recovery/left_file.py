@@ -5,7 +5,6 @@ is a ``NAME.partial`` that nobody has locked; see ``files`` for how it came to b
 """
 
 import asyncio
-import fcntl
 import os
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from libxlpy.errors import BackendError
 from libxlpy.journal import Stream
 from libxlpy.journal.birth import birth_ns
-from libxlpy.save_file import PARTIAL_SUFFIX
+from libxlpy.save_file import PARTIAL_SUFFIX, lock, sync_folder
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken
 
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -124,7 +123,7 @@ class LeftFile:
             self.partial.rename(self._name)
             folder = os.open(self._name.parent, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                os.fsync(folder)
+                sync_folder(folder)
             finally:
                 os.close(folder)
         finally:
@@ -151,7 +150,7 @@ class LeftFile:
     def _locked(self, path: Path) -> int:
         fd = os.open(path, READ)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(fd, path)
             self._check_ours(path)
         except BaseException:
             os.close(fd)
@@ -161,3 +160,9 @@ class LeftFile:
     def _check_ours(self, path: Path) -> None:
         if not self._is_ours(path):
             raise FileNotFoundError(f"{path} is another file now")
+
+
+def _take(fd: int, path: Path) -> None:
+    """Lock a file; where there are no locks it is free, as its helpers are gone."""
+    if lock(fd) is False:
+        raise BlockingIOError(f"{path} is held by another process")
