@@ -47,7 +47,7 @@ class DomainNotFound(UsageError):  # noqa: N818
 
     def __init__(self, domain: int | str) -> None:
         self.domain = domain
-        super().__init__(f"no such domain: {domain}")
+        super().__init__(f"no such domain: {domain!s:.80}")
 
 
 class DomainReused(DomainNotFound):

@@ -16,12 +16,35 @@ JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
 PICTURES = (".svg", ".png")
 
 
+class _File(click.Path):
+    """A path; not what other programs take for stdin or stdout."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Take a path."""
+        if value == "-":
+            text = "'-' is no file: say /dev/stdin or /dev/stdout, or ./- if it is one"
+            self.fail(text, param, ctx)
+        if not value:
+            self.fail("the name of a file is missing", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File()
+#: Digits of a number of pages a second.
+RATE_DIGITS = 10
+
+
 def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
     """Take pages a second; None for "full", as fast as it goes."""
     if value == "full":
         return None
-    if not value.isdecimal():
-        text = f"{value!r} is neither a whole number nor 'full'"
+    if not (value.isascii() and value.isdecimal() and len(value) <= RATE_DIGITS):
+        text = f"{value!r:.40} is neither a whole number nor 'full'"
         raise click.BadParameter(text, ctx=ctx, param=param)
     return int(value)
 
@@ -128,10 +151,8 @@ def list_command(settings: Settings, domains: tuple[str, ...], json: bool) -> in
 )
 @JSON
 @click.argument("domain", metavar="DOM")
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-@click.argument(
-    "config", type=click.Path(path_type=Path), metavar="[CONFIG]", required=False
-)
+@click.argument("file", type=FILE, metavar="FILE")
+@click.argument("config", type=FILE, metavar="[CONFIG]", required=False)
 @click.pass_obj
 def save(settings: Settings, /, **options: Any) -> int:
     """Save a domain to FILE, as xl save does; xl restore can read it.
@@ -153,7 +174,7 @@ def save(settings: Settings, /, **options: Any) -> int:
 @click.argument(
     "files",
     nargs=-1,
-    type=click.Path(path_type=Path),
+    type=FILE,
     metavar="[CONFIG] FILE",
     callback=_config_and_file,
 )
@@ -174,7 +195,7 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
 
 @xlpy.command()
 @JSON
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("file", type=FILE, metavar="FILE")
 @click.pass_obj
 def verify(settings: Settings, file: Path, json: bool) -> int:
     """Check that FILE is a whole and sound save file, byte for byte of its format."""
@@ -189,12 +210,12 @@ def verify(settings: Settings, file: Path, json: bool) -> int:
 @click.option("--config", is_flag=True, help="Print the whole configuration, too.")
 @click.option(
     "--plot",
-    type=click.Path(path_type=Path),
+    type=FILE,
     callback=_plot,
     metavar="OUT.svg|OUT.png",
     help="Draw a map of the guest's memory by page type.",
 )
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("file", type=FILE, metavar="FILE")
 @click.pass_obj
 def inspect(settings: Settings, /, **options: Any) -> int:
     """Show what is in FILE: headers, configuration, records, memory, emulator.

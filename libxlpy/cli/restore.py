@@ -8,6 +8,7 @@ from pathlib import Path
 
 from libxlpy import Context, GuestState, JobError, RestoreResult
 from libxlpy.cli.save import read_config
+from libxlpy.cli.saved import named, open_saved
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
@@ -38,7 +39,7 @@ class RestoreOptions:
 
 def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     """Restore a domain from a file; give the exit status."""
-    fd = os.open(options.file, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_saved(options.file)
     try:
         config, name = _header(fd, options)
         result = run(
@@ -121,7 +122,8 @@ def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None]:
     """Read the configuration and the name in it; before the event loop, it may wait."""
     path = options.file
     try:
-        header = read_xl_header(fd)
+        with named(path):
+            header = read_xl_header(fd)
         name = config_name(header)
     except StreamRuleBroken as exc:
         raise CommandFailed(f"{path}: {exc}") from exc

@@ -8,7 +8,7 @@ import asyncio
 import json as json_text
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from libxlpy import (
     Context,
@@ -33,6 +33,7 @@ from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.save_file import SaveFile, SaveFileError
 from libxlpy.streams.xl import pack_header
+from libxlpy_protocol.json_text import JsonError, parse, parse_object
 from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
 from libxlpy_protocol.xen import PAGE_SIZE
 
@@ -246,7 +247,13 @@ def read_config(path: Path) -> Configuration:
         text.decode()
     except UnicodeDecodeError as exc:
         raise CommandFailed(f"configuration {path} is not UTF-8") from exc
-    return Configuration(text, json=_parsed(text) is not None)
+    try:
+        parse_object(text)
+    except JsonError as exc:
+        if _meant_as_json(text):
+            raise CommandFailed(f"configuration {path} can't be used: {exc}") from exc
+        return Configuration(text, json=False)
+    return Configuration(text, json=True)
 
 
 def with_domid(config: Configuration, domid: int) -> Configuration:
@@ -254,17 +261,22 @@ def with_domid(config: Configuration, domid: int) -> Configuration:
 
     Source: Xen, tools/xl/xl_saverestore.c, save_domain_core_begin().
     """
-    parsed = _parsed(config.text) if config.json else None
-    created = parsed.setdefault("c_info", {}) if parsed is not None else None
+    try:
+        parsed = parse_object(config.text)
+    except JsonError as exc:
+        text = f"-D needs a JSON configuration to store the domid in: {exc}"
+        raise CommandFailed(text) from exc
+    created = parsed.setdefault("c_info", {})
     if not isinstance(created, dict):
         raise CommandFailed("-D needs a JSON configuration to store the domid in")
     created["domid"] = domid
     return Configuration(json_text.dumps(parsed, indent=4).encode() + b"\n", json=True)
 
 
-def _parsed(text: bytes) -> dict[str, Any] | None:
+def _meant_as_json(text: bytes) -> bool:
+    """Say whether a text can't be xl's format, whatever it is."""
     try:
-        value = json_text.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        parse(text)
+    except JsonError:
+        return text.lstrip().startswith((b"{", b"["))
+    return True

@@ -161,4 +161,4 @@ def _domid(settings: Settings, domain: str) -> int:
     for facts in request(_directory(settings), "list")["domains"]:
         if domain in (str(facts["domid"]), facts["name"]):
             return int(facts["domid"])
-    raise CommandFailed(f"no such domain: {domain} (see `xlpy sim list`)")
+    raise CommandFailed(f"no such domain: {domain:.80} (see `xlpy sim list`)")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from libxlpy.cli.saved import named, open_saved
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
@@ -14,9 +15,10 @@ from libxlpy_protocol.xen import PAGE_SIZE
 
 def verify_file(settings: Settings, path: Path, *, json: bool) -> int:
     """Check a file and say what is in it, or what is wrong with it."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_saved(path)
     try:
-        summary = verify(fd)
+        with named(path):
+            summary = verify(fd)
         name = config_name(summary.xl)
     except StreamRuleBroken as exc:
         if json:

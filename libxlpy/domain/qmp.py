@@ -12,8 +12,9 @@ from libxlpy.errors import QmpError
 
 #: Longest line taken from a device model, bytes.
 LINE_MAX = 256 * 1024
-#: What qemu.qmp raises; ValueError is its way to say that a line is no UTF-8.
-FAILURES = (qemu.qmp.QMPError, OSError, EOFError, ValueError)
+#: What qemu.qmp raises; ValueError is its way to say that a line is no UTF-8,
+#: RecursionError that it is nested too deeply.
+FAILURES = (qemu.qmp.QMPError, OSError, EOFError, ValueError, RecursionError)
 
 
 class Qmp:

@@ -64,10 +64,11 @@ async def resolve(env: Environment, domain: int | str) -> int:
     Raises:
         DomainNotFound: There is none.
     """
-    number = int(domain) if isinstance(domain, str) and domain.isdecimal() else -1
-    wanted = domain if isinstance(domain, int) else number
+    text = str(domain)
+    digits = text.isascii() and text.isdecimal()
+    wanted = text.lstrip("0") or "0" if digits else text
     for info in await list_domains(env):
-        if info.domid == wanted or (wanted < 0 and info.name == domain):
+        if wanted == (str(info.domid) if digits else info.name):
             return info.domid
     raise DomainNotFound(domain)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from libxlpy.domain.config import checked_name, parse_config
 from libxlpy.errors import BackendError, UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
@@ -67,8 +68,7 @@ class SimxenToolstack:
             UsageError: The configuration can't be used.
             BackendError: The host refuses.
         """
-        fields = domain_fields(config)
-        fields["name"] = name or fields["name"]
+        fields = domain_fields(config, name)
         missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
         async with self._host(BUILD_TIMEOUT, missing) as client:
             domid = await client.create(**fields, restore=True)
@@ -135,25 +135,36 @@ def host_config(facts: dict[str, Any]) -> bytes:
     return json.dumps(config, indent=4).encode() + b"\n"
 
 
-def domain_fields(config: bytes | None) -> dict[str, Any]:
+def domain_fields(config: bytes | None, name: str | None = None) -> dict[str, Any]:
     """Give what the embedded host must know to build a domain.
+
+    Args:
+        config: As ``host_config`` made it, or who wrote one for it.
+        name: For the domain instead of the configured one.
 
     Raises:
         UsageError: There is no configuration, or one that says too little.
     """
-    if not config:
-        raise UsageError("no configuration: a restore needs the one that was saved")
-    try:
-        parsed = json.loads(config.rstrip(b"\0"))
-        created, built = parsed["c_info"], parsed["b_info"]
-        memory_kib = int(built.get("max_memkb") or built["target_memkb"])
-        return {
-            "name": str(created["name"]),
-            "type": str(created["type"]),
-            "memory_mib": -(-memory_kib // KIB_PER_MIB),
-            "vcpus": int(built.get("max_vcpus", 1)),
-            "config": dict(parsed.get("simxen", {})),
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        text = f"configuration can't be used: {type(exc).__name__}: {exc}"
-        raise UsageError(text) from exc
+    parsed = parse_config(config)
+    created, built = parsed["c_info"], parsed.get("b_info")
+    if not isinstance(built, dict):
+        raise UsageError("configuration is none of libxl: it has no b_info")
+    memory = "max_memkb" if built.get("max_memkb") else "target_memkb"
+    return {
+        "name": checked_name(created.get("name") if name is None else name),
+        "type": _read(created, "c_info", "type", str),
+        "memory_mib": -(-_read(built, "b_info", memory, int) // KIB_PER_MIB),
+        "vcpus": _read(built, "b_info", "max_vcpus", int, default=1),
+        "config": _read(parsed, "its", "simxen", dict, default={}),
+    }
+
+
+def _read(
+    part: dict[str, Any], where: str, key: str, kind: type, default: object = None
+) -> Any:
+    """Give a value of the one type that it may have."""
+    value = part.get(key, default)
+    if type(value) is not kind:
+        text = f"{where} {key} is {json.dumps(value):.40}"
+        raise UsageError(f"configuration can't be used: {text}")
+    return value

@@ -17,6 +17,7 @@ from libxlpy.errors import BackendError, DomainReused
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, last_line, start_process
+from libxlpy_protocol.json_text import JsonError, parse_object
 
 #: Hosts libxenlight.
 BUILDER = (sys.executable, "-I", "-m", "libxlpy_helper.builder.main")
@@ -112,8 +113,8 @@ def without_domid(config: bytes) -> bytes:
     Libxenlight gives none twice within a minute: with it a restore might have to wait.
     """
     try:
-        parsed = json.loads(config.rstrip(b"\0"))
+        parsed = parse_object(config.rstrip(b"\0"))
         del parsed["c_info"]["domid"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (JsonError, KeyError, TypeError):
         return config  # there is none, or it is for others to judge
     return json.dumps(parsed, indent=4).encode() + b"\n"

@@ -11,11 +11,15 @@ from typing import Any, Literal, Self
 from libxlpy.journal.birth import birth_ns
 from libxlpy.journal.identity import Identity
 from libxlpy.results import DomainType, GuestFacts, Kind
+from libxlpy_protocol.json_text import parse_object
 
 #: Of the form below; another one is not guessed at.
 VERSION = 1
 #: Bytes of an entry; a path has 4096 at most.
 ENTRY_MAX = 32768
+
+#: A time of the wall clock that no calendar has any more, in seconds: year 9000.
+SINCE_MAX = 2**37 + 2**36
 
 #: Names of what is known of the guest.
 FACTS = tuple(item.name for item in fields(GuestFacts) if item.compare)
@@ -108,14 +112,15 @@ class Entry:
         Raises:
             ValueError: It is no entry, or one of another version; says which field.
         """
-        value = json.loads(data.decode())
-        if not isinstance(value, dict):
-            raise ValueError("no JSON object")  # noqa: TRY004 - one kind of error
+        value = parse_object(data)
         version = value.pop("version", None)
         if version != VERSION:
             raise ValueError(f"version {version!r:.20}, not {VERSION}")
         value["guest"] = {name: value.pop(name) for name in FACTS if name in value}
-        return _read(cls, value, "entry")
+        entry = _read(cls, value, "entry")
+        if not 0 <= entry.since < SINCE_MAX:
+            raise ValueError(f"since is {entry.since!r:.40}")
+        return entry
 
 
 Made = typing.TypeVar("Made")

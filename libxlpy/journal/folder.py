@@ -21,6 +21,7 @@ from typing import Self
 from libxlpy.errors import BackendError
 from libxlpy.journal.entry import ENTRY_MAX, Entry
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.json_text import parse_object
 
 NAME = re.compile(r"([0-9]{1,5})\.(json|lock|json\.new)")
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
@@ -253,7 +254,7 @@ def _is_at(fd: int, path: Path) -> bool:
 
 def _holder(fd: int) -> Holder | None:
     try:
-        value = json.loads(os.pread(fd, ENTRY_MAX, 0))
+        value = parse_object(os.pread(fd, ENTRY_MAX, 0))
         return Holder(str(value["what"]), str(value["job"]), int(value["pid"]))
     except (ValueError, KeyError, TypeError):
         return None

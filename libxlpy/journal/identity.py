@@ -18,6 +18,8 @@ from typing import Self
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Bytes of a file below /proc that are read; they have a few hundred.
 PROC_MAX = 4096
+#: The kernel's limit; a file that was damaged may name more.
+PID_MAX = 1 << 22
 #: Field of /proc/PID/stat, counted from behind the name.
 START_TIME = 19
 
@@ -51,7 +53,7 @@ class Identity:
 
         The pidfd is readable once all its threads have ended.
         """
-        if self.boot_id != boot_id():
+        if self.boot_id != boot_id() or not 0 < self.pid <= PID_MAX:
             return None
         try:
             pidfd = os.pidfd_open(self.pid)

@@ -74,7 +74,7 @@ class CrashReports:
                 return self._text(self.path / f"{job}.txt")
         kept = [path.stem for path in self._files() if path.suffix == ".txt"]
         what = f"the newest are {', '.join(kept[:3])}" if kept else "there are none"
-        raise UsageError(f"no report of job {job}: {what}")
+        raise UsageError(f"no report of job {job:.80}: {what}")
 
     def clear(self) -> None:
         """Remove all reports, and the folder if nothing else is in it."""

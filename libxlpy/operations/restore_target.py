@@ -11,13 +11,12 @@ import json
 import secrets
 import uuid as uuids
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
+from libxlpy.domain.config import checked_name, parse_config
 from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import UsageError
 from libxlpy_protocol.xen import DOMID_MAX
-
-XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,30 +52,18 @@ class Target:
         Raises:
             UsageError: The configuration can't be used, or its name or domid is taken.
         """
-        parsed = _parse(wanted.config)
+        parsed = parse_config(wanted.config)
         created = parsed["c_info"]
-        created["name"] = _free_name(wanted.name or created.get("name"), domains)
+        name = created.get("name") if wanted.name is None else wanted.name
+        created["name"] = _free_name(name, domains)
         created["uuid"] = _free_uuid(created.get("uuid"), domains)
         created["domid"] = _free_domid(created.get("domid"), domains)
         text = json.dumps(parsed).encode()
         return cls(created["domid"], created["name"], created["uuid"], text)
 
 
-def _parse(config: bytes | None) -> dict[str, Any]:
-    if not config:
-        raise UsageError("no configuration: a restore needs the one that was saved")
-    try:
-        parsed = json.loads(config.rstrip(b"\0"))
-    except (ValueError, RecursionError) as exc:
-        raise UsageError(f"configuration is not JSON: {exc}; {XL_TEXT}") from exc
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("c_info"), dict):
-        raise UsageError("configuration is none of libxl: it has no c_info")
-    return parsed
-
-
-def _free_name(name: object, domains: list[DomainInfo]) -> str:
-    if not isinstance(name, str) or not name:
-        raise UsageError("configuration gives the domain no name")
+def _free_name(wanted: object, domains: list[DomainInfo]) -> str:
+    name = checked_name(wanted)
     for info in domains:
         if info.name == name:
             raise UsageError(

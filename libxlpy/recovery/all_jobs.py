@@ -103,7 +103,7 @@ async def abort_job(env: Environment, job: str) -> tuple[AbortAnswer, GuestState
     folder = Folder(env.backend.jobs_dir)
     entry = next((each for each in readable(folder) if each.job == job), None)
     if entry is None:
-        raise UsageError(f"no such job: {job}")
+        raise UsageError(f"no such job: {job:.80}")
     if not entry.handed_over:
         _stop(entry)
     answer = await _stopped(folder, entry, env.deadlines)

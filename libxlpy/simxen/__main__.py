@@ -24,10 +24,10 @@ def main() -> int:
     try:
         asyncio.run(_serve(options.directory.absolute(), options.background))
     except SimxenError as exc:
-        _say(options.background, f"{exc}\n".encode())
+        _say(options.background, _line(f"{exc}"))
         return 1
     except OSError as exc:
-        _say(options.background, f"the host can't start: {exc}\n".encode())
+        _say(options.background, _line(f"the host can't start: {exc}"))
         return 1
     return 0
 
@@ -46,6 +46,10 @@ async def _serve(directory: Path, ready_fd: int | None) -> None:
     if ready_fd is not None:
         ready.add_done_callback(lambda _: _say(ready_fd, READY))
     await serve(directory, ready)
+
+
+def _line(text: str) -> bytes:
+    return f"{text}\n".encode(errors="backslashreplace")  # a path may be no text
 
 
 def _say(fd: int | None, line: bytes) -> None:

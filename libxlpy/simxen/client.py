@@ -184,8 +184,16 @@ def request(
 
 
 def _encode(do: str, fields: dict[str, Any]) -> bytes:
-    """Give the line that asks for something."""
-    return json.dumps({"do": do, **fields}).encode() + b"\n"
+    """Give the line that asks for something.
+
+    Raises:
+        SimxenError: It is longer than any that the host takes.
+    """
+    line = json.dumps({"do": do, **fields}).encode() + b"\n"
+    if len(line) > MAX_REQUEST:
+        text = f"a simxen host takes {MAX_REQUEST:,} bytes at most"
+        raise SimxenError(f"request {do} is {len(line):,} bytes long: {text}")
+    return line
 
 
 def _decode(line: bytes, directory: Path) -> dict[str, Any]:
@@ -197,7 +205,11 @@ def _decode(line: bytes, directory: Path) -> dict[str, Any]:
     """
     if not line.endswith(b"\n"):
         raise HostNotRunning(directory)
-    answer: dict[str, Any] = json.loads(line)
+    try:
+        answer: dict[str, Any] = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        text = f"what answers in {directory} is no simxen host: choose another"
+        raise SimxenError(text) from exc
     if not answer.pop("ok"):
         raise SimxenError(answer["error"])
     return answer

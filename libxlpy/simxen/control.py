@@ -21,6 +21,7 @@ from libxlpy.simxen.spec import (
     read_int,
     read_name,
 )
+from libxlpy_protocol.json_text import JsonError, parse_object
 
 #: The longest that ``slow_ack`` and ``slow_suspend`` may be told to take, seconds.
 MAX_SLOW = 600
@@ -173,11 +174,10 @@ def _text(fields: Fields, key: str) -> str:
 
 def _parse(line: bytes) -> tuple[str, Fields]:
     try:
-        request = json.loads(line)
-    except ValueError:
-        raise SimxenError("the request is not JSON: send one object a line") from None
-    if not isinstance(request, dict):
-        raise SimxenError("the request is not a JSON object: send one object a line")
+        request = parse_object(line)
+    except JsonError as exc:
+        text = f"the request can't be read: {exc}; send one JSON object a line"
+        raise SimxenError(text) from None
     do = request.pop("do", None)
     if not isinstance(do, str) or do not in REQUESTS:
         known = ", ".join(REQUESTS)

@@ -18,6 +18,7 @@ from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.library import simxen_library
 from libxlpy.simxen.vcpu import DEVICE_MODEL_PAGES
+from libxlpy_protocol.json_text import JsonError, parse
 from libxlpy_protocol.xen import SHUTDOWN_SUSPEND
 
 #: Seconds between two writes, and pages in each.
@@ -126,10 +127,10 @@ def read_state(state: bytes) -> dict[str, Any]:
     if hashlib.sha256(content).digest() != checksum:
         raise SimxenError("device model state is damaged")
     try:
-        saved = json.loads(content[:head])
+        saved = parse(content[:head])
         if all(type(saved[name]) is int for name in ("memory_mib", "writes")):
             return dict(saved)
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (JsonError, KeyError, TypeError):
         pass  # as if it were there and no number
     raise SimxenError("device model state does not say what it must")
 

@@ -20,6 +20,7 @@ from libxlpy.journal.folder import Folder
 from libxlpy.journal.identity import Identity, boot_id
 from libxlpy.journal.reports import CrashReports
 from libxlpy.simxen.errors import SimxenError
+from libxlpy_protocol.json_text import JsonError, parse_object
 
 LOCK = "host.lock"
 RECORD = "host.json"
@@ -161,10 +162,9 @@ class HostDirectory:
 def recorded(path: Path) -> dict[str, Any]:
     """Give what a host wrote down in a directory; empty if there is nothing."""
     try:
-        record = json.loads((path / RECORD).read_text())
-    except (OSError, ValueError):
+        return parse_object((path / RECORD).read_bytes())
+    except (OSError, JsonError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def recorded_host(path: Path) -> Identity | None:

@@ -15,6 +15,7 @@ from libxlpy.simxen.device_model import DeviceModel
 from libxlpy.simxen.faults import FaultPlan, Place
 from libxlpy.simxen.json_text import json_end
 from libxlpy.simxen.qmp_commands import COMMANDS, FdSets, QmpError
+from libxlpy_protocol.json_text import JsonError, parse
 
 #: Bytes of one command, and descriptors that may come with it.
 MAX_COMMAND = 64 << 10
@@ -215,8 +216,8 @@ def _set(ready: asyncio.Future[None]) -> None:
 
 def _parse(text: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(text)
-    except ValueError:
+        request = parse(text)
+    except JsonError:
         raise QmpError("GenericError", "Invalid JSON syntax") from None
     if not isinstance(request, dict):
         raise QmpError("GenericError", "QMP input must be a JSON object")

@@ -3,7 +3,6 @@
 Source: Xen, tools/xl/xl.h, struct save_file_header.
 """
 
-import json as json_text
 import struct
 from collections.abc import Generator
 
@@ -12,6 +11,7 @@ from libxlpy.streams.cursor import Cursor
 from libxlpy.streams.errors import StreamRuleBroken
 from libxlpy.streams.events import XlHeaderRead
 from libxlpy.streams.pull import MAX_KEEP, Need, Reading, blocks, skip, unpack
+from libxlpy_protocol.json_text import JsonError, parse
 from libxlpy_protocol.stream import formats as stream_format
 from libxlpy_protocol.stream.formats import XL_CONFIG_MAX, XL_HEADER_SIZE, XlFlags
 
@@ -81,12 +81,9 @@ def config_name(header: XlHeaderRead | None) -> str | None:
     if header is None or header.config is None or not header.config_is_json:
         return None
     try:
-        config = json_text.loads(header.config)
-        name = config["c_info"]["name"]
-    except (ValueError, RecursionError):
-        raise StreamRuleBroken(
-            "xl configuration", header.offset, "it is not JSON"
-        ) from None
+        name = parse(header.config)["c_info"]["name"]
+    except JsonError as exc:
+        raise StreamRuleBroken("xl configuration", header.offset, str(exc)) from None
     except (KeyError, TypeError):
         return None
     return name if isinstance(name, str) else None

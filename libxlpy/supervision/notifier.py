@@ -15,6 +15,8 @@ USEC = 1_000_000
 RIGHTS = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
 #: First descriptor that a supervisor hands over; sd_listen_fds(3).
 FIRST_LISTEN_FD = 3
+#: Of the largest number in the environment.
+DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def _number(
         UsageError: It is none, or too small.
     """
     text = environment.get(name, "")
-    if text and not (text.isascii() and text.isdigit() and int(text) >= least):
-        raise UsageError(f"{name} {text!r} is no number of {what}")
+    digits = text.isascii() and text.isdigit() and len(text) <= DIGITS
+    if text and not (digits and int(text) >= least):
+        raise UsageError(f"{name} {text!r:.40} is no number of {what}")
     return int(text or 0)

@@ -113,7 +113,7 @@ def test_what_can_not_be_built_is_one_line(
     other.write_text('name = "text"\n')
     done = run("xlpy", "restore", other, saved)
     assert done.returncode == 1
-    assert "configuration is not JSON" in done.stderr
+    assert "configuration can't be used: it is not JSON" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     with Following("restore", saved) as restore:
         restore.until_phase("hello")

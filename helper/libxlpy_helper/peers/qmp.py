@@ -5,6 +5,8 @@ import socket
 import time
 from typing import Final
 
+from libxlpy_protocol.json_text import JsonError, parse_object
+
 LINE_MAX: Final = 1024 * 1024  # bytes of one reply
 
 
@@ -67,12 +69,9 @@ class QmpClient:
         line, _, rest = bytes(self._data).partition(b"\n")
         self._data[:] = rest
         try:
-            reply = json.loads(line)
-        except (ValueError, RecursionError) as exc:
-            raise OSError(f"qemu: {exc}") from exc
-        if not isinstance(reply, dict):
-            raise OSError("qemu: a reply that is no object")
-        return reply
+            return parse_object(line)
+        except JsonError as exc:
+            raise OSError(f"qemu's reply: {exc}") from exc
 
     def _limit(self) -> None:
         left = min(self._end_by - time.monotonic(), self._silence_max)

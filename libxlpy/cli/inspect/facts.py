@@ -1,6 +1,5 @@
 """What `xlpy inspect` tells of a file as plain values: its JSON, and the tables'."""
 
-import json as json_text
 from collections import Counter
 from typing import Any
 
@@ -9,6 +8,7 @@ from libxlpy.streams.hvm_params import hvm_param_name
 from libxlpy.streams.page_map import MANY
 from libxlpy.streams.summary import FileSummary
 from libxlpy.streams.xl import config_name
+from libxlpy_protocol.json_text import JsonError, parse_object
 from libxlpy_protocol.stream.formats import (
     DATA_PAGE_TYPES,
     EMULATOR_NAMES,
@@ -126,10 +126,9 @@ def parsed_config(header: XlHeaderRead) -> Facts:
     if not header.config_is_json or header.config is None:
         return {}
     try:
-        config = json_text.loads(header.config)
-    except (ValueError, RecursionError):
+        return parse_object(header.config)
+    except JsonError:
         return {}
-    return config if isinstance(config, dict) else {}
 
 
 def config_error(header: XlHeaderRead | None) -> StreamRuleBroken | None:

@@ -21,6 +21,7 @@ from libxlpy.cli.inspect.layout import plain, rich
 from libxlpy.cli.inspect.memory_picture import picture_of
 from libxlpy.cli.inspect.picture import check_png, png, svg
 from libxlpy.cli.inspect.text import RECORD_TITLES, printable, record_line, tables
+from libxlpy.cli.saved import open_saved
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.streams import RecordRead, StreamEvent
@@ -71,7 +72,7 @@ class _Inspect:
             raise CommandFailed(f"{plot} is the file to read: draw into another")
 
     def _read(self) -> FileSummary:
-        fd = os.open(self._options.file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_saved(self._options.file)
         try:
             if self._options.records:
                 self._out.fact('{"records":[' if self._options.json else RECORD_TITLES)

@@ -32,7 +32,7 @@ class Output:
         if self.failure is not None:
             return
         try:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(_sayable(line, sys.stdout) + "\n")
             sys.stdout.flush()
         except OSError as exc:
             self.failure = exc
@@ -47,10 +47,20 @@ class Output:
         if sys.stderr is None:
             return
         try:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(_sayable(line, sys.stderr) + "\n")
             sys.stderr.flush()
         except OSError:
             _drop(sys.stderr)
+
+
+def _sayable(line: str, stream: TextIO) -> str:
+    """Write out what a stream's encoding lacks: Latin-1 has no omega."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        line.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        return line.encode(encoding, "backslashreplace").decode(encoding)
+    return line
 
 
 def _drop(stream: TextIO) -> None:

@@ -17,6 +17,8 @@ from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NOTHING_CHANGED = "nothing was changed"
+#: A name of a file may be no text.
+UTF_8 = ("utf-8", "backslashreplace")
 
 
 class Interrupted(Exception):  # noqa: N818 - says what happened
@@ -154,7 +156,7 @@ class Signals:
 
 def _leave(signum: int, consequence: str = NOTHING_CHANGED) -> NoReturn:
     with contextlib.suppress(OSError):
-        os.write(2, f"xlpy: {_stopped(signum, consequence)}\n".encode())
+        os.write(2, f"xlpy: {_stopped(signum, consequence)}\n".encode(*UTF_8))
     os._exit(128 + signum)
 
 

@@ -288,3 +288,45 @@ def test_nobody_reading_stdout_does_not_end_a_save(
             assert (done.returncode, done.stderr) == (0, "")
             assert shell.json("verify", "--json", tmp_path / "image")["valid"]
         assert unharmed(shell)
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect", "restore"])
+def test_a_folder_is_no_saved_domain(
+    shell: Shell, tmp_path: Path, command: str
+) -> None:
+    line = shell.bad(command, tmp_path)
+    assert line == f"xlpy: {tmp_path} is a directory; name a file in it"
+
+
+@pytest.mark.parametrize("command", [["list"], ["save"], ["sim", "destroy"]])
+def test_a_number_without_end_is_no_domain(
+    shell: Shell, tmp_path: Path, command: list[str]
+) -> None:
+    file = [tmp_path / "file"] if command == ["save"] else []
+    line = shell.bad(*command, "9" * 5000, *file)
+    assert line.startswith("xlpy: no such domain: 9999")
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_stdout_that_is_not_utf_8_is_written_to(
+    shell: Shell, tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "\u03a9.save"
+    with shell.guest("web", memory_mib=4):
+        shell.good("save", "-c", "web", path)
+    for command in ("verify", "inspect"):
+        done = subprocess.run(
+            shell.command(command, path),
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+            env={**environment(), "PYTHONIOENCODING": encoding},
+        )
+        assert done.returncode == 0, done.stderr
+        assert rb"\u03a9.save" in done.stdout
+
+
+def test_a_host_whose_folder_is_no_text_is_named(tmp_path: Path) -> None:
+    other = Shell(Path(f"{tmp_path}/h\udcff") / ("x" * 99))
+    assert r"h\udcff/xxx" in other.bad("sim", "start")

@@ -57,6 +57,29 @@ def test_closed_streams_are_known_from_the_start(
     assert out.failure is not None
 
 
+@pytest.mark.parametrize(
+    ("encoding", "errors", "printed"),
+    [
+        ("ascii", "strict", b"\\u03a9 \\xfc \\udcff\n"),
+        ("latin-1", "strict", b"\\u03a9 \xfc \\udcff\n"),
+        ("utf-8", "strict", "\u03a9 \xfc \\udcff\n".encode()),
+        ("utf-8", "surrogateescape", "\u03a9 \xfc ".encode() + b"\xff\n"),
+    ],
+)
+def test_what_an_encoding_lacks_is_written_out(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, errors: str, printed: bytes
+) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding, errors)
+    for name in ("sys.stdout", "sys.stderr"):
+        monkeypatch.setattr(name, stream)
+    out = Output()
+    out.fact("\u03a9 \xfc \udcff")
+    out.note("\u03a9 \xfc \udcff")
+    assert raw.getvalue() == 2 * printed
+    stream.detach()
+
+
 def test_a_full_stdout_is_remembered_and_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -55,6 +55,20 @@ def test_the_commands_are_those_of_the_manual() -> None:
             "xlpy save: Invalid value for '--helper': 'libxl:x' is none of 'own'",
         ),
         (["frob"], "xlpy: No such command 'frob'"),
+        (["save", "web", "-"], "xlpy save: Invalid value for 'FILE': '-' is no file"),
+        (["save", "web", ""], "xlpy save: Invalid value for 'FILE': the name of"),
+        (["save", "web", "f", "-"], "xlpy save: Invalid value for '[CONFIG]': '-' is"),
+        (["restore", "-"], "xlpy restore: Invalid value for '[CONFIG] FILE': '-' is"),
+        (["verify", "-"], "xlpy verify: Invalid value for 'FILE': '-' is no file"),
+        (["inspect", "-"], "xlpy inspect: Invalid value for 'FILE': '-' is no file"),
+        (
+            ["sim", "create", "x", "--rate", "9" * 5000],
+            "xlpy sim create: Invalid value for '--rate': '999",
+        ),
+        (
+            ["sim", "create", "x", "--memory", "9" * 5000],
+            "xlpy sim create: Invalid value for '--memory': '999",
+        ),
         (["--backend", "kvm", "list"], "xlpy: Invalid value for '--backend'"),
         (
             ["sim", "create", "x", "--rate", "1.5"],

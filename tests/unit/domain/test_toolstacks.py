@@ -39,6 +39,34 @@ def test_useless_configuration_is_refused(config: bytes | None):
         domain_fields(config)
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value", "why"),
+    [
+        ("c_info", "name", "null", "gives the domain no name"),
+        ("c_info", "name", '""', "gives the domain no name"),
+        ("c_info", "name", r'"a\u0000b"', "can't be a domain's name"),
+        ("c_info", "name", r'"\ud800"', "holds half a character"),
+        ("c_info", "type", "null", "c_info type is null"),
+        ("b_info", "max_memkb", "1e999", "a number in it is too large"),
+        ("b_info", "max_memkb", "NaN", "NaN is no number"),
+        ("b_info", "max_memkb", "null", "b_info target_memkb is null"),
+        ("b_info", "max_memkb", '"16384"', 'b_info max_memkb is "16384"'),
+        ("b_info", "max_memkb", "true", "b_info max_memkb is true"),
+        ("b_info", "max_vcpus", "null", "b_info max_vcpus is null"),
+        ("b_info", "x", "[" * 999 + "]" * 999, "nested deeper than 64 levels"),
+    ],
+)
+def test_odd_configuration_is_named(part: str, key: str, value: str, why: str):
+    config: dict[str, dict[str, object]] = {
+        "c_info": {"name": "w", "type": "pv"},
+        "b_info": {"max_memkb": 16384},
+    }
+    config[part][key] = "VALUE"
+    text = json.dumps(config).replace('"VALUE"', value)
+    with pytest.raises(errors.UsageError, match=why):
+        domain_fields(text.encode())
+
+
 async def test_configuration_kept_by_xen_is_read_beside_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -29,6 +29,8 @@ def test_round_trip():
         ({"asked": 1}, "asked is 1"),
         ({"more": 1}, "entry has not the fields"),
         ({"version": 2}, "version 2, not 1"),
+        ({"since": 1e300}, "since is 1e.300"),
+        ({"since": -1.0}, "since is -1.0"),
     ],
 )
 def test_wrong_field_is_named(change, said):
@@ -50,6 +52,12 @@ def test_stream_of_a_file_knows_where_it_begins(tmp_path):
         stream = Stream.of(file.fileno())
     assert stream.path == str(tmp_path / "file")
     assert (stream.regular, stream.offset) == (True, 4)
+
+
+def test_a_pid_that_no_process_can_have_is_of_nobody():
+    own = Identity.own()
+    for pid in (0, -1, 1 << 40):
+        assert Identity(pid, own.start_time, own.boot_id).open() is None
 
 
 def test_entry_is_lost_with_its_parent():

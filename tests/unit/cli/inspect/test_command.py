@@ -102,13 +102,20 @@ def test_config_in_words_of_xl(file, xlpy):
     assert out.endswith('Configuration\n  name = "a"\n    # \\x1b[31mred\n')
 
 
-@pytest.mark.parametrize("config", [b"[" * 99999 + b"\0", b"no json\0"])
-def test_config_that_is_no_json_is_damage(file, xlpy, config):
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (b"[" * 99999 + b"\0", "it is nested deeper than 64 levels"),
+        (b"no json\0", "it is not JSON: line 1, column 1"),
+        (b'{"c_info":{"domid":1e999}}\0', "a number in it is too large"),
+    ],
+)
+def test_config_that_is_no_json_is_damage(file, xlpy, config, reason):
     path = file(hvm_file([pages(1)], config))
     status, out, err = xlpy("inspect", path)
     assert status == 1
     assert "qemu" in out
-    assert err == f"xlpy: {path}: xl configuration at offset 0: it is not JSON\n"
+    assert err == f"xlpy: {path}: xl configuration at offset 0: {reason}\n"
 
 
 @pytest.mark.parametrize(

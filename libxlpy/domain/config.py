@@ -1,0 +1,38 @@
+"""A domain's configuration in libxl's JSON, read strictly."""
+
+from typing import Any
+
+from libxlpy.errors import UsageError
+from libxlpy_protocol.json_text import JsonError, parse
+
+XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
+
+
+def parse_config(config: bytes | None) -> dict[str, Any]:
+    """Give a configuration, of which ``c_info`` is an object.
+
+    Raises:
+        UsageError: There is none, or it can't be used.
+    """
+    if not config:
+        raise UsageError("no configuration: a restore needs the one that was saved")
+    try:
+        parsed = parse(config.rstrip(b"\0"))
+    except JsonError as exc:
+        raise UsageError(f"configuration can't be used: {exc}; {XL_TEXT}") from exc
+    if isinstance(parsed, dict) and isinstance(parsed.get("c_info"), dict):
+        return parsed
+    raise UsageError("configuration is none of libxl: it has no c_info")
+
+
+def checked_name(name: object) -> str:
+    """Give a domain's name.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(name, str) or not name:
+        raise UsageError("configuration gives the domain no name")
+    if not name.isprintable():  # what neither C nor xenstore can hold is among it
+        raise UsageError(f"{name!r:.80} can't be a domain's name")
+    return name
