@@ -99,6 +99,7 @@ struct shim_restore_arguments {
 int shim_load(struct shim_library *, const char *, int, char *);
 int shim_can_load(const char *);
 int shim_set_simxen_host(struct shim_library *, const char *);
+uint64_t shim_spliced(const struct shim_library *);
 void shim_set_sink(const struct shim_sink *);
 xc_interface *shim_interface_open(const struct shim_library *);
 int shim_interface_close(const struct shim_library *, xc_interface *);

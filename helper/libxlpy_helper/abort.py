@@ -5,6 +5,7 @@ is replaced by a descriptor that fails with EBADF, then the main thread is kicke
 signal until it has come back: libxc sees an I/O error and cleans up as after any other.
 """
 
+import errno
 import os
 import signal
 import threading
@@ -15,6 +16,9 @@ KICK: Final = signal.SIGUSR1
 KICK_INTERVAL: Final = (
     0.05  # seconds; a kick is lost if it comes before the call blocks
 )
+
+#: What libxc says of a stream that was cut.
+DEAD_STREAM: Final = os.strerror(errno.EBADF)
 
 
 class AbortedError(Exception):

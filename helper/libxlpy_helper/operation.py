@@ -174,7 +174,11 @@ class _Streams:
                 self._nonblocking.append(fd)
                 os.set_blocking(fd, True)
         writing = operation.start.mode is not Mode.RESTORE
-        operation.stats.measure(operation.start.stream_fd, writing=writing)
+        operation.stats.measure(
+            operation.start.stream_fd,
+            writing=writing,
+            spliced=operation.handle.spliced,
+        )
         operation.abort.guard(self._wanted)
 
     def __exit__(self, *_: object) -> None:

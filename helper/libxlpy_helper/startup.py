@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import NoReturn
 
-from libxlpy_helper.abort import KICK, Abort
+from libxlpy_helper.abort import DEAD_STREAM, KICK, Abort
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.harden import HardenError, claim_control_pipes, inherited_fds
@@ -18,6 +18,7 @@ from libxlpy_helper.xen.xenguest import Handle, Library, LoadError, take_signals
 from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.hello import MIN_VERSION, PACKAGE, VERSION
 from libxlpy_protocol.messages import Hello, Log
+from libxlpy_protocol.xen import XTL_DEBUG, XTL_ERROR
 
 
 class NoHypervisorError(Exception):
@@ -81,6 +82,8 @@ class Parts:
     def log(self, level: int, errnoval: int, context: str, text: str) -> None:
         """Put a line of log among what is sent."""
         level = min(max(level, 0), 255)
+        if level >= XTL_ERROR and self.abort.requested and DEAD_STREAM in text:
+            level = XTL_DEBUG  # that is how an abort ends libxc, and no fault of its
         self.outbox.put(Log(level, errnoval, clip(context, NAME_MAX), clip(text)))
 
     def open_handle(self, library: Library) -> Handle:

@@ -8,6 +8,7 @@ import os
 import resource
 import stat
 import time
+from collections.abc import Callable
 from typing import Final
 
 from libxlpy_helper.outbox import Outbox
@@ -15,6 +16,7 @@ from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.messages import Progress, Stat
 from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
 
+IO_MAX: Final = 4096  # bytes of /proc/.../io; it has a hundred
 REPORT_INTERVAL: Final = 0.1  # seconds between two messages about the same thing
 
 
@@ -38,9 +40,18 @@ class Stats:
         os.close(self._statm)
         os.close(self._io)
 
-    def measure(self, stream_fd: int, *, writing: bool) -> None:
-        """Count bytes of this stream from now on."""
-        self._meter = Meter(stream_fd, self._io, "wchar" if writing else "rchar")
+    def measure(
+        self, stream_fd: int, *, writing: bool, spliced: Callable[[], int]
+    ) -> None:
+        """Count bytes of this stream from now on.
+
+        Args:
+            stream_fd: The stream.
+            writing: Written, else read.
+            spliced: Tells how many bytes were taken out of streams by splice.
+        """
+        field = "wchar" if writing else "rchar"
+        self._meter = Meter(stream_fd, self._io, field, spliced)
 
     def progress(self, doing_what: str, done: int, total: int) -> None:
         """Take a progress message of libxc: pages done of those to send."""
@@ -80,21 +91,26 @@ class Stats:
 class Meter:
     """Bytes that went through one stream since it was made."""
 
-    def __init__(self, fd: int, io_fd: int, field: str) -> None:
+    def __init__(
+        self, fd: int, io_fd: int, field: str, spliced: Callable[[], int]
+    ) -> None:
         self._fd = fd
+        self._spliced = spliced
         self._io_fd = io_fd
         self._field = field.encode()
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
         self._last = 0
+        self._looked = 0  # bytes that the last look at the kernel's counts has read
         self._start = 0
         self._start = self._position()
+        if field == "rchar":  # by the thread whose reads are counted
+            self._start += self._looked
 
     def bytes_done(self, pages: int) -> int:
         """Return the count; it never goes back, and stays when the stream is cut.
 
         Args:
-            pages: Sent so far. The kernel doesn't count what libsimxen splices into a
-                pipe: there the pages' size is the better figure.
+            pages: Sent so far: a bound from below.
         """
         try:
             done = self._position() - self._start
@@ -108,10 +124,12 @@ class Meter:
     def _position(self) -> int:
         if self._is_file:
             return os.lseek(self._fd, 0, os.SEEK_CUR)
-        for line in os.pread(self._io_fd, 4096, 0).splitlines():
+        counts = os.pread(self._io_fd, IO_MAX, 0)
+        self._looked = len(counts)
+        for line in counts.splitlines():
             name, _, value = line.partition(b":")
-            if name == self._field:
-                return int(value)
+            if name == self._field:  # what was spliced is counted for nobody
+                return int(value) + self._spliced()
         return self._start
 
 

@@ -96,6 +96,14 @@ int shim_set_simxen_host(struct shim_library *library, const char *directory)
     return set_host(directory);
 }
 
+uint64_t shim_spliced(const struct shim_library *library)
+{
+    uint64_t (*spliced)(void);
+    struct symbol symbol = { "simxen_spliced", &spliced };
+
+    return find_symbols(library->handle, &symbol, 1) ? 0 : spliced();
+}
+
 /* ---- logging ---- */
 
 static struct shim_sink sink;

@@ -50,6 +50,8 @@ int shim_can_load(const char *name);
 /* Calls simxen_set_host(directory) of a loaded libsimxen; its return value, or
  * -1 with errno ENOSYS when the library has no such function. */
 int shim_set_simxen_host(struct shim_library *library, const char *directory);
+/* Bytes that simxen_spliced() of a loaded libsimxen tells; 0 when the library has none. */
+uint64_t shim_spliced(const struct shim_library *library);
 
 /* ---- logging ---- */
 

@@ -41,14 +41,15 @@ def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     """Restore a domain from a file; give the exit status."""
     fd = open_saved(options.file)
     try:
-        config, name = _header(fd, options)
+        config, name, length = _header(fd, options)
         result = run(
             settings.signals,
             lambda interrupt: Restore(settings, options, interrupt).run(
                 fd, config, name or options.file.name
             ),
         )
-        _tell(settings, options, result, fd)
+        size = _position(fd) or length + result.bytes_read
+        _tell(settings, options, result, size)
         _tell_leftover(settings, options, fd)
     finally:
         os.close(fd)
@@ -118,8 +119,8 @@ class Restore:
         return None
 
 
-def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None]:
-    """Read the configuration and the name in it; before the event loop, it may wait."""
+def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None, int]:
+    """Read configuration, its name, and its end; before the event loop: it may wait."""
     path = options.file
     try:
         with named(path):
@@ -128,10 +129,10 @@ def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None]:
     except StreamRuleBroken as exc:
         raise CommandFailed(f"{path}: {exc}") from exc
     if options.config is not None:
-        return read_config(options.config).text, options.name
+        return read_config(options.config).text, options.name, header.length
     if header.config is None:
         raise CommandFailed(f"{path} holds no configuration: give one, CONFIG")
-    return header.config, name
+    return header.config, name, header.length
 
 
 async def _check(fd: int) -> None:
@@ -141,10 +142,9 @@ async def _check(fd: int) -> None:
 
 
 def _tell(
-    settings: Settings, options: RestoreOptions, result: RestoreResult, fd: int
+    settings: Settings, options: RestoreOptions, result: RestoreResult, size: int
 ) -> None:
     settings.changed = True
-    size = _position(fd) or result.bytes_read
     guest = result.guest.value
     if options.json:
         facts = asdict(result)

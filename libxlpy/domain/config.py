@@ -1,5 +1,6 @@
 """A domain's configuration in libxl's JSON, read strictly."""
 
+import uuid as uuids
 from typing import Any
 
 from libxlpy.errors import UsageError
@@ -23,6 +24,18 @@ def parse_config(config: bytes | None) -> dict[str, Any]:
     if isinstance(parsed, dict) and isinstance(parsed.get("c_info"), dict):
         return parsed
     raise UsageError("configuration is none of libxl: it has no c_info")
+
+
+def checked_uuid(uuid: object) -> str | None:
+    """Give a domain's uuid; None if the configuration has none.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        return str(uuids.UUID(uuid)) if isinstance(uuid, str) else None
+    except ValueError as exc:
+        raise UsageError(f"uuid {uuid!r:.80} of the configuration is none") from exc
 
 
 def checked_name(name: object) -> str:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from libxlpy.domain.config import checked_name, parse_config
+from libxlpy.domain.config import checked_name, checked_uuid, parse_config
 from libxlpy.errors import BackendError, UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
@@ -149,11 +149,13 @@ def domain_fields(config: bytes | None, name: str | None = None) -> dict[str, An
     created, built = parsed["c_info"], parsed.get("b_info")
     if not isinstance(built, dict):
         raise UsageError("configuration is none of libxl: it has no b_info")
+    uuid = checked_uuid(created.get("uuid"))
     memory = "max_memkb" if built.get("max_memkb") else "target_memkb"
     return {
         "name": checked_name(created.get("name") if name is None else name),
         "type": _read(created, "c_info", "type", str),
         "memory_mib": -(-_read(built, "b_info", memory, int) // KIB_PER_MIB),
+        **({"uuid": uuid} if uuid else {}),
         "vcpus": _read(built, "b_info", "max_vcpus", int, default=1),
         "config": _read(parsed, "its", "simxen", dict, default={}),
     }

@@ -100,7 +100,7 @@ def failure_of(complete: Complete, hint: str, library: str = "libxenguest") -> J
         library: What it hosts.
     """
     if complete.aborted:
-        return Cancelled("the helper was told to stop by a signal")
+        return Cancelled("cancelled by request: `xlpy abort`, or SIGTERM to its helper")
     if complete.errnoval == errno.ESTALE:
         return GuestFailed("gone", "the guest has ended")
     if complete.errnoval in STREAM_ERRNOS:

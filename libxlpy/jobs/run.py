@@ -300,6 +300,6 @@ class JobRun(HelperRun[HelperLink]):
             if self.link is not None:
                 self.record.frames += tuple(self.link.pump.frames)
                 self.link.close()
-            self.enter("end")
+            self.enter("done")
             self.record.meter.end()
             self.record.feed.close()

@@ -13,7 +13,7 @@ import uuid as uuids
 from dataclasses import dataclass
 from typing import Self
 
-from libxlpy.domain.config import checked_name, parse_config
+from libxlpy.domain.config import checked_name, checked_uuid, parse_config
 from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import UsageError
 from libxlpy_protocol.xen import DOMID_MAX
@@ -75,10 +75,7 @@ def _free_name(wanted: object, domains: list[DomainInfo]) -> str:
 
 def _free_uuid(uuid: object, domains: list[DomainInfo]) -> str:
     """Give the configured uuid, unless there is none or a domain has it: a copy."""
-    try:
-        wanted = str(uuids.UUID(uuid)) if isinstance(uuid, str) else None
-    except ValueError as exc:
-        raise UsageError(f"uuid {uuid!r:.80} of the configuration is none") from exc
+    wanted = checked_uuid(uuid)
     if wanted is None or wanted in {info.uuid for info in domains}:
         return str(uuids.uuid4())
     return wanted

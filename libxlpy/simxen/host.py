@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import errno
 import signal
-import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from libxlpy.simxen.agent import Agent
 from libxlpy.simxen.control import ControlServer
@@ -93,13 +94,13 @@ class Host:
             SimxenError: The name is taken, or there is no memory or number left.
         """
         self._check_name(spec.name)
-        self._check_uuid(spec.uuid)
+        uuid = self._free_uuid(spec)
         check_memory(spec, self._promised())
         domid = self._next_domid if spec.domid is None else self._free(spec.domid)
         if domid > DOMID_MAX:
             raise SimxenError("all domids were used: stop this host and start another")
         self._next_domid = max(self._next_domid, domid + 1)
-        domain = Domain(domid, spec, self._shut_down)
+        domain = Domain(domid, replace(spec, uuid=uuid), self._shut_down)
         self.domains[domid] = domain
         try:
             write_keys(self.store, domain)
@@ -245,13 +246,17 @@ class Host:
                     f"name {name!r} is taken by domain {other.domid}: choose another"
                 )
 
-    def _check_uuid(self, wanted: uuid.UUID | None) -> None:
+    def _free_uuid(self, spec: DomainSpec) -> UUID | None:
+        """Give the uuid of a new domain; None for one to be made up, as for a copy."""
         for other in self.domains.values():
-            if other.uuid == wanted:
+            if other.uuid == spec.uuid:
+                if spec.restore:
+                    return None
                 raise SimxenError(
-                    f"uuid {wanted} is taken by domain {other.domid}: destroy it first "
-                    "or leave the uuid out"
+                    f"uuid {spec.uuid} is taken by domain {other.domid}: destroy it "
+                    "first or leave the uuid out"
                 )
+        return spec.uuid
 
     def _promised(self) -> int:
         """Give the bytes that domains may use and do not yet."""

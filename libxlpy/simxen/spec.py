@@ -39,7 +39,7 @@ class DomainSpec:
         suspend_channel: It offers an event channel for the request to suspend.
         paused: Created paused.
         restore: Created empty, to be restored into.
-        uuid: Unique in its host; made up if None.
+        uuid: Unique in its host; made up if None, or taken and ``restore``: a copy.
         domid: A free one; one that none had before if None. As in Xen, the domid of
             a domain that is gone can be used again.
         config: Any JSON object, kept for whoever asks.

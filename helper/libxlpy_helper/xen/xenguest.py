@@ -128,6 +128,10 @@ class Handle:
         self._library = library
         self._xch = xch
 
+    def spliced(self) -> int:
+        """Bytes that came out of streams without being read; for any thread."""
+        return int(lib.shim_spliced(self._library))
+
     def close(self) -> None:
         """Close it; a second time does nothing."""
         if self._xch is not None:

@@ -195,6 +195,8 @@ _Static_assert(sizeof(struct simxen_vcpu) <= SIMXEN_PAGE_SIZE, "vcpu page");
 
 /* Directory with hypervisor.sock, for every later xc_interface_open(). 0, or -1 and errno. */
 SIMXEN_API int simxen_set_host(const char *dir);
+/* Bytes that were spliced out of streams: the kernel counts those for nobody. */
+SIMXEN_API uint64_t simxen_spliced(void);
 
 /* Offset of a vcpu page field ("command", "arch.digest"; without "arch." found too); -1 unknown. */
 SIMXEN_API int64_t simxen_offset(const char *field);

@@ -69,9 +69,12 @@ async def _show(job: Job[Result], view: View) -> None:
 
 
 def cause_text(error: JobError, interrupt: Interrupt) -> str:
-    """Give what ended a job: ``"failed: ..."`` or ``"cancelled by SIGINT"``."""
-    if isinstance(error, Cancelled) and interrupt.signum is not None:
-        return f"cancelled by {signal.Signals(interrupt.signum).name}"
+    """Give what ended a job: ``"failed: ..."``, ``"cancelled by SIGINT"`` or other."""
+    if isinstance(error, Cancelled):
+        if interrupt.signum is not None:
+            return f"cancelled by {signal.Signals(interrupt.signum).name}"
+        reason = str(error.args[0])
+        return reason if reason.startswith("cancelled") else f"cancelled: {reason}"
     phase = error.details.phase
     during = f" during {phase}" if isinstance(error, HelperCrashed) and phase else ""
     return f"failed: {error.args[0]}{during}"

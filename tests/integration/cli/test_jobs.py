@@ -44,7 +44,9 @@ def test_job_is_listed_refused_to_others_and_aborted(shell, pipe):
         assert shell.json("recover", "--json") == []
         done = shell.run("abort", job["job"])
         assert done.stderr == f"{job['job']}: aborted; guest is running\n"
-        assert "told to stop by a signal" in save.failure(1)
+        line = save.failure(1)
+        assert f"(domid {domid}) cancelled by request: `xlpy abort`" in line
+        assert "failed" not in line
         assert shell.facts("web")["running"]
         assert shell.json("jobs", "--json") == []
 

@@ -1,6 +1,7 @@
 """Saved and restored domains are the same, page for page; the guest ends as told."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,36 @@ def test_json_events_end_with_the_result(shell: Shell, tmp_path: Path) -> None:
         figures = result["statistics"]
         assert result["downtime_ns"] == round(figures["downtime"] * 1e6)
         at = dict(result["timeline"])  # the guest was resumed after all of that
-        assert figures["downtime"] > (at["end"] - at["suspended"]) * 1000
+        assert figures["downtime"] > (at["done"] - at["suspended"]) * 1000
         assert figures["transferred"] == result["bytes_written"]
         assert figures["callbacks"]["suspend"]["count"] == 1
+
+
+@pytest.mark.parametrize("type", ["pv", "hvm"])
+def test_a_restore_keeps_the_uuid_and_a_copy_gets_another(
+    shell: Shell, tmp_path: Path, type: str
+) -> None:
+    with shell.guest("web", type=type):
+        before = shell.facts("web")["uuid"]
+        shell.good("save", "web", tmp_path / "image")
+        shell.good("restore", tmp_path / "image")
+        assert shell.facts("web")["uuid"] == before
+        shell.good("restore", "--name", "copy", tmp_path / "image")
+        assert shell.facts("copy")["uuid"] != before
+
+
+@pytest.mark.parametrize("type", ["pv", "hvm"])
+def test_all_bytes_of_a_pipe_are_counted(
+    shell: Shell, tmp_path: Path, type: str
+) -> None:
+    image = tmp_path / "image"
+    with shell.guest("web", type=type):
+        shell.good("save", "web", image)
+        with subprocess.Popen(["cat", image], stdout=subprocess.PIPE) as cat:
+            done = shell.run("restore", "--json", "/dev/stdin", stdin=cat.stdout)
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout.splitlines()[-1])
+        assert result["bytes_read"] == image.stat().st_size
 
 
 def test_domains_are_listed_as_xl_does(shell: Shell) -> None:

@@ -37,7 +37,7 @@ async def test_all_who_cancel_get_the_same_answer(ctx: Context, guest: Guest):
         assert not job.cancellable
         answers = await asyncio.gather(job.cancel(), job.cancel())
     assert {answer.kind for answer in answers} == {CancelKind.ACCEPTED}
-    assert await job.cancel() == CancelAnswer(CancelKind.ALREADY_DONE, "end")
+    assert await job.cancel() == CancelAnswer(CancelKind.ALREADY_DONE, "done")
     await aside(guest.assert_untouched)
 
 

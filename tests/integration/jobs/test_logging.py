@@ -10,6 +10,7 @@ import pytest
 
 from libxlpy import Cancelled, Context, GuestTimedOut, SuspendFlags, Watcher
 from libxlpy.jobs.watchers import level_of
+from tests.support.failing import until_full
 from tests.support.guest import Guest, aside, saved_and_resumed, undone
 
 LIVE = SuspendFlags.LIVE
@@ -32,7 +33,7 @@ async def test_every_record_has_job_domid_and_phase(ctx: Context, pv: Guest, log
     assert {vars(each)["domid"] for each in records} == {pv.domid}
     phases = [vars(each)["phase"] for each in of(log, "libxlpy.job")]
     assert phases[0] == ""
-    assert {"hello", "start", "suspend", "flush", "settle", "end"} <= set(phases)
+    assert {"hello", "start", "suspend", "flush", "settle", "done"} <= set(phases)
     first, *_, last = of(log, "libxlpy.job")
     assert first.getMessage() == f"save of domain {pv.domid} begins"
     assert last.getMessage() == f"save of domain {pv.domid} is complete"
@@ -55,6 +56,21 @@ async def test_cancel_is_a_warning(ctx: Context, pv: Guest, log):
     with pytest.raises(Cancelled):
         await job
     assert of(log, "libxlpy.job")[-1].levelno == logging.WARNING
+
+
+async def test_cancel_with_a_stalled_reader_logs_no_error(
+    ctx: Context, pv: Guest, full_pipe: int, log
+):
+    job = await ctx.domain_suspend(pv.domid, full_pipe, LIVE)
+    await aside(until_full, full_pipe)
+    await job.cancel()
+    with pytest.raises(Cancelled) as caught:
+        await job
+    told = of(log, "libxlpy.helper")
+    assert any("Bad file descriptor" in each.getMessage() for each in told)
+    assert [each for each in told if each.levelno >= logging.WARNING] == []
+    lines = caught.value.details.log_lines
+    assert not any(line.startswith("error") for line in lines)
 
 
 async def test_late_undo_is_told(ctx: Context, pv: Guest, log):

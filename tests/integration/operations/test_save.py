@@ -164,7 +164,8 @@ async def test_events_tell_phases_and_figures(ctx: Context, pv: Guest):
         await job
     phases = [event.name for event in events if isinstance(event, PhaseEvent)]
     assert phases[:5] == ["spawn", "hello", "start", "header", "libxc"]
-    assert phases[-2:] == ["settle", "end"]
+    assert phases[-2:] == ["settle", "done"]
+    assert len(set(phases)) == len(phases)
     assert any(isinstance(event, StatEvent) for event in events)
 
 

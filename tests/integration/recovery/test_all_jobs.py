@@ -122,7 +122,7 @@ async def test_job_of_another_context_is_aborted(ctx: Context, host: Path, hvm: 
         answer, guest = await other.abort_job(job.name)
         assert answer is AbortAnswer.ABORTED
         assert guest is GuestState.RUNNING
-        with pytest.raises(Cancelled, match="told to stop by a signal"):
+        with pytest.raises(Cancelled, match="cancelled by request"):
             await job
         with pytest.raises(UsageError, match="no such job"):
             await other.abort_job(job.name)

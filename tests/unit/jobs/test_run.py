@@ -50,7 +50,7 @@ async def test_good_helper_gives_a_result_with_everything_in_it(start_job: Start
         "libxc",
         "complete",
         "settle",
-        "end",
+        "done",
     ]
     assert operation.settled == [True]
     assert len(operation.asked) == 1
