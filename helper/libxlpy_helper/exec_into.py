@@ -1,7 +1,7 @@
 """Become another program, which then ends with the parent and not by a dead receiver.
 
-``python -I -m libxlpy_helper.exec_into --parent PID PROGRAM [ARGUMENT]...``: for Xen's
-own libxl-save-helper. It knows neither of a parent's death nor of SIGPIPE; the kernel's
+``libxlpy_helper.exec_into --parent PID PROGRAM [ARGUMENT]...``: for Xen's own
+libxl-save-helper. It knows neither of a parent's death nor of SIGPIPE; the kernel's
 death signal and an ignored signal both outlive the exec.
 """
 

@@ -9,7 +9,6 @@ Xen: tools/libs/light/libxl_domain.c, libxl__destroy_domid().
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
 
 from libxlpy.aio import finish
@@ -17,10 +16,11 @@ from libxlpy.errors import BackendError, DomainReused
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, last_line, start_process
+from libxlpy.process.packages import helper_python
 from libxlpy_protocol.json_text import JsonError, parse_object
 
 #: Hosts libxenlight.
-BUILDER = (sys.executable, "-I", "-m", "libxlpy_helper.builder.main")
+BUILDER = "libxlpy_helper.builder.main"
 #: Its exit status if it found another domain; ``libxlpy_helper.exit_status``.
 ANOTHER_DOMAIN = 8
 #: Longest configuration that is taken, bytes; libxl's are some KiB.
@@ -67,8 +67,9 @@ class XenToolstack:
             BackendError: It is not removed, or not wholly; libxenlight's words are in
                 it.
         """
+        deadlines = self._env.deadlines
         options = ["--parent", str(os.getpid()), "--destroy", str(domid)]
-        argv, deadlines = [*BUILDER, *options, "--uuid", uuid], self._env.deadlines
+        argv = [*helper_python(BUILDER), *options, "--uuid", uuid]
         try:
             process = await start_process(argv, (), deadlines.spawn)
         except TimeoutError as exc:

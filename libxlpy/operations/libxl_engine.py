@@ -16,7 +16,6 @@ import asyncio
 import os
 import signal
 import stat
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +29,7 @@ from libxlpy.operations.libxl_meter import LibxlMeter
 from libxlpy.process.escalation import Step
 from libxlpy.process.helper import HelperProcess
 from libxlpy.process.link import Link
+from libxlpy.process.packages import helper_python
 from libxlpy.process.pump import Observer
 from libxlpy_protocol.enums import Mode, StreamType, XcFlags
 from libxlpy_protocol.libxl.session import LibxlParentSession
@@ -112,10 +112,14 @@ def _checked(path: Path) -> Path:
 
 
 def save_argv(program: Path, stream_fd: int, domid: int, flags: XcFlags) -> list[str]:
-    """Give what starts Xen's helper so that it ends with us, and not by SIGPIPE."""
+    """Give what starts Xen's helper so that it ends with us, and not by SIGPIPE.
+
+    Raises:
+        BackendError: A package is missing.
+    """
     numbers = (stream_fd, NO_BACK_FD, domid, flags, CALLBACKS, StreamType.PLAIN)
     return [
-        *(sys.executable, "-I", "-m", "libxlpy_helper.exec_into"),
+        *helper_python("libxlpy_helper.exec_into"),
         *("--parent", str(os.getpid())),
         *(str(program), "--save-domain"),
         *(str(int(number)) for number in numbers),

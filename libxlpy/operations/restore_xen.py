@@ -20,6 +20,7 @@ from libxlpy.errors import UsageError
 from libxlpy.jobs.operation import Access, Operation, Run
 from libxlpy.operations.restore_target import Target, Wanted
 from libxlpy.process.environment import Environment
+from libxlpy.process.packages import helper_python
 from libxlpy.results import JobReport, Kind, RestoreResult, Settled
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.errors import LibxlpyError
@@ -80,7 +81,7 @@ class XenRestore(Operation[RestoreResult]):
     def argv(self) -> list[str]:
         """See the base class; asked for after :meth:`inherited`."""
         return [
-            *BUILDER,
+            *helper_python(BUILDER),
             *("--parent", str(os.getpid()), "--config-fd", str(self._config_fd)),
             *["--paused"] * self._wanted.paused,
             *["--monitor"] * self._wanted.monitor,

@@ -12,7 +12,6 @@ import contextlib
 import os
 import select
 import signal
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ import psutil
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
 from libxlpy.errors import BackendError, exit_text
+from libxlpy.process.packages import helper_python
 from libxlpy.process.proc import kernel_place, proof
 from libxlpy.process.spawn_thread import SpawnThread, close_all
 from libxlpy.results import Rusage
@@ -49,9 +49,13 @@ class ExitStatus:
 
 
 def helper_argv(backend: Backend) -> list[str]:
-    """Give the helper's program and arguments."""
+    """Give the helper's program and arguments.
+
+    Raises:
+        BackendError: A package is missing.
+    """
     return [
-        *(sys.executable, "-I", "-m", "libxlpy_helper"),
+        *helper_python("libxlpy_helper"),
         *("--parent", str(os.getpid())),
         *backend.helper_arguments(),
     ]

@@ -4,11 +4,11 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from libxlpy.process.packages import helper_python
 from libxlpy_protocol.enums import Mode, Op
 from libxlpy_protocol.hello import MIN_VERSION, VERSION
 from libxlpy_protocol.messages import (
@@ -58,7 +58,7 @@ class Parent:
         self._events: list[Event] = []
         theirs_in, self.write_fd = os.pipe()
         self.read_fd, theirs_out = os.pipe()
-        argv = [sys.executable, "-I", "-m", "libxlpy_helper"]
+        argv = helper_python("libxlpy_helper")
         self.process = subprocess.Popen(
             [*argv, "--parent", str(os.getpid()), *arguments],
             stdin=theirs_in,

@@ -1,12 +1,11 @@
 """The build helper: restores a domain with libxenlight, in a process of its own.
 
-``python -I -m libxlpy_helper.builder.main --parent PID --config-fd N [--paused]
-[--monitor]``. To its parent it is a helper in mode RESTORE as any other: hello, start
-(with ``stream_fd`` where libxl's own records begin), log, stat, domain ops, abort,
-complete. libxenlight makes the domain and its devices, and has libxlpy-save-helper
-read the memory. Which domid it got shows in the list of domains, by its uuid; should
-this process die half-way, ``--destroy DOMID --uuid UUID`` has another one remove
-what is left.
+``libxlpy_helper.builder.main --parent PID --config-fd N [--paused] [--monitor]``. To
+its parent it is a helper in mode RESTORE as any other: hello, start (with ``stream_fd``
+where libxl's own records begin), log, stat, domain ops, abort, complete. libxenlight
+makes the domain and its devices, and has libxlpy-save-helper read the memory. Which
+domid it got shows in the list of domains, by its uuid; should this process die
+half-way, ``--destroy DOMID --uuid UUID`` has another one remove what is left.
 """
 
 import errno

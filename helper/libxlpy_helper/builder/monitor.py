@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from libxlpy_helper.domain_ops import find, is_suspended
+from libxlpy_helper.launch import python
 from libxlpy_helper.options import Options
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenguest import Handle
@@ -50,14 +51,7 @@ def start(domid: int, config: bytes) -> None:
     fd = os.memfd_create("libxlpy-config", 0)
     os.write(fd, config)
     os.lseek(fd, 0, os.SEEK_SET)
-    argv = [
-        sys.executable,
-        "-I",
-        "-m",
-        "libxlpy_helper.builder.monitor",
-        str(domid),
-        str(fd),
-    ]
+    argv = [*python("libxlpy_helper.builder.monitor"), str(domid), str(fd)]
     null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
     files = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
     files += [(os.POSIX_SPAWN_CLOSE, each) for each in passed]

@@ -19,8 +19,11 @@ def main() -> NoReturn:
     """Do what argv says and end the process; the entry point."""
     if not sys.flags.isolated:
         _start_over()
-    from libxlpy_helper.dropin.process import serve
-    from libxlpy_helper.options import Options
+    try:
+        from libxlpy_helper.dropin.process import serve
+        from libxlpy_helper.options import Options
+    except ModuleNotFoundError as exc:
+        sys.exit(f"libxlpy-save-helper: {exc}: install it in libxlpy's own folder")
 
     serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""))
 
