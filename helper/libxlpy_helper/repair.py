@@ -22,6 +22,7 @@ from libxlpy_helper.guest import Guest, ReplacedError
 from libxlpy_helper.peers.qmp import QmpClient
 from libxlpy_helper.peers.xenstore import XenstoreClient
 from libxlpy_helper.xen.xenguest import Handle, Result
+from libxlpy_protocol.fields import printable
 from libxlpy_protocol.messages import Start
 
 SILENCE_MAX: Final = 0.4  # seconds for one answer of xenstored or qemu
@@ -210,4 +211,4 @@ def _reported(name: str) -> Iterator[None]:
 def _say(fact: str) -> None:
     """Tell it to whoever reads our stderr; that was the parent, most of the time."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"libxlpy-helper: repair: {fact}\n")
+        sys.stderr.write(f"libxlpy-helper: repair: {printable(fact)}\n")

@@ -15,7 +15,7 @@ from libxlpy_helper.options import OptionsError
 from libxlpy_helper.outbox import Outbox, Waker
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.xen.xenguest import Handle, Library, LoadError, take_signals
-from libxlpy_protocol.fields import NAME_MAX, clip
+from libxlpy_protocol.fields import NAME_MAX, clip, printable
 from libxlpy_protocol.hello import MIN_VERSION, PACKAGE, VERSION
 from libxlpy_protocol.messages import Hello, Log
 from libxlpy_protocol.xen import XTL_DEBUG, XTL_ERROR
@@ -126,7 +126,7 @@ def hello(library: str, version: str, features: tuple[str, ...]) -> Hello:
 def say(program: str, text: str) -> None:
     """Tell it to whoever reads our stderr, if anybody still does."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{program}: {text}\n")
+        sys.stderr.write(f"{program}: {printable(text)}\n")
         sys.stderr.flush()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, StallEvent
 from libxlpy.jobs.job import Job
+from libxlpy_protocol.fields import one_line
 
 #: A job begins, enters a phase, stalls, ends.
 JOBS = logging.getLogger("libxlpy.job")
@@ -119,7 +120,7 @@ class JobLog(Watcher):
             case StallEvent(action=action, text=text):
                 log(JOBS, logging.WARNING, job, "%s: %s: %s", job.what, text, action)
             case LogEvent(level, _, context, text):
-                log(HELPERS, level_of(level), job, "%s: %s", context, one_line(text))
+                log(HELPERS, level_of(level), job, "%s: %s", context, text)
 
     def ended(self, job: Job[Any]) -> None:
         """Log how it ended; what failed as an error, a cancel as what was asked for."""
@@ -139,10 +140,16 @@ class JobLog(Watcher):
 def log(
     logger: logging.Logger, level: int, job: Job[Any], text: str, *values: Any
 ) -> None:
-    """Log a line about a job, if anybody listens."""
+    """Log a line about a job, if anybody listens.
+
+    A line break in a text would forge records, and a terminal would obey the rest.
+    """
     if heard(logger, level):
         fields = {"job": job.name, "domid": job.domid, "phase": job.phase}
-        logger.log(level, text, *values, extra=fields)
+        safe = (
+            each if isinstance(each, float) else one_line(str(each)) for each in values
+        )
+        logger.log(level, text, *safe, extra=fields)
 
 
 def heard(logger: logging.Logger, level: int) -> bool:
@@ -153,8 +160,3 @@ def heard(logger: logging.Logger, level: int) -> bool:
 def level_of(xtl: int) -> int:
     """Give the level of logging for one of ``xentoollog``."""
     return LEVELS[xtl] if 0 <= xtl < len(LEVELS) else logging.CRITICAL
-
-
-def one_line(text: str) -> str:
-    """Give a helper's text with no line breaks in it: they would forge records."""
-    return " ".join(text.split())

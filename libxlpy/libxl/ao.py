@@ -21,6 +21,7 @@ from libxlpy.jobs.job import Job
 from libxlpy.jobs.watchers import heard
 from libxlpy.libxl.codes import rc_of
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.fields import one_line
 
 #: What an initiating call returns once the operation is under way.
 AO_INPROGRESS = 0
@@ -129,7 +130,9 @@ class Ao:
         extra = {"domid": self.domid}
         if heard(logger, logging.ERROR):
             said = error if defect else None
-            logger.error("%s: %s", self.what, error, exc_info=said, extra=extra)
+            logger.error(
+                "%s: %s", self.what, one_line(str(error)), exc_info=said, extra=extra
+            )
 
     def abort(self) -> None:
         """Abort what can be aborted; a resume, pause, destroy goes to its end."""

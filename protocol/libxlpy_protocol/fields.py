@@ -226,6 +226,18 @@ def field_of(annotation: object) -> Field:
     return Choice(annotation.__name__, annotation)
 
 
+def one_line(text: str) -> str:
+    """Make text safe to print: one line, nothing that a terminal would obey."""
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """Write out what a terminal would obey, line breaks included."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def clip(text: str, most: int = TEXT_MAX) -> str:
     """Make any text fit a field of at most ``most`` bytes.
 

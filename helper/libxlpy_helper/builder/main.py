@@ -33,6 +33,7 @@ from libxlpy_helper.wire import Wire
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
+from libxlpy_protocol.fields import printable
 from libxlpy_protocol.messages import Complete
 from libxlpy_protocol.xen import XTL_ERROR, XTL_INFO
 
@@ -177,7 +178,7 @@ def _destroy(domid: int, uuid: bytes) -> NoReturn:
     except XenlightError as exc:
         os.set_blocking(read_fd, False)
         for line in parse_log(os.read(read_fd, 65536)):
-            sys.stderr.write(f"{line.text}\n")
+            sys.stderr.write(f"{printable(line.text)}\n")
         end(ExitStatus.BUG, CONTEXT, str(exc))
     sys.exit(ExitStatus.OK)
 

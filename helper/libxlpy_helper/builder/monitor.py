@@ -19,6 +19,7 @@ from libxlpy_helper.options import Options
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
+from libxlpy_protocol.fields import printable
 from libxlpy_protocol.xen import (
     SHUTDOWN_CRASH,
     SHUTDOWN_POWEROFF,
@@ -179,7 +180,7 @@ def _log_to(path: str) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%F %T')} {text}\n")
+    sys.stderr.write(f"{time.strftime('%F %T')} {printable(text)}\n")
     sys.stderr.flush()
 
 

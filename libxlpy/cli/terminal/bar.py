@@ -57,7 +57,9 @@ class BarView(View):
     def started(self, what: str, helper_pid: int | None) -> None:
         """Print which process does it."""
         if self._verbose:
-            self._progress.console.print(f"{escape(what)} by process {helper_pid}")
+            self._progress.console.print(
+                f"{escape(one_line(what))} by process {helper_pid}"
+            )
 
     def show(self, event: JobEvent) -> None:
         """Redraw with what is new."""

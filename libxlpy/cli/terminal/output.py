@@ -10,6 +10,9 @@ import os
 import sys
 from typing import Any, TextIO
 
+from libxlpy_protocol.fields import one_line as one_line
+from libxlpy_protocol.fields import printable as printable
+
 #: Sizes in text.
 _STEP = 1024
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -42,12 +45,16 @@ class Output:
         """Print one JSON value on a line of its own."""
         self.fact(json.dumps(value, separators=(",", ":")))
 
-    def note(self, line: str) -> None:
-        """Print a line about what goes on; dropped if stderr takes it no more."""
+    def note(self, text: str) -> None:
+        """Print lines about what goes on; dropped if stderr takes them no more.
+
+        They may hold what a guest or a helper wrote, and a terminal would obey.
+        """
         if sys.stderr is None:
             return
         try:
             sys.stderr.write(_sayable(line, sys.stderr) + "\n")
+            sys.stderr.write("\n".join(map(printable, text.split("\n"))) + "\n")
             sys.stderr.flush()
         except OSError:
             _drop(sys.stderr)
@@ -68,18 +75,6 @@ def _drop(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     os.dup2(null, stream.fileno())
     os.close(null)
-
-
-def one_line(text: str) -> str:
-    """Make text safe to print: one line, nothing that a terminal would obey."""
-    return printable(" ".join(text.split()))
-
-
-def printable(text: str) -> str:
-    """Write out what a terminal would obey, line breaks included."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def size_text(size: float) -> str:

@@ -4,7 +4,10 @@ import io
 
 import pytest
 
+from libxlpy.cli.command import run_command
+from libxlpy.cli.terminal.outcome import FAILED, CommandFailed
 from libxlpy.cli.terminal.output import Output, one_line, size_text
+from libxlpy.cli.terminal.signals import Signals
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,27 @@ def test_facts_and_notes_go_their_ways(capsys: pytest.CaptureFixture[str]) -> No
     out.note("note")
     assert capsys.readouterr() == ('fact\n{"a":[1]}\n', "note\n")
     assert out.failure is None
+
+
+def test_notes_hold_nothing_that_a_terminal_would_obey(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Output().note("  two\nlines \x1b]0;title\x07 \r\x9b2J")
+    assert capsys.readouterr().err == "  two\nlines \\x1b]0;title\\x07 \\r\\x9b2J\n"
+
+
+def test_tracebacks_hold_nothing_that_a_terminal_would_obey(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CommandFailed("outer \x1b[2J") from ValueError("inner \x1b[31m\r\x9b")
+
+    monkeypatch.setattr("libxlpy.cli.list.list_domains", fail)
+    assert run_command(["-v", "list"], Signals()) == FAILED
+    told = capsys.readouterr().err
+    assert "Traceback (most recent call last):\n" in told
+    assert "ValueError: inner \\x1b[31m\\r\\x9b\n" in told
+    assert all(each.isprintable() for each in told.split("\n"))
 
 
 def test_closed_streams_are_known_from_the_start(
