@@ -33,6 +33,15 @@ LIBSIMXEN = "libsimxen.so"
 SIMXEN_GUEST = "simxen-guest"
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+#: The first of each row that the compiler has; some are for one processor only.
+HARDENING = [
+    ["-fstack-protector-strong"],
+    ["-fstack-clash-protection"],
+    ["-fcf-protection", "-mbranch-protection=standard"],
+    [f"-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE={level}" for level in (3, 2)],
+]
+#: Full RELRO: the helper is privileged and its call tables are function pointers.
+LINKING = ["-pthread", "-Wl,-z,relro,-z,now,-z,noexecstack"]
 STRICT = [
     "-std=gnu11",
     "-O2",
@@ -120,6 +129,7 @@ int shim_domain_resume(const struct shim_library *, xc_interface *, uint32_t, in
 int shim_domain_destroy(const struct shim_library *, xc_interface *, uint32_t);
 int shim_logdirty_off(const struct shim_library *, xc_interface *, uint32_t);
 int shim_harden(int);
+int shim_no_core(void);
 int shim_take_signals(int);
 
 struct evtchn { ...; };
@@ -182,6 +192,7 @@ def build(target: Path = PACKAGE) -> list[Path]:
     _check_python_headers()
     with tempfile.TemporaryDirectory(prefix="libxlpy-build-") as name:
         work = Path(name)
+        compiler = hardened(compiler, work)
         made = [_install(_binding(compiler, work), target)]
         return [*made, *(_install(path, target) for path in _simxen(compiler, work))]
 
@@ -241,8 +252,24 @@ def _simxen(compiler: list[str], work: Path) -> list[Path]:
     guest = [obj for obj in objects if obj.name.startswith(("guest_", "common_"))]
     return [
         _link(compiler, work / LIBSIMXEN, library, ["-shared", "-Wl,-z,defs"]),
-        _link(compiler, work / SIMXEN_GUEST, guest, []),
+        _link(compiler, work / SIMXEN_GUEST, guest, ["-pie"]),
     ]
+
+
+def hardened(compiler: list[str], work: Path) -> list[str]:
+    """The compiler, with all of HARDENING that it has."""
+    source = work / "probe.c"
+    # libc's headers tell whether they know the level, and only if they are used.
+    source.write_text("#include <stdio.h>\nint probe;\n")
+    probe = [*STRICT, "-c", str(source), "-o", str(work / "probe.o")]
+    chosen = []
+    for row in HARDENING:
+        for options in map(str.split, row):
+            argv = [*compiler, *options, *probe]
+            if not subprocess.run(argv, check=False, capture_output=True).returncode:
+                chosen += options
+                break
+    return [*compiler, *chosen]
 
 
 def _compile_all(
@@ -259,9 +286,7 @@ def _link(
     compiler: list[str], target: Path, objects: Sequence[Path], options: list[str]
 ) -> Path:
     files = [str(obj) for obj in objects]
-    # Full RELRO: the helper is privileged and its call tables are function pointers.
-    hardened = ["-pthread", "-Wl,-z,relro,-z,now"]
-    _run([*compiler, *hardened, "-o", str(target), *files, *options])
+    _run([*compiler, *LINKING, "-o", str(target), *files, *options])
     return target
 
 

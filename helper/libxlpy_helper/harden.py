@@ -79,13 +79,19 @@ def _never_wait_for_stderr() -> None:
         os.set_blocking(2, False)
 
 
-def harden(parent: int) -> None:
+def harden(parent: int, *, starts_others: bool = False) -> None:
     """Die with the parent, gain no privileges, leave no core.
+
+    Args:
+        parent: Its pid.
+        starts_others: Programs that may leave cores, as qemu may.
 
     Raises:
         HardenError: The parent is gone already, or the kernel refused.
     """
     try:
+        if not starts_others:
+            xenguest.no_core()
         xenguest.harden(signal.SIGTERM)
     except OSError as exc:
         raise HardenError(f"prctl: {exc.strerror}") from exc

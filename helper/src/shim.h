@@ -114,6 +114,9 @@ int shim_logdirty_off(const struct shim_library *library, xc_interface *xch,
 /* Death signal of the parent, no new privileges, no core dump.  0 or -1 + errno. */
 int shim_harden(int parent_death_signal);
 
+/* No core, nor one of what this process becomes by execve.  0 or -1 + errno. */
+int shim_no_core(void);
+
 /* ---- abort ----
  *
  * A thread inside libxc's write loop leaves it only if its system call fails with

@@ -82,7 +82,7 @@ class Builder:
         self._options = options
         self._parts = parts = Parts(ours=[options.config_fd], abort=BuildAbort)
         signal_fd = _take_signals()
-        harden(options.parent)
+        harden(options.parent, starts_others=True)
         self._config = _read_config(options.config_fd)
         xenguest.set_sink(parts.log, lambda *_: None)
         library = open_library(Options(options.parent, "xen", host="", library=""))

@@ -124,6 +124,7 @@ def _harden(parent: int) -> int:
         HardenError: The parent is gone already, or the kernel refused.
     """
     try:
+        xenguest.no_core()
         xenguest.harden(NO_DEATH_SIGNAL)
         parent_fd = os.pidfd_open(parent)
     except OSError as exc:

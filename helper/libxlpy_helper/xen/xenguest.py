@@ -32,6 +32,7 @@ __all__ = [
     "Result",
     "can_load",
     "harden",
+    "no_core",
     "set_sink",
     "take_signals",
 ]
@@ -274,6 +275,16 @@ def harden(death_signal: int) -> None:
         OSError: The kernel refused.
     """
     if lib.shim_harden(death_signal):
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+
+
+def no_core() -> None:
+    """Leave no core, whatever this process becomes or starts.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    if lib.shim_no_core():
         raise OSError(ffi.errno, os.strerror(ffi.errno))
 
 

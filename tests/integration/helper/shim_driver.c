@@ -306,6 +306,7 @@ int main(int argc, char **argv)
     uses(argv[2], SHIM_ABI_4_14);
     uses(argv[3], SHIM_ABI_4_22);
     gets_a_stuck_thread_out(argv[1]);
+    CHECK(shim_no_core() == 0);
     CHECK(shim_harden(SIGTERM) == 0);
     puts("ok");
     return 0;

@@ -1,12 +1,14 @@
 """How a helper starts, and how it says that it can't."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from libxlpy.process.packages import helper_python
 from libxlpy_protocol.enums import Mode, Op
 from libxlpy_protocol.messages import Log
 from tests.support.compiling import compile_fake
@@ -121,6 +123,25 @@ def test_it_has_no_new_privileges_and_leaves_no_core(host: FakeHost) -> None:
         parent.greet()
         status = Path(f"/proc/{parent.process.pid}/status").read_text()
         assert "NoNewPrivs:\t1" in status
+        limits = Path(f"/proc/{parent.process.pid}/limits").read_text()
+        assert re.search("core file size *0 *0 ", limits)
+
+
+#: Tells what the kernel would write of it.
+LIMITS = """
+grep -o 'core file size *0 *0' /proc/self/limits
+cat /proc/self/coredump_filter
+"""
+
+
+def test_what_the_helper_becomes_leaves_no_core() -> None:
+    argv = [*helper_python("libxlpy_helper.exec_into"), "--parent", str(os.getpid())]
+    done = subprocess.run(
+        [*argv, "/bin/sh", "-c", LIMITS], capture_output=True, text=True, check=True
+    )
+    limit, shown = done.stdout.splitlines()
+    assert limit.split()[-2:] == ["0", "0"]
+    assert int(shown, 16) == 0
 
 
 def test_asyncio_and_psutil_are_not_imported() -> None:

@@ -2,13 +2,20 @@
 
 import importlib.util
 import os
+import platform
+import re
 import stat
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
+OLDER_COMPILER = """#!/bin/sh
+case "$*" in *SOURCE=3*|*-clash-*|*f-protection*|*h-protection*) exit 1;; esac
+exec cc "$@"
+"""
 
 
 @pytest.fixture
@@ -71,3 +78,38 @@ def test_everything_is_made_and_executable(
         assert stat.S_IMODE(path.stat().st_mode) == 0o755
         assert os.access(path, os.X_OK)
     assert "warning" not in capfd.readouterr().err
+    for path in made:
+        assert_hardened(path)
+
+
+def assert_hardened(path: Path) -> None:
+    """Look for what each option leaves in a file."""
+
+    def read(*options: str) -> str:
+        argv = ["readelf", "--wide", *options, str(path)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    symbols = read("--dyn-syms")
+    assert "__stack_chk_fail" in symbols  # -fstack-protector-strong
+    assert re.search(r"__\w+printf_chk\b", symbols)  # _FORTIFY_SOURCE
+    assert "BIND_NOW" in read("--dynamic")
+    assert "Type:                              DYN" in read("--file-header")
+    segments = read("--segments")
+    assert "GNU_RELRO" in segments
+    assert re.search(r"GNU_STACK .* RW ", segments)
+    assert not re.search(r"LOAD .* RWE ", segments)
+    if platform.machine() == "x86_64":  # endbr64, where indirect branches may land
+        assert path.read_bytes().count(b"\xf3\x0f\x1e\xfa") > 10
+
+
+def test_hardening_is_what_the_compiler_has(
+    builder: ModuleType, tmp_path: Path
+) -> None:
+    older = tmp_path / "older-cc"
+    older.write_text(OLDER_COMPILER)
+    older.chmod(0o755)
+    _, *options = builder.hardened([str(older)], tmp_path)
+    assert options == [
+        "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"
+    ]  # fmt: skip
