@@ -53,8 +53,8 @@ class Output:
         if sys.stderr is None:
             return
         try:
-            sys.stderr.write(_sayable(line, sys.stderr) + "\n")
-            sys.stderr.write("\n".join(map(printable, text.split("\n"))) + "\n")
+            shown = "\n".join(map(printable, text.split("\n")))
+            sys.stderr.write(_sayable(shown, sys.stderr) + "\n")
             sys.stderr.flush()
         except OSError:
             _drop(sys.stderr)

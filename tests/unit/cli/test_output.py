@@ -100,7 +100,8 @@ def test_what_an_encoding_lacks_is_written_out(
     out = Output()
     out.fact("\u03a9 \xfc \udcff")
     out.note("\u03a9 \xfc \udcff")
-    assert raw.getvalue() == 2 * printed
+    told = printed.replace(b"\xff\n", b"\\udcff\n")  # a terminal may obey any byte
+    assert raw.getvalue() == printed + told
     stream.detach()
 
 
