@@ -6,6 +6,8 @@ and only then destroy the domain or let it run on.
 
 import asyncio
 import json as json_text
+import os
+import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -36,6 +38,8 @@ from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.json_text import JsonError, parse, parse_object
 from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
 from libxlpy_protocol.xen import PAGE_SIZE
+
+STDOUT, STDERR = 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,7 @@ class Save:
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             head = pack_header(config.text, json=config.json)
+            await asyncio.to_thread(self._check_apart)
             async with await SaveFile.when_free(options.file, head) as file:
                 result = await self._stream(ctx, domain, file)
                 self._interrupt.settle()
@@ -107,6 +112,19 @@ class Save:
             if domain.domid == domid:
                 return domain
         raise CommandFailed(f"domain {domid} has just ended")
+
+    def _check_apart(self) -> None:
+        """Refuse a file that what we print goes to, too: it would be in the stream."""
+        for number, used in ((STDOUT, self._options.json), (STDERR, True)):
+            try:
+                printed, file = os.fstat(number), self._options.file.stat()
+            except OSError:
+                continue  # closed, or no such file yet
+            device = stat.S_ISCHR(file.st_mode)  # /dev/null and such
+            if used and os.path.samestat(printed, file) and not device:
+                name = "stdout" if number == STDOUT else "stderr"
+                text = f"can't write {self._options.file}: {name} goes there, too"
+                raise CommandFailed(f"{text}; send that elsewhere")
 
     async def _stream(
         self, ctx: Context, domain: DomainInfo, file: SaveFile
