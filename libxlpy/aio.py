@@ -1,10 +1,13 @@
 """What asyncio lacks: work beside the loop, ends waited for, the first change."""
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - now: asyncio.to_thread has it late
 import contextlib
 import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
+
+from libxlpy.errors import BackendError
 
 #: Name of the threads.
 ASIDE = "libxlpy aside"
@@ -15,7 +18,7 @@ LOOK_AGAIN = 1.0
 Value = TypeVar("Value")
 
 
-async def aside(work: Callable[[], Value], seconds: float) -> Value:
+async def aside(work: Callable[[], Value], seconds: float | None) -> Value:
     """Do some work in a thread of its own.
 
     Unlike ``asyncio.to_thread``: a thread that hangs takes no place in a pool, and
@@ -23,10 +26,11 @@ async def aside(work: Callable[[], Value], seconds: float) -> Value:
 
     Args:
         work: Blocks; not waited for when this is cancelled.
-        seconds: How long it is waited for.
+        seconds: How long it is waited for; None for as long as it takes.
 
     Raises:
         TimeoutError: It takes longer.
+        BackendError: No thread can be started.
         Exception: Whatever ``work`` raises.
     """
     loop = asyncio.get_running_loop()
@@ -49,9 +53,22 @@ async def aside(work: Callable[[], Value], seconds: float) -> Value:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(tell, value, error)
 
-    threading.Thread(target=run, name=ASIDE, daemon=True).start()
+    start_thread(threading.Thread(target=run, name=ASIDE, daemon=True))
     async with asyncio.timeout(seconds):
         return await done
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        BackendError: There may be no more of them.
+    """
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        text = f"{exc}: there are too many (ulimit -u, or the cgroup's pids.max)"
+        raise BackendError(text) from exc
 
 
 async def finish(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from libxlpy.aio import finish
 from libxlpy.errors import BackendError, DomainReused
-from libxlpy.process.environment import Environment
+from libxlpy.process.environment import Environment, found
 from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, last_line, start_process
 from libxlpy.process.packages import helper_python
@@ -46,7 +46,7 @@ class XenToolstack:
         """
         path = self._env.backend.userdata_path(domid, uuid)
         try:
-            config = await asyncio.to_thread(_read_start, path)
+            config = await found(lambda: _read_start(path))
         except OSError as exc:
             text = f"no configuration of domain {domid}: {path}: {exc.strerror}"
             raise BackendError(text) from exc

@@ -146,9 +146,24 @@ class Folder:
         self.make()
         path = self.path / f"{domid}.lock"
         try:
-            return Lock(self, domid, _locked(path))
+            lock = Lock(self, domid, _locked(path))
         except OSError as exc:
             raise BackendError(f"can't use {path}: {exc.strerror}") from exc
+        lock.sweep()
+        return lock
+
+    def sweep(self) -> None:
+        """Remove what killed processes have left of domains that have no entry.
+
+        Raises:
+            BackendError: See :meth:`check`.
+        """
+        if not self.check():
+            return
+        names = (NAME.fullmatch(path.name) for path in self.path.iterdir())
+        for domid in {int(name[1]) for name in names if name} - {*self.domids()}:
+            with contextlib.suppress(Locked):
+                self.lock(domid).release()
 
     def clear(self) -> None:
         """Remove all that is ours, and the folder if nothing else is in it."""
@@ -200,6 +215,11 @@ class Lock:
         finally:
             os.close(fd)
         new.replace(self._path)
+
+    def sweep(self) -> None:
+        """Remove what a killed holder had half written."""
+        with contextlib.suppress(OSError):
+            self._path.with_suffix(".json.new").unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Remove the domain's entry: nothing is left to do."""

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from libxlpy.aio import start_thread
 from libxlpy.errors import UsageError
 from libxlpy.libxl.driver import Driver, T
 
@@ -21,16 +22,25 @@ class OwnThread(Driver):
     """Drives a loop by a thread."""
 
     def __init__(self) -> None:
-        """Start both threads."""
+        """Start both threads.
+
+        Raises:
+            BackendError: There may be no more of them.
+        """
         self.loop = asyncio.SelectorEventLoop()
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._runner = self._thread("loop", self.loop.run_forever)
-        self._caller = self._thread("callbacks", self._call)
+        try:
+            self._caller = self._thread("callbacks", self._call)
+            self._runner = self._thread("loop", self.loop.run_forever)
+        except BaseException:
+            self._calls.put(None)
+            self.loop.close()
+            raise
 
     @staticmethod
     def _thread(name: str, target: Callable[[], object]) -> threading.Thread:
         thread = threading.Thread(target=target, name=f"libxlpy {name}", daemon=True)
-        thread.start()
+        start_thread(thread)
         return thread
 
     def wait(self, future: "Future[T]") -> T:

@@ -10,6 +10,7 @@ SIGCHLD what it likes.
 import asyncio
 import contextlib
 import os
+import resource  # noqa: F401 - now: os.wait4 imports it, and a descriptor may lack
 import select
 import signal
 from collections.abc import Iterable
@@ -160,7 +161,7 @@ class HelperProcess:
             return await aside(
                 lambda: proof(self.pid, thread.oom_kills, thread.began), PLACE_SECONDS
             )
-        except TimeoutError:
+        except (TimeoutError, BackendError):
             return ""
 
     async def place(self) -> str:
@@ -169,7 +170,7 @@ class HelperProcess:
             return str(self.exit)
         try:
             where = await aside(lambda: kernel_place(self.pid), PLACE_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, BackendError):
             where = ""
         return f"unkillable: {where or 'the kernel does not tell where it is'}"
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from libxlpy.aio import start_thread
 from libxlpy.errors import BackendError
 from libxlpy.process.proc import OomKills, kills_of
 
@@ -79,10 +80,10 @@ class SpawnThread(threading.Thread):
             BackendError: It could not be spawned.
         """
         try:
-            self.start()
-        except RuntimeError as exc:  # no more threads
+            start_thread(self)
+        except BackendError:
             close_all(self._stdio)
-            raise BackendError(f"can't start the helper: {exc}") from exc
+            raise
         try:
             async with asyncio.timeout(seconds):
                 error = await asyncio.shield(self._told)

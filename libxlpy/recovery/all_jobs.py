@@ -14,7 +14,7 @@ from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import BackendError, DomainBusy, UsageError
 from libxlpy.journal import Entry, Folder, JournalBroken
 from libxlpy.journal.reports import CrashReports, filed
-from libxlpy.process.environment import Environment
+from libxlpy.process.environment import Environment, found
 from libxlpy.recovery.claim import take
 from libxlpy.recovery.recovery import ALONE, Outcome, Recovered, Recovery
 from libxlpy.results import GuestState
@@ -70,7 +70,7 @@ async def job_report(backend: Backend, job: str) -> str:
         BackendError: The reports can't be trusted or read.
     """
     reports = CrashReports(backend.reports_dir)
-    return await asyncio.to_thread(reports.read, job)
+    return await found(lambda: reports.read(job))
 
 
 async def recover(env: Environment, *, dry_run: bool) -> list[Recovered]:
@@ -84,13 +84,15 @@ async def recover(env: Environment, *, dry_run: bool) -> list[Recovered]:
         BackendError: The journal can't be trusted or read.
     """
     folder = Folder(env.backend.jobs_dir)
-    found = []
+    jobs = []
     for domid in folder.domids():
         job = await _recover(env, folder, domid, dry_run=dry_run)
         if job is not None:
-            found.append(job)
+            jobs.append(job)
             await _file(env, job, dry_run=dry_run)
-    return found
+    if not dry_run:
+        folder.sweep()
+    return jobs
 
 
 async def abort_job(env: Environment, job: str) -> tuple[AbortAnswer, GuestState]:

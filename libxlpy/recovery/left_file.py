@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+from libxlpy.aio import aside
 from libxlpy.errors import BackendError
 from libxlpy.journal import Stream
 from libxlpy.journal.birth import birth_ns
@@ -47,7 +48,7 @@ class LeftFile:
             BackendError: Somebody writes it still.
         """
         end = time.monotonic() + seconds
-        while not await asyncio.to_thread(self._look):
+        while not await aside(self._look, None):
             if time.monotonic() >= end:
                 raise BackendError(f"{self._stream.path} is held by another process")
             await asyncio.sleep(LOOK_AGAIN)
@@ -85,7 +86,7 @@ class LeftFile:
     async def whole(self) -> bool:
         """Tell whether the stream in the file is complete, by reading all of it."""
         path = self.partial or self.final
-        return path is not None and await asyncio.to_thread(self._whole, path)
+        return path is not None and await aside(lambda: self._whole(path), None)
 
     def _whole(self, path: Path) -> bool:
         parser = StreamParser(Format.LIBXL)
@@ -112,7 +113,7 @@ class LeftFile:
         Raises:
             OSError: The disk failed, or somebody else has the file.
         """
-        await asyncio.to_thread(self._commit)
+        await aside(self._commit, None)
 
     def _commit(self) -> None:
         assert self.partial is not None
@@ -136,7 +137,7 @@ class LeftFile:
         Raises:
             OSError: It can't be removed, or somebody else has the file.
         """
-        await asyncio.to_thread(self._remove)
+        await aside(self._remove, None)
 
     def _remove(self) -> None:
         assert self.partial is not None

@@ -233,9 +233,7 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """Write out what a terminal would obey, line breaks included."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def clip(text: str, most: int = TEXT_MAX) -> str:

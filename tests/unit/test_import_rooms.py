@@ -22,7 +22,7 @@ WORDS = {
 }
 #: Room -> the rooms that it may import; the protocol is for all.
 MAY_USE: dict[str, set[str]] = {
-    "aio": set(),
+    "aio": {"errors"},
     "events": set(),
     "statistics": set(),
     "save_file": set(),

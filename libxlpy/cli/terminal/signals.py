@@ -53,9 +53,14 @@ class Signals:
         """
         self._fd, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         listener = threading.Thread(target=self._listen, daemon=True)
+        try:
+            listener.start()
+        except RuntimeError as exc:  # too many
+            for fd in (self._fd, writing):
+                os.close(fd)
+            raise SystemExit(f"xlpy: {exc}: see ulimit -u") from exc
         fd_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         before = {each: signal.signal(each, lambda *_: None) for each in SIGNALS}
-        listener.start()
         try:
             yield
         finally:

@@ -98,3 +98,16 @@ def test_clear_leaves_what_is_not_ours(folder):
         other.touch()
         folder.clear()
         assert list(folder.path.iterdir()) == [other]
+
+
+def test_what_killed_processes_have_left_is_removed(folder):
+    with folder.lock(7) as lock:
+        lock.write(entry())
+    for name in ("7.json.new", "8.json.new", "8.lock", "9.lock"):
+        (folder.path / name).touch(mode=0o600)
+    with folder.lock(9):
+        folder.sweep()
+        assert (folder.path / "9.lock").exists()  # of a living one
+    folder.sweep()
+    folder.lock(7).release()
+    assert {path.name for path in folder.path.iterdir()} == {"7.json", "7.lock"}
