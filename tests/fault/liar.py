@@ -1,6 +1,7 @@
 """The attack by lies: the job's helper sends something else instead of one frame."""
 
 import re
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ class LyingJobs(Jobs):
         """Start a job with the lying helper."""
         own = operation.argv()
         module = own.index("-m")
-        argv = [*own[:module], *self._lie, *own[module + 2 :]]
+        argv = [sys.executable, "-I", *self._lie, *own[module + 2 :]]
         operation.argv = lambda: argv  # type: ignore[method-assign]
         operation.deadlines = self._deadlines
         return await super().start(operation, fd)
