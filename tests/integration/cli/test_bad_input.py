@@ -183,7 +183,8 @@ def test_files_that_can_not_be_read_are_named(
 ) -> None:
     missing = tmp_path / "missing"
     assert shell.bad(command, missing) == f"xlpy: {missing}: No such file or directory"
-    assert "Is a directory" in shell.bad(command, tmp_path)
+    told = f"xlpy: {tmp_path} is a directory; name a file in it"
+    assert shell.bad(command, tmp_path) == told
 
 
 def test_a_name_that_is_taken_is_refused(shell: Shell, tmp_path: Path) -> None:
