@@ -19,6 +19,7 @@ from libxlpy import (
     SaveResult,
     SuspendFlags,
 )
+from libxlpy.journal import Folder
 from libxlpy_protocol.messages import Message, Release, SaveLibxc
 from tests.integration.operations.libxl_engine.conftest import DEADLINES
 from tests.support.guest import PATIENCE, Guest
@@ -129,3 +130,5 @@ def test_toolstack_killed_at_each_kind_of_message(guest: Guest, drop_in: str):
         _, alive = psutil.wait_procs(orphans, timeout=PATIENCE)
         assert not alive, f"{done.stdout} ({at}): {alive}"
         guest.assert_untouched()
+        with Folder(guest.host / "jobs").lock(guest.domid) as lock:
+            lock.forget()  # the host is for others, too
