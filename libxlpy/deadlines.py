@@ -46,6 +46,9 @@ class Deadlines:
     message: float = 10.0
     #: Stream could take bytes and Xen's own helper writes none (callbacks don't count).
     stall: float = 60.0
+    #: The guest is suspended and the stream moves by not one byte (callbacks don't
+    #: count): a reader that has stopped must not keep the guest.
+    stop_and_copy: float = 45.0
     #: The stream is complete, its file is written to the disk.
     flush: float = 600.0
     #: Complete received until the helper is gone.

@@ -25,16 +25,18 @@ class _File(click.Path):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Any:
-        """Take a path."""
+        """Take a path, without a look at what is there: its disk may not answer."""
         if value == "-":
             text = "'-' is no file: say /dev/stdin or /dev/stdout, or ./- if it is one"
             self.fail(text, param, ctx)
         if not value:
             self.fail("the name of a file is missing", param, ctx)
-        return super().convert(value, param, ctx)
+        return Path(value)
 
 
 FILE = _File()
+#: Whole seconds of a deadline, up to 31 years.
+SECONDS = click.IntRange(1, 10**9)
 #: Digits of a number of pages a second.
 RATE_DIGITS = 10
 
@@ -148,6 +150,18 @@ def list_command(settings: Settings, domains: tuple[str, ...], json: bool) -> in
     callback=_helper,
     metavar="own|libxl[:PATH]",
     help="What runs libxenguest: libxlpy's helper, or Xen's libxl-save-helper.",
+)
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    metavar="S",
+    help="Give up after S seconds; the domain runs on.",
+)
+@click.option(
+    "--no-progress",
+    type=SECONDS,
+    metavar="S",
+    help="Give up once nothing was written for S seconds (45 while it is suspended).",
 )
 @JSON
 @click.argument("domain", metavar="DOM")

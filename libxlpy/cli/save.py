@@ -4,7 +4,6 @@ Find the domain and its configuration, open the file, save, put the file in its 
 and only then destroy the domain or let it run on.
 """
 
-import asyncio
 import json as json_text
 import os
 import stat
@@ -14,6 +13,7 @@ from typing import NoReturn
 
 from libxlpy import (
     Context,
+    Deadlines,
     DomainInfo,
     DomainReused,
     JobError,
@@ -21,7 +21,6 @@ from libxlpy import (
     SaveResult,
     SuspendFlags,
 )
-from libxlpy.aio import finish
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
@@ -33,7 +32,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.save_file import SaveFile, SaveFileError
+from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.json_text import JsonError, parse, parse_object
 from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
@@ -52,6 +51,8 @@ class SaveOptions:
     live: bool
     helper: str
     json: bool
+    timeout: int | None
+    no_progress: int | None
     domain: str
     file: Path
     config: Path | None
@@ -89,13 +90,15 @@ class Save:
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
         options = self._options
-        async with Context(self._settings.backend, self._settings.host) as ctx:
+        deadlines = Deadlines(total=options.timeout, no_progress=options.no_progress)
+        settings = self._settings
+        async with Context(settings.backend, settings.host, deadlines) as ctx:
             domain = await self._find(ctx)
             config = override or await stored(ctx, domain.domid)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             head = pack_header(config.text, json=config.json)
-            await asyncio.to_thread(self._check_apart)
+            await bounded(options.file, self._check_apart, ANSWER_WITHIN)
             async with await SaveFile.when_free(options.file, head) as file:
                 result = await self._stream(ctx, domain, file)
                 self._interrupt.settle()
@@ -147,8 +150,7 @@ class Save:
 
     async def _commit(self, ctx: Context, domain: DomainInfo, file: SaveFile) -> None:
         try:
-            # to its end in any case: half a commit is no state for a file
-            await finish(asyncio.create_task(asyncio.to_thread(file.commit)))
+            await file.put_in_place()
         except SaveFileError as exc:
             failed = f"save of {_title(domain)} failed: "
             failed += str(exc) if exc.in_place else exc.reason

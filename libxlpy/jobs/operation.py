@@ -7,6 +7,7 @@ from libxlpy.callbacks import AnswerTo, PrecopyPolicy
 from libxlpy.errors import JobError
 from libxlpy.jobs.record import Record
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy, StallWatch
+from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink
@@ -145,6 +146,17 @@ class Operation(ABC, Generic[Result]):
         return stat
 
     # ----- the end ----------------------------------------------------------------
+
+    async def examine(self, run: Run, stream: StreamFd) -> None:
+        """Once the helper has claimed success and is gone: see whether it is one.
+
+        Args:
+            run: The job.
+            stream: Where it went.
+
+        Raises:
+            JobError: It is not; the job fails by it.
+        """
 
     @abstractmethod
     async def settle(self, run: Run) -> Settled:

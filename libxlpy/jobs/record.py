@@ -37,6 +37,8 @@ class Record:
         self.complete: Complete | None = None
         self.restore_results: RestoreResults | None = None
         self.stream_moved = False
+        #: The helper has claimed success, and it was seen that this is not true.
+        self.refuted = False
         self.exit_status = ""
         self.rusage: Rusage | None = None
         self.stderr_tail = ""
@@ -87,7 +89,8 @@ class Record:
     def image(self) -> ImageState:
         """Give what the stream holds, by what was said and where the file stands."""
         complete = self.complete
-        if complete is not None and complete.retval == 0 and not complete.aborted:
+        claimed = complete is not None and not (complete.retval or complete.aborted)
+        if claimed and not self.refuted:
             return ImageState.COMPLETE
         return ImageState.PARTIAL if self.stream_moved else ImageState.NONE
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from libxlpy.domain.repair import TRIES, ask_guest
-from libxlpy.errors import BackendError, Cancelled, HelperCrashed, TimedOut
+from libxlpy.errors import BackendError, Cancelled, HelperCrashed, JobError, TimedOut
 from libxlpy.events import PhaseEvent, StallEvent, StatEvent
 from libxlpy.jobs.failures import stall_of
 from libxlpy.jobs.helper_run import HelperRun
@@ -67,6 +67,7 @@ class JobRun(HelperRun[HelperLink]):
         # ----- private -----
         self._stream = stream
         self._note = note
+        self._guest_waits = False
         self._helpers: list[Identity] = []
         operation.guest.changed = self._write_down
 
@@ -164,6 +165,7 @@ class JobRun(HelperRun[HelperLink]):
         self.enter(name)
         self._watchdog.disarm("flush")
         if name == "flush":
+            self._watchdog.disarm("stop_and_copy")
             self._watchdog.arm("flush", self.deadlines.flush)
 
     def _stat(self, stat: Stat) -> None:
@@ -176,9 +178,18 @@ class JobRun(HelperRun[HelperLink]):
         self.stall.passes(self.record.meter.history)
         if moved:
             self._watchdog.arm("no_progress", deadlines.no_progress)
+        self._watch_guest(moved=moved)
         self.record.feed.publish(
             StatEvent(*(getattr(stat, name) for name in StatEvent.__slots__))
         )
+
+    def _watch_guest(self, *, moved: bool) -> None:
+        """See that a guest that is suspended does not wait for a stream that stands."""
+        if not self.operation.guest.suspended or self.record.phase == "flush":
+            return
+        if moved or not self._guest_waits:
+            self._watchdog.arm("stop_and_copy", self.deadlines.stop_and_copy)
+        self._guest_waits = True
 
     def _call(self, event: Event) -> None:
         """Answer a call, unless it has crossed our abort: the helper has its answer."""
@@ -270,6 +281,19 @@ class JobRun(HelperRun[HelperLink]):
         self.record.feed.publish(PhaseEvent(phase, at))
         self._write_down()
 
+    async def _examine(self) -> None:
+        """Have the operation look whether the helper's claim of success is true."""
+        if self.failure is not None or not self.started:
+            return
+        try:
+            await self.operation.examine(self, self._stream)
+        except JobError as exc:
+            self.record.refuted = True
+            self.fail(exc)
+        except Exception as exc:  # the boundary to the operations
+            self.record.refuted = True
+            self.defect(exc)
+
     async def _looked_after(self) -> Settled:
         """Have the operation repair; should a defect prevent it, ask for the guest.
 
@@ -291,6 +315,7 @@ class JobRun(HelperRun[HelperLink]):
             self.record.later += await self._calls.gone(self.deadlines.repair)
             self.enter("settle")
             self.record.stream_moved = self.started and self._stream.moved()
+            await self._examine()
             self.settled = await self._looked_after()
         except asyncio.CancelledError:
             self.fail(Cancelled("the event loop is shutting down"))

@@ -5,16 +5,21 @@ looked after. ``O_NONBLOCK`` is a property of the open file, not of the descript
 it is cleared for the job and put back at its end, as libxl does.
 """
 
+import errno
 import fcntl
 import os
 import signal
 import stat
-from typing import Literal, Self
+from typing import Literal, NoReturn, Self
 
 from libxlpy.errors import UsageError
+from libxlpy.streams import Format, StreamRuleBroken, walk_to_end
 
 #: Below are the helper's stdin, stdout and stderr.
 FIRST_FREE = 3
+
+#: Says that what we write we may not read.
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENOENT)
 
 #: Of no use to anybody who is not told of input by signals: tells open files apart.
 MARK = signal.SIGRTMAX
@@ -54,7 +59,10 @@ class StreamFd:
     def _position(self) -> int | None:
         """Give the offset in a regular file; None if there is no such thing."""
         try:
-            if stat.S_ISREG(os.fstat(self.fd).st_mode):
+            status = os.fstat(self.fd)
+            if stat.S_ISREG(status.st_mode):
+                if self._flags & os.O_APPEND:
+                    return status.st_size
                 return os.lseek(self.fd, 0, os.SEEK_CUR)
         except OSError:
             pass  # no offset: the answer is None as for a pipe
@@ -80,6 +88,42 @@ class StreamFd:
         """Tell whether the stream may have been used; certain for a regular file."""
         position = self._position()
         return position is None or position != self._start
+
+    def check_whole(self, format: Format) -> None:
+        """See that what was written to a regular file is one whole stream.
+
+        What can't be read again (a pipe, a device) is not looked at, and of a file that
+        may not be read only the length is.
+
+        Raises:
+            StreamRuleBroken: It is not.
+            OSError: The file can't be read.
+        """
+        end = self._position()
+        if self._start is None or end is None:
+            return
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+        try:
+            fd = os.open(f"/proc/self/fd/{self.fd}", flags)
+        except OSError as exc:
+            if exc.errno not in UNREADABLE:
+                raise
+            length = max(end - self._start, 0)
+            if not length:
+                self._not_whole(0, "nothing was written")
+            return
+        try:
+            os.lseek(fd, self._start, os.SEEK_SET)
+            length = walk_to_end(fd, format)
+        finally:
+            os.close(fd)
+        if self._start + length != end:
+            written = max(end - self._start, 0)
+            self._not_whole(length, f"it ends here, but {written} bytes were written")
+
+    @staticmethod
+    def _not_whole(at: int, text: str) -> NoReturn:
+        raise StreamRuleBroken("stream", at, text)
 
     def close(self) -> None:
         """Put the flags back and close our duplicate; idempotent."""

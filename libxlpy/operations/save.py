@@ -11,6 +11,7 @@ Xen: tools/libs/light/libxl_dom_save.c.
 from pathlib import Path
 from typing import Any
 
+from libxlpy.aio import aside
 from libxlpy.callbacks import AnswerTo, precopy_stats
 from libxlpy.callbacks import PrecopyPolicy as PolicyOfCaller
 from libxlpy.domain import requests
@@ -20,20 +21,25 @@ from libxlpy.domain.repair import QUIET, Repair, ask_guest, failed
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.errors import (
     BackendError,
+    GuestFailed,
     GuestTimedOut,
     HelperCrashed,
     NotSupported,
+    ProtocolViolation,
+    StreamError,
     TimedOut,
     UsageError,
 )
 from libxlpy.jobs.operation import Access, Operation, Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
+from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.flags import SuspendFlags, check_can_suspend, xc_flags
 from libxlpy.operations.libxl_engine import OWN, LibxlRun, find_helper, save_argv
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.helper import start_process
 from libxlpy.process.link import HelperLink, uuid_bytes
-from libxlpy.results import JobReport, Kind, SaveResult, Settled
+from libxlpy.results import GuestState, JobReport, Kind, SaveResult, Settled
+from libxlpy.streams import Format, StreamRuleBroken
 from libxlpy_protocol.enums import Image, Mode, OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
@@ -51,6 +57,9 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.table import callback_mask
 from libxlpy_protocol.xen import XTL_WARN
 
+#: A guest that was let run from the state that was saved is not in the image.
+RUNS = (GuestState.RUNNING, GuestState.PAUSED)
+RAN_ON = "somebody let the guest run again before its save had ended"
 #: Suspend's answers to libxenguest; 0 would be "failed".
 SUSPENDED = 1
 
@@ -244,6 +253,13 @@ class DomainSave(Operation[SaveResult]):
 
     # ----- the end ----------------------------------------------------------------
 
+    async def examine(self, run: Run, stream: StreamFd) -> None:
+        """See that the guest was suspended and that the stream is whole."""
+        if not self.guest.suspended:
+            text = "it claims to have saved a guest that it never had suspended"
+            raise ProtocolViolation(text)
+        await check_whole(stream, Format.LIBXL, self.deadlines.flush)
+
     async def settle(self, run: Run) -> Settled:
         """Repair if the save failed; ask where the guest is."""
         if self._libxl is not None:
@@ -252,6 +268,9 @@ class DomainSave(Operation[SaveResult]):
             if run.failure is not None and run.started:
                 return await self._repair(run)
             settled = await ask_guest(self.env, self.domid, self.uuid)
+            if run.started and settled.guest in RUNS:
+                run.fail(GuestFailed(settled.guest.value, RAN_ON))
+                return await self._repair(run)
             return settled.also(*await self._stop_logging())
         finally:
             if self._device_model is not None:
@@ -285,3 +304,28 @@ class DomainSave(Operation[SaveResult]):
     def result(self, run: Run, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""
         return SaveResult.of(report, run.record.stat)
+
+
+async def check_whole(stream: StreamFd, format: Format, seconds: float) -> None:
+    """See that a stream that was said to be complete is.
+
+    Args:
+        stream: Where it was written.
+        format: What was written.
+        seconds: Its disk may take.
+
+    Raises:
+        ProtocolViolation: It is not.
+        StreamError: It can't be read again.
+        TimedOut: Its disk does not answer.
+    """
+    try:
+        await aside(lambda: stream.check_whole(format), seconds)
+    except StreamRuleBroken as exc:
+        raise ProtocolViolation(
+            f"it claims that the stream is whole, but {exc}"
+        ) from exc
+    except TimeoutError as exc:
+        raise TimedOut("flush", seconds) from exc
+    except OSError as exc:
+        raise StreamError(exc.errno or 0, "it can't be read again") from exc

@@ -7,16 +7,23 @@ is a ``NAME.partial`` that nobody has locked; see ``files`` for how it came to b
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from libxlpy.aio import aside
+from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError
 from libxlpy.journal import Stream
 from libxlpy.journal.birth import birth_ns
 from libxlpy.save_file import PARTIAL_SUFFIX, lock, sync_folder
 from libxlpy.streams import Format, StreamParser, StreamRuleBroken
 
+Value = TypeVar("Value")
+
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+#: For a lock: NFS refuses an exclusive one on what is open for reading only.
+WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 #: Seconds between two looks at a file that is written.
 LOOK_AGAIN = 0.05
 #: Bytes read at a time.
@@ -31,7 +38,8 @@ class LeftFile:
         final: NAME, if it is the file of this job.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
         self.regular = stream.regular
         self.partial: Path | None = None
         self.final: Path | None = None
@@ -46,9 +54,10 @@ class LeftFile:
 
         Raises:
             BackendError: Somebody writes it still.
+            TimeoutError: Its disk does not answer.
         """
         end = time.monotonic() + seconds
-        while not await aside(self._look, None):
+        while not await aside(self._look, self._deadlines.repair):
             if time.monotonic() >= end:
                 raise BackendError(f"{self._stream.path} is held by another process")
             await asyncio.sleep(LOOK_AGAIN)
@@ -72,6 +81,8 @@ class LeftFile:
             os.close(self._locked(path))
         except BlockingIOError:
             return False
+        except OSError:
+            return True  # no lock can tell; its helpers are gone
         return True
 
     def _is_ours(self, path: Path) -> bool:
@@ -86,7 +97,9 @@ class LeftFile:
     async def whole(self) -> bool:
         """Tell whether the stream in the file is complete, by reading all of it."""
         path = self.partial or self.final
-        return path is not None and await aside(lambda: self._whole(path), None)
+        if path is None:
+            return False
+        return await self._aside(lambda: self._whole(path), self._deadlines.flush)
 
     def _whole(self, path: Path) -> bool:
         parser = StreamParser(Format.LIBXL)
@@ -113,7 +126,7 @@ class LeftFile:
         Raises:
             OSError: The disk failed, or somebody else has the file.
         """
-        await aside(self._commit, None)
+        await self._aside(self._commit, self._deadlines.flush)
 
     def _commit(self) -> None:
         assert self.partial is not None
@@ -137,7 +150,7 @@ class LeftFile:
         Raises:
             OSError: It can't be removed, or somebody else has the file.
         """
-        await aside(self._remove, None)
+        await self._aside(self._remove, self._deadlines.repair)
 
     def _remove(self) -> None:
         assert self.partial is not None
@@ -148,8 +161,20 @@ class LeftFile:
             os.close(fd)
         self.partial = None
 
+    async def _aside(self, work: Callable[[], Value], seconds: float) -> Value:
+        """Do what waits for a disk.
+
+        Raises:
+            BackendError: It does not answer in so many seconds.
+        """
+        try:
+            return await aside(work, seconds)
+        except TimeoutError as exc:
+            text = f"{self._stream.path}: its disk did not answer in {seconds:g} s"
+            raise BackendError(text) from exc
+
     def _locked(self, path: Path) -> int:
-        fd = os.open(path, READ)
+        fd = os.open(path, WRITE)
         try:
             _take(fd, path)
             self._check_ours(path)

@@ -8,7 +8,6 @@ Facts decide: the guest is known by its uuid, never by its domid, the file by it
 inode, processes by their start. What can't be proven ours is told and left alone.
 """
 
-import contextlib
 import enum
 import signal
 from collections.abc import Awaitable, Callable
@@ -142,7 +141,7 @@ class Recovery:
         self._lock = lock
         self._entry = entry
         self._dry_run = dry_run
-        self._file = LeftFile(entry.stream)
+        self._file = LeftFile(entry.stream, env.deadlines)
         self._facts: list[str] = []
         #: The job's own guest does not exist any more.
         self._is_gone = False
@@ -161,11 +160,15 @@ class Recovery:
         return await self._report(decision)
 
     async def _look_at_file(self) -> None:
-        if self._dry_run:
-            with contextlib.suppress(BackendError):  # held by the helper: it is to go
-                await self._file.look(0)
-        else:
-            await self._file.look(ALONE)
+        """Find the file; a disk that fails does not keep the guest from its repair."""
+        try:
+            await self._file.look(0 if self._dry_run else ALONE)
+        except BackendError:
+            if not self._dry_run:  # else it is held by the helper, which is to go
+                raise
+        except OSError:
+            why = f"{self._entry.stream.path}: its disk does not answer"
+            self._facts.append(failed("save file looked at", why))
 
     # ----- its helpers ------------------------------------------------------------
 

@@ -15,15 +15,18 @@ one is left alone. Targets that are no regular file (/dev/null, a pipe, a block 
 are written in place, as `xl save` does.
 """
 
+from libxlpy.save_file.beside import ANSWER_WITHIN, bounded
 from libxlpy.save_file.calls import lock, sync_folder
 from libxlpy.save_file.errors import FileInUseError, SaveFileError
 from libxlpy.save_file.file import PARTIAL_SUFFIX, SaveFile
 
 __all__ = [
+    "ANSWER_WITHIN",
     "PARTIAL_SUFFIX",
     "FileInUseError",
     "SaveFile",
     "SaveFileError",
+    "bounded",
     "lock",
     "sync_folder",
 ]

@@ -6,12 +6,15 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from libxlpy.aio import finish
+from libxlpy.save_file.beside import ANSWER_WITHIN, bounded, opened
 from libxlpy.save_file.calls import (
     FS_APPEND_FL,
     FS_IMMUTABLE_FL,
@@ -37,6 +40,8 @@ CLAIM_TRIES = 16
 #: Seconds to wait for a writer that is leaving: one that was killed holds its lock
 #: until the kernel has taken it apart, a helper without its parent leaves within two.
 FREE_WITHIN = 3.0
+#: Seconds for a disk to put it in place, all bytes of which the helper has synced.
+COMMIT_WITHIN = 60.0
 #: Seconds between two looks whether it has gone.
 LOOK_AGAIN = 0.05
 #: Something that is no partial file is at its name.
@@ -66,6 +71,8 @@ class SaveFile:
         self._dir_fd = -1
         self._name = ""
         self._flags = 0
+        #: Held while the file is put in place, or goes.
+        self._busy = threading.Lock()
         try:
             self._open()
             write_all(self.fd, head)
@@ -88,22 +95,11 @@ class SaveFile:
         until = time.monotonic() + seconds
         while True:
             try:
-                return await cls._opened(path, head)
+                return await opened(Path(path), lambda: cls(path, head))
             except FileInUseError:
                 if time.monotonic() >= until:
                     raise
             await asyncio.sleep(LOOK_AGAIN)
-
-    @classmethod
-    async def _opened(cls, path: Path | str, head: bytes) -> Self:
-        """Do the same beside the loop; leaves nothing if cancelled meanwhile."""
-        opening = asyncio.create_task(asyncio.to_thread(cls, path, head))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            with contextlib.suppress(SaveFileError):
-                await asyncio.to_thread((await opening).close)
-            raise
 
     async def __aenter__(self) -> Self:
         """Return itself, see :meth:`when_free`."""
@@ -116,7 +112,11 @@ class SaveFile:
         traceback: TracebackType | None,
     ) -> None:
         """As the end of a ``with``, beside the loop."""
-        await asyncio.shield(asyncio.to_thread(self.close))
+        # What ended the save counts; the next one to this name removes the rest.
+        with contextlib.suppress(SaveFileError):
+            await finish(
+                asyncio.create_task(bounded(self.path, self.close, ANSWER_WITHIN))
+            )
 
     def __enter__(self) -> Self:
         """Return itself: all was opened by the constructor."""
@@ -131,6 +131,18 @@ class SaveFile:
         """Close; drop the partial file if it was not committed."""
         self.close()
 
+    async def put_in_place(self) -> None:
+        """Do :meth:`commit` beside the loop, to its end even if cancelled.
+
+        Half a commit is no state for a file.
+
+        Raises:
+            SaveFileError: As of :meth:`commit`; or the disk does not answer.
+        """
+        later = "; it may be put in place once it does"
+        done = bounded(self.path, self.commit, COMMIT_WITHIN, later)
+        await finish(asyncio.create_task(done))
+
     def commit(self) -> None:
         """Put the whole file in its place.
 
@@ -139,20 +151,25 @@ class SaveFile:
                 unless ``in_place``.
         """
         renamed = False
-        try:
-            sync(self.fd)
-            if self.partial is not None:
-                self._rename()
-                renamed = True
-                sync_folder(self._dir_fd)
-        except OSError as exc:
-            raise SaveFileError(
-                self.path, reason_of(exc), exc.errno, in_place=renamed
-            ) from exc
-        self.committed = True
+        with self._busy:
+            try:
+                sync(self.fd)
+                if self.partial is not None:
+                    self._rename()
+                    renamed = True
+                    sync_folder(self._dir_fd)
+            except OSError as exc:
+                raise SaveFileError(
+                    self.path, reason_of(exc), exc.errno, in_place=renamed
+                ) from exc
+            self.committed = True
 
     def close(self) -> None:
         """Close all descriptors and remove what is left of the partial file."""
+        with self._busy:
+            self._close()
+
+    def _close(self) -> None:
         if self.partial is not None and not self.committed:
             # What ended the save counts; the next one to this name removes the rest.
             with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from libxlpy.streams.events import (
 )
 from libxlpy.streams.grammar import Format, StreamParser
 from libxlpy.streams.reader import Summary, read_xl_header, verify
+from libxlpy.streams.walk import walk_to_end
 
 __all__ = [
     "Format",
@@ -31,4 +32,5 @@ __all__ = [
     "XlHeaderRead",
     "read_xl_header",
     "verify",
+    "walk_to_end",
 ]

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from libxlpy.streams.errors import StreamRuleBroken
 from libxlpy.streams.events import StreamEvent
+from libxlpy.streams.grammar import Format, StreamParser
 from libxlpy.streams.pull import MAX_KEEP
 from libxlpy.streams.reader import parser_for
 
@@ -45,9 +46,17 @@ class Walk:
         parser: How far it has come.
     """
 
-    def __init__(self, fd: int, listener: Listener) -> None:
-        """Prepare to read ``fd`` from where it is."""
-        self.parser = parser_for(fd)
+    def __init__(
+        self, fd: int, listener: Listener, parser: StreamParser | None = None
+    ) -> None:
+        """Prepare to read ``fd`` from where it is.
+
+        Args:
+            fd: Open for reading.
+            listener: Is told of what is met.
+            parser: Of what is there; of a file, or what a device holds, if None.
+        """
+        self.parser = parser or parser_for(fd)
         self._fd = fd
         self._listener = listener
         self._end = end_of(fd)
@@ -104,6 +113,34 @@ class Walk:
                 self.parser.close()
             data += more
         return data
+
+
+class _Nobody:
+    """Listens to nothing: all that is only counted is passed over."""
+
+    def wants(self, piece: str) -> bool:
+        return False
+
+    def saw(self, piece: str, at: int, data: bytes) -> None:
+        pass
+
+    def read(self, event: StreamEvent) -> None:
+        pass
+
+
+def walk_to_end(fd: int, format: Format) -> int:
+    """Walk one whole stream, from where ``fd`` is; headers only, pages passed over.
+
+    Returns:
+        Its length in bytes; ``fd`` stands behind its END.
+
+    Raises:
+        StreamRuleBroken: It breaks a rule, or the file ends before it does.
+        OSError: Reading failed.
+    """
+    walk = Walk(fd, _Nobody(), StreamParser(format, on_device=True))
+    walk.run()
+    return walk.parser.offset
 
 
 def end_of(fd: int) -> int:

@@ -216,6 +216,21 @@ def fails_with_the_guest_suspended() -> None:
     complete(-1, 5)
 
 
+def claims_what_it_never_asked_for() -> None:
+    complete()
+
+
+def claims_what_it_never_wrote() -> None:
+    suspend()
+    complete()
+
+
+def claims_what_it_wrote_half() -> None:
+    suspend()
+    os.write(stream_fd, bytes(4096))
+    complete()
+
+
 def dies_while_it_asks() -> None:
     say(SUSPEND)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -232,6 +247,7 @@ def dies_with_qemu_logging() -> None:
 
 def logs_when_it_is_done() -> None:
     """As Xen's libraries do when they are closed."""
+    suspend()
     complete()
     log("total allocations:15 total releases:15", 1)
 
@@ -251,6 +267,7 @@ def tells_its_state() -> None:
     fds = sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())
     log(f"fds {[fd for fd in fds if fd not in (0, 1, 2) and is_open(fd)]}")
     log(f"environment {sorted(os.environ)}")
+    suspend()
     complete()
 
 
@@ -270,6 +287,7 @@ def waits_for_the_pipe() -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(stream_fd, view) :]
+    suspend()
     complete()
 
 

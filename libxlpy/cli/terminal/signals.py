@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, from the first line of the program to its last.
+"""SIGINT, SIGTERM and the like, from the first line of the program to its last.
 
 The first thing that is imported, so it imports next to nothing. A thread of its own
 takes the signals: the main thread may have gone to sleep in a system call just before
@@ -15,7 +15,16 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Always taken, whoever started us.
+TAKEN = (signal.SIGINT, signal.SIGTERM)
+#: What else ends a process unless it is taken; what whoever started us has had ignored
+#: (as nohup does) stays so.
+ENDING = (
+    *(signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
+    *(signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGXCPU),
+    signal.SIGSTKFLT,
+)
+SIGNALS = frozenset({*TAKEN, *ENDING})
 NOTHING_CHANGED = "nothing was changed"
 #: A name of a file may be no text.
 UTF_8 = ("utf-8", "backslashreplace")
@@ -60,7 +69,11 @@ class Signals:
                 os.close(fd)
             raise SystemExit(f"xlpy: {exc}: see ulimit -u") from exc
         fd_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        before = {each: signal.signal(each, lambda *_: None) for each in SIGNALS}
+        before = {
+            each: signal.signal(each, lambda *_: None)
+            for each in SIGNALS
+            if each in TAKEN or signal.getsignal(each) is not signal.SIG_IGN
+        }
         try:
             yield
         finally:

@@ -13,7 +13,8 @@ import pytest
 from libxlpy.simxen.directory import CONTROL_SOCKET
 from tests.support.shell import XLPY, Shell, environment
 
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+#: Not all of those that are taken: a shell's background has some ignored.
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 138}
 #: A module of that name that stops whoever loads it: a slow disk, at that point.
 SLOW_MODULE = "open({!r}).read()\n"
 #: xlpy on a disk that takes as long as it is told to.

@@ -8,6 +8,10 @@ import pytest
 
 from libxlpy import errors
 from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.streams import Format, StreamRuleBroken
+from tests.support.stream_samples import END, PV_RECORDS, libxl_stream, pv_image
+
+LIBXL = libxl_stream(pv_image(*PV_RECORDS), END)
 
 
 def test_stream_is_duplicated_above_stdio_and_flags_come_back():
@@ -94,3 +98,36 @@ def test_null_device_is_used_by_all():
     fd = os.open("/dev/null", os.O_RDWR)
     assert not in_the_way((fd, "write"), (fd, "write"))
     os.close(fd)
+
+
+def test_what_is_appended_is_known_as_moved(tmp_path: Path):
+    path = tmp_path / "image"
+    path.write_bytes(b"before")
+    with path.open("ab", buffering=0) as file:
+        stream = StreamFd(file.fileno(), "write")
+        assert not stream.moved()
+        file.write(b"more")
+        assert stream.moved()
+        stream.close()
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab", "r+b"])
+def test_one_whole_stream_is_looked_for_where_it_was_written(tmp_path: Path, mode: str):
+    """What the file held before is not taken for it."""
+    path, whole = tmp_path / "image", LIBXL
+    path.write_bytes(whole + whole)
+    with path.open(mode, buffering=0) as file:
+        stream = StreamFd(file.fileno(), "write")
+        with pytest.raises(StreamRuleBroken):
+            stream.check_whole(Format.LIBXL)
+        file.write(whole[:-8])
+        with pytest.raises(StreamRuleBroken):
+            stream.check_whole(Format.LIBXL)
+        file.write(whole[-8:])
+        at = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+        stream.check_whole(Format.LIBXL)
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == at
+        file.write(b"more")
+        with pytest.raises(StreamRuleBroken, match="bytes were written"):
+            stream.check_whole(Format.LIBXL)
+        stream.close()

@@ -4,10 +4,12 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
+from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.journal import Stream
 from libxlpy.recovery.left_file import LeftFile
 
@@ -31,8 +33,49 @@ async def test_neither_locks_nor_fsync_of_a_folder_are_needed(
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(fcntl, "flock", flock)
-    left = LeftFile(stream)
+    left = LeftFile(stream, DEFAULT_DEADLINES)
     await left.look(0)
     await left.commit()
     assert (tmp_path / "image").read_bytes() == b"whole"
     assert not partial.exists()
+
+
+async def test_a_lock_is_taken_on_what_is_open_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS refuses an exclusive one on what is open for reading only."""
+    partial = tmp_path / "image.partial"
+    with partial.open("wb", buffering=0) as file:
+        stream = Stream.of(file.fileno())
+
+    def flock(fd: int, _operation: int) -> None:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    left = LeftFile(stream, DEFAULT_DEADLINES)
+    await left.look(0)
+    await left.remove()
+    assert not partial.exists()
+
+
+async def test_a_disk_that_does_not_answer_is_waited_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = tmp_path / "image.partial"
+    with partial.open("wb", buffering=0) as file:
+        stream = Stream.of(file.fileno())
+    answer = threading.Event()
+    real = Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        answer.wait()
+        return real(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    left = LeftFile(stream, Deadlines(repair=0.05))
+    try:
+        with pytest.raises(TimeoutError):
+            await left.look(0)
+    finally:
+        answer.set()

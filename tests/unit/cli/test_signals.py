@@ -1,0 +1,44 @@
+"""Every signal that would end the program is taken, unless it is to be ignored."""
+
+import queue
+import signal
+
+import pytest
+
+from libxlpy.cli.terminal.signals import ENDING, TAKEN, Signals
+
+#: End nothing, or can't be taken, or are an error of the program's own.
+OTHERS = {
+    *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT, signal.SIGURG),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH),
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP),
+    *(signal.SIGABRT, signal.SIGSYS),
+    # Python ignores them: a write fails instead.
+    *(signal.SIGPIPE, signal.SIGXFSZ),
+}
+
+
+def test_none_is_forgotten() -> None:
+    named = {each for each in signal.Signals if not each.name.startswith("SIGRT")}
+    assert named == {*TAKEN, *ENDING, *OTHERS}
+
+
+@pytest.mark.parametrize("signum", ENDING)
+def test_it_is_taken(signum: signal.Signals) -> None:
+    came: queue.SimpleQueue[int] = queue.SimpleQueue()
+    signals, before = Signals(), signal.signal(signum, signal.SIG_DFL)
+    try:
+        with signals.handled(restore=True), signals.taken_by(came.put):
+            signal.raise_signal(signum)
+            assert came.get() == signum
+    finally:
+        signal.signal(signum, before)
+
+
+def test_what_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals().handled(restore=True):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
