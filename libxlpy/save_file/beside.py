@@ -31,16 +31,13 @@ class Closable(Protocol):
 Opened = TypeVar("Opened", bound=Closable)
 
 
-async def bounded(
-    path: Path, work: Callable[[], Value], seconds: float, later: str = ""
-) -> Value:
+async def bounded(path: Path, work: Callable[[], Value], seconds: float) -> Value:
     """Do what waits for a disk.
 
     Args:
         path: Of the file, as the caller named it.
         work: Blocks.
         seconds: How long it is waited for; it is not stopped then.
-        later: What it may still do.
 
     Raises:
         SaveFileError: It takes longer, or no thread can be started for it.
@@ -48,7 +45,7 @@ async def bounded(
     try:
         return await aside(work, seconds)
     except TimeoutError as exc:
-        text = f"its disk did not answer in {seconds:g} s{later}"
+        text = f"its disk did not answer in {seconds:g} s"
         raise SaveFileError(path, text, errno.ETIMEDOUT) from exc
     except BackendError as exc:
         raise SaveFileError(path, str(exc)) from exc

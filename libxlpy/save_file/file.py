@@ -73,6 +73,7 @@ class SaveFile:
         self._flags = 0
         #: Held while the file is put in place, or goes.
         self._busy = threading.Lock()
+        self._given_up = False
         try:
             self._open()
             write_all(self.fd, head)
@@ -134,14 +135,22 @@ class SaveFile:
     async def put_in_place(self) -> None:
         """Do :meth:`commit` beside the loop, to its end even if cancelled.
 
-        Half a commit is no state for a file.
+        Half a commit is no state for a file. One that was given up replaces nothing
+        when its disk answers later, unless the rename itself is what takes so long.
 
         Raises:
             SaveFileError: As of :meth:`commit`; or the disk does not answer.
         """
-        later = "; it may be put in place once it does"
-        done = bounded(self.path, self.commit, COMMIT_WITHIN, later)
-        await finish(asyncio.create_task(done))
+        beside = self.partial is not None
+        done = bounded(self.path, self.commit, COMMIT_WITHIN)
+        try:
+            await finish(asyncio.create_task(done))
+        except SaveFileError as exc:
+            self._given_up = True
+            in_place = beside and self.partial is None
+            raise SaveFileError(
+                self.path, exc.reason, exc.errno, in_place=in_place
+            ) from exc
 
     def commit(self) -> None:
         """Put the whole file in its place.
@@ -154,6 +163,8 @@ class SaveFile:
         with self._busy:
             try:
                 sync(self.fd)
+                if self._given_up:
+                    return
                 if self.partial is not None:
                     self._rename()
                     renamed = True

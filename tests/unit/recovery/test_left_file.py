@@ -14,13 +14,18 @@ from libxlpy.journal import Stream
 from libxlpy.recovery.left_file import LeftFile
 
 
+def left_in(folder: Path) -> tuple[Path, Stream]:
+    """Write a partial file; give it, and what the journal says of it."""
+    partial = folder / "image.partial"
+    with partial.open("wb", buffering=0) as file:
+        file.write(b"whole")
+        return partial, Stream.of(file.fileno())
+
+
 async def test_neither_locks_nor_fsync_of_a_folder_are_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partial = tmp_path / "image.partial"
-    with partial.open("wb", buffering=0) as file:
-        file.write(b"whole")
-        stream = Stream.of(file.fileno())
+    partial, stream = left_in(tmp_path)
     real = os.fsync
 
     def fsync(fd: int) -> None:
@@ -44,9 +49,7 @@ async def test_a_lock_is_taken_on_what_is_open_for_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """NFS refuses an exclusive one on what is open for reading only."""
-    partial = tmp_path / "image.partial"
-    with partial.open("wb", buffering=0) as file:
-        stream = Stream.of(file.fileno())
+    partial, stream = left_in(tmp_path)
 
     def flock(fd: int, _operation: int) -> None:
         if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
@@ -62,9 +65,7 @@ async def test_a_lock_is_taken_on_what_is_open_for_writing(
 async def test_a_disk_that_does_not_answer_is_waited_for_so_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partial = tmp_path / "image.partial"
-    with partial.open("wb", buffering=0) as file:
-        stream = Stream.of(file.fileno())
+    _, stream = left_in(tmp_path)
     answer = threading.Event()
     real = Path.lstat
 
