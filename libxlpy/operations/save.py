@@ -253,7 +253,7 @@ class DomainSave(Operation[SaveResult]):
 
     # ----- the end ----------------------------------------------------------------
 
-    async def examine(self, run: Run, stream: StreamFd) -> None:
+    async def examine(self, stream: StreamFd) -> None:
         """See that the guest was suspended and that the stream is whole."""
         if not self.guest.suspended:
             text = "it claims to have saved a guest that it never had suspended"

@@ -17,7 +17,7 @@ from libxlpy.errors import BackendError
 from libxlpy.journal import Stream
 from libxlpy.journal.birth import birth_ns
 from libxlpy.save_file import PARTIAL_SUFFIX, lock, sync_folder
-from libxlpy.streams import Format, StreamParser, StreamRuleBroken
+from libxlpy.streams import Format, StreamRuleBroken, walk_to_end
 
 Value = TypeVar("Value")
 
@@ -26,8 +26,6 @@ READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 #: Seconds between two looks at a file that is written.
 LOOK_AGAIN = 0.05
-#: Bytes read at a time.
-CHUNK = 1 << 20
 
 
 class LeftFile:
@@ -95,28 +93,25 @@ class LeftFile:
         return found == (stream.device, stream.inode, stream.birth_ns)
 
     async def whole(self) -> bool:
-        """Tell whether the stream in the file is complete, by reading all of it."""
+        """Tell whether the stream in the file is complete, by a walk to its end."""
         path = self.partial or self.final
         if path is None:
             return False
         return await self._aside(lambda: self._whole(path), self._deadlines.flush)
 
     def _whole(self, path: Path) -> bool:
-        parser = StreamParser(Format.LIBXL)
         try:
             fd = os.open(path, READ)
         except OSError:
             return False
         try:
-            os.lseek(fd, self._stream.offset, os.SEEK_SET)
-            while data := os.read(fd, CHUNK):
-                parser.feed(data)
-            parser.close()
+            start = os.lseek(fd, self._stream.offset, os.SEEK_SET)
+            length = walk_to_end(fd, Format.LIBXL)
+            return start + length == os.fstat(fd).st_size
         except (OSError, StreamRuleBroken):
             return False
         finally:
             os.close(fd)
-        return True
 
     # ----- acts -------------------------------------------------------------------
 
