@@ -33,7 +33,7 @@ class Stats:
         # Opened early: the process is not readable for itself once it is undumpable.
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         # Of the main thread, which is at the operation: our own frames don't count.
-        self._io = os.open(f"/proc/self/task/{os.getpid()}/io", os.O_RDONLY)
+        self._io = os.open("/proc/thread-self/io", os.O_RDONLY)
 
     def close(self) -> None:
         """Close its descriptors."""

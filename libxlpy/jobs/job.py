@@ -130,7 +130,7 @@ class Job(Generic[Result]):
         else:
             run.failure.details = report
             if left_undone(report) and run.started:
-                run.failure.unfinished = JobUnfinished(run.failure, run)
+                run.failure.unfinished = JobUnfinished(self._name, run.failure, run)
             self._outcome = run.failure
 
     # ----- for the caller ---------------------------------------------------------
@@ -183,6 +183,11 @@ class Job(Generic[Result]):
     def error(self) -> JobError | None:
         """How it failed; None if it has not, or not ended yet."""
         return self._outcome if isinstance(self._outcome, JobError) else None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Tell whether its repair could not do all; see ``Unfinished``."""
+        return self.error is not None and self.error.unfinished is not None
 
     def cancelled(self) -> bool:
         """Tell whether it has ended because it was cancelled."""

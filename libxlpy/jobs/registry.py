@@ -13,7 +13,7 @@ from libxlpy.jobs.meter import Meter
 from libxlpy.jobs.operation import Operation, Result
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.watchers import JobLog, Watchers
-from libxlpy.journal import Folder, Stream
+from libxlpy.journal import Folder, Life, Stream
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.claim import Claim, claim, forget
 from libxlpy_protocol.errors import LibxlpyError
@@ -77,9 +77,11 @@ class Jobs:
             operation.env.helpers.let_go()
             self._streams.discard(stream)
             if good and operation.leaves_suspended:
-                claimed.hand_over()
-                meter = job.meter
-                self.handed_over.add(domid, Handed(name, operation.uuid, meter))
+                life = claimed.hand_over()
+                handed = Handed(name, operation.uuid, job.meter, life)
+                self.handed_over.add(domid, handed)
+            elif job.is_unfinished:
+                claimed.leave()
             else:
                 claimed.close()
             told.ended()
@@ -132,6 +134,8 @@ class Handed:
     uuid: str
     #: Measures its downtime until it is resumed.
     meter: Meter
+    #: Keeps those away that look after guests of dead processes.
+    life: Life
 
 
 class HandedOver:
@@ -142,11 +146,18 @@ class HandedOver:
 
     def add(self, domid: int, handed: Handed) -> None:
         """Take a guest."""
+        self._pop(domid)
         self._guests[domid] = handed
+
+    def _pop(self, domid: int) -> Handed | None:
+        handed = self._guests.pop(domid, None)
+        if handed is not None:
+            handed.life.close()
+        return handed
 
     def destroyed(self, domid: int) -> None:
         """Take that a guest was destroyed; no error if it is not known."""
-        self._guests.pop(domid, None)
+        self._pop(domid)
 
     def resumed(self, domid: int, uuid: str) -> float | None:
         """Take that a guest runs again.
@@ -154,7 +165,7 @@ class HandedOver:
         Returns:
             Milliseconds it was down; None if no save of this context had suspended it.
         """
-        handed = self._guests.pop(domid, None)
+        handed = self._pop(domid)
         if handed is None or handed.uuid != uuid:
             return None
         handed.meter.resumed(time.monotonic())
@@ -162,6 +173,6 @@ class HandedOver:
 
     def close(self, folder: Folder) -> None:
         """Forget them all: they are left suspended on purpose."""
-        for domid, handed in self._guests.items():
+        for domid, handed in list(self._guests.items()):
             forget(folder, domid, handed.job)
-        self._guests.clear()
+            self._pop(domid)

@@ -28,13 +28,15 @@ def left_undone(details: JobReport) -> tuple[str, ...]:
 class JobUnfinished:
     """The rest of one job's repair; see :class:`libxlpy.errors.Unfinished`."""
 
-    def __init__(self, error: JobError, run: JobRun) -> None:
+    def __init__(self, job: str, error: JobError, run: JobRun) -> None:
         """Take what is left; made by ``Job``.
 
         Args:
+            job: Its name in the journal, which has it until all is done.
             error: The outcome; its details are brought up to date.
             run: The job, ended; its operation knows how to repair.
         """
+        self._job = job
         self._error = error
         self._run = run
         self._at_once = asyncio.Lock()
@@ -54,9 +56,12 @@ class JobUnfinished:
     async def _again(self) -> None:
         operation = self._run.operation
         env = operation.env
-        async with claim(env, operation.domid, "a recovery"), env.hypercalls():
-            settled = await operation.settle(self._run)
-        details = self._error.details
-        done = [fact for fact in details.repairs if not is_failed(fact)]
-        repairs = tuple(dict.fromkeys([*done, *settled.repairs]))
-        self._error.details = replace(details, guest=settled.guest, repairs=repairs)
+        async with claim(env, operation.domid, "a recovery", of=self._job) as claimed:
+            async with env.hypercalls():
+                settled = await operation.settle(self._run)
+            details = self._error.details
+            done = [fact for fact in details.repairs if not is_failed(fact)]
+            repairs = tuple(dict.fromkeys([*done, *settled.repairs]))
+            self._error.details = replace(details, guest=settled.guest, repairs=repairs)
+            if self.actions:
+                claimed.leave()

@@ -1,11 +1,22 @@
 """What runs on this machine, written down for whoever comes after us.
 
 ``identity`` tells one process from a later one with its number, ``entry`` is what is
-known of one job, ``folder`` keeps the entries and the locks of the domains.
+known of one job, ``life`` proves that its process lives, ``folder`` keeps the entries
+and the locks of the domains.
 """
 
 from libxlpy.journal.entry import Entry, Stream
 from libxlpy.journal.folder import Folder, JournalBroken, Lock, Locked
 from libxlpy.journal.identity import Identity
+from libxlpy.journal.life import Life
 
-__all__ = ["Entry", "Folder", "Identity", "JournalBroken", "Lock", "Locked", "Stream"]
+__all__ = [
+    "Entry",
+    "Folder",
+    "Identity",
+    "JournalBroken",
+    "Life",
+    "Lock",
+    "Locked",
+    "Stream",
+]

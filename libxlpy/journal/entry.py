@@ -14,9 +14,13 @@ from libxlpy.results import DomainType, GuestFacts, Kind
 from libxlpy_protocol.json_text import parse_object
 
 #: Of the form below; another one is not guessed at.
-VERSION = 1
+VERSION = 2
 #: Bytes of an entry; a path has 4096 at most.
 ENTRY_MAX = 32768
+#: A file of so many bytes can be written over on a disk that is full.
+BLOCK = 4096
+#: Bytes left for what becomes known of a job while it runs.
+ROOM = 1024
 
 #: A time of the wall clock that no calendar has any more, in seconds: year 9000.
 SINCE_MAX = 2**37 + 2**36
@@ -92,10 +96,6 @@ class Entry:
         """Give it with some facts as they are now."""
         return replace(self, **facts)
 
-    def lost(self) -> bool:
-        """Tell whether the process that ran the job is gone."""
-        return not self.parent.alive()
-
     # ----- to and from the file ---------------------------------------------------
 
     def encode(self) -> bytes:
@@ -103,7 +103,9 @@ class Entry:
         value = {"version": VERSION, **asdict(self)}
         guest = value.pop("guest")
         value |= {name: guest[name] for name in FACTS}
-        return json.dumps(value).encode() + b"\n"
+        text = json.dumps(value).encode()
+        blocks = -(-(len(text) + ROOM) // BLOCK)
+        return text.ljust(blocks * BLOCK - 1) + b"\n"
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -2,13 +2,15 @@
 
 ``7.lock`` is held by flock by whoever works on domain 7, so it is free the moment that
 process dies, however it dies; who holds it is written in it. ``7.json`` is the entry of
-the job, replaced as a whole each time.
+the job, replaced as a whole each time; ``7.life`` proves that its process lives, which
+for a guest that was saved goes on after the lock was given free.
 
 Nothing waits for a disk here: an entry must outlive its process, which a written file
 does, and not the machine, which takes the domains along.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,15 +22,19 @@ from typing import Self
 
 from libxlpy.errors import BackendError
 from libxlpy.journal.entry import ENTRY_MAX, Entry
+from libxlpy.journal.life import Life, lives
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.json_text import parse_object
 
-NAME = re.compile(r"([0-9]{1,5})\.(json|lock|json\.new)")
+NAME = re.compile(r"([0-9]{1,5})\.(json|lock|life|json\.new|life\.new)")
+#: What only a holder that was killed leaves.
+LEFT = (".json.new", ".life.new")
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 OTHERS = 0o077
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+OVER = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class JournalBroken(LibxlpyError):  # noqa: N818 - says what was found
@@ -136,6 +142,13 @@ class Folder:
             raise JournalBroken(path, f"is about domain {entry.domid}: remove the file")
         return entry
 
+    def lost(self, entry: Entry) -> bool:
+        """Tell whether the process that ran a job is gone for certain."""
+        try:
+            return not lives(self.path / f"{entry.domid}.life")
+        except OSError:
+            return False  # what can't be proved is not so
+
     def lock(self, domid: int) -> "Lock":
         """Take a domain; never waits.
 
@@ -193,10 +206,31 @@ class Lock:
         self.release()
 
     def tell(self, what: str, job: str = "") -> None:
-        """Write down who holds it, for those that it is in the way of."""
+        """Write down who holds it, for those that it is in the way of.
+
+        A courtesy: what comes next does not depend on a disk.
+        """
         holder = Holder(what, job, os.getpid())
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, json.dumps(asdict(holder)).encode(), 0)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, json.dumps(asdict(holder)).encode(), 0)
+
+    def begin(self, entry: Entry) -> Life:
+        """Write the entry of a job that is our own, with the proof that we live.
+
+        Raises:
+            OSError: It can't be written; the old one is as it was.
+        """
+        new = self._path.with_suffix(".life.new")
+        life = Life(new)
+        try:
+            self.write(entry)
+            new.replace(self._path.with_suffix(".life"))
+        except BaseException:
+            life.close()
+            new.unlink(missing_ok=True)
+            raise
+        return life
 
     def read(self) -> Entry | None:
         """Give the domain's entry; see :meth:`Folder.read`."""
@@ -211,19 +245,41 @@ class Lock:
         new = self._path.with_suffix(".json.new")
         fd = os.open(new, WRITE, FILE_MODE)
         try:
-            os.write(fd, entry.encode())
+            _write(fd, entry.encode())
+            new.replace(self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                new.unlink()
+            raise
         finally:
             os.close(fd)
-        new.replace(self._path)
+
+    def rewrite(self, entry: Entry) -> None:
+        """Replace the entry of a job under way; on a full disk write it over.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        try:
+            self.write(entry)
+        except OSError:
+            fd = os.open(self._path, OVER)
+            try:
+                data = entry.encode()
+                _write(fd, data.ljust(os.fstat(fd).st_size))
+            finally:
+                os.close(fd)
 
     def sweep(self) -> None:
-        """Remove what a killed holder had half written."""
+        """Remove what a killed holder had half written, or half removed."""
         with contextlib.suppress(OSError):
-            self._path.with_suffix(".json.new").unlink(missing_ok=True)
+            for kind in LEFT if self._path.exists() else (*LEFT, ".life"):
+                self._path.with_suffix(kind).unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Remove the domain's entry: nothing is left to do."""
         self._path.unlink(missing_ok=True)
+        self._path.with_suffix(".life").unlink(missing_ok=True)
 
     def release(self) -> None:
         """Give the domain free; idempotent."""
@@ -261,6 +317,16 @@ def _locked(path: Path) -> int:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _write(fd: int, data: bytes) -> None:
+    """Write a file.
+
+    Raises:
+        OSError: The disk did not take it, or not all.
+    """
+    if os.write(fd, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _is_at(fd: int, path: Path) -> bool:

@@ -59,7 +59,8 @@ async def list_jobs(backend: Backend) -> list[JobStatus]:
     Raises:
         BackendError: The journal can't be trusted or read.
     """
-    return [status(entry) for entry in readable(Folder(backend.jobs_dir))]
+    folder = Folder(backend.jobs_dir)
+    return [status(entry, folder) for entry in readable(folder)]
 
 
 async def job_report(backend: Backend, job: str) -> str:
@@ -107,7 +108,7 @@ async def abort_job(env: Environment, job: str) -> tuple[AbortAnswer, GuestState
     if entry is None:
         raise UsageError(f"no such job: {job:.80}")
     if not entry.handed_over:
-        _stop(entry)
+        _stop(entry, folder)
     answer = await _stopped(folder, entry, env.deadlines)
     return answer, (await ask_guest(env, entry.domid, entry.uuid)).guest
 
@@ -128,7 +129,7 @@ def readable(folder: Folder) -> list[Entry]:
     return entries
 
 
-def status(entry: Entry) -> JobStatus:
+def status(entry: Entry, folder: Folder) -> JobStatus:
     """Give how a job stands."""
     state = "ended" if entry.handed_over else "running"
     return JobStatus(
@@ -138,7 +139,7 @@ def status(entry: Entry) -> JobStatus:
         entry.phase,
         entry.since,
         entry.parent.pid,
-        "lost" if entry.lost() else state,
+        "lost" if folder.lost(entry) else state,
     )
 
 
@@ -148,11 +149,11 @@ async def _recover(
     """Recover one job; None if there is nothing to recover."""
     found: Entry | None = None
     try:
-        found = _left(folder.read(domid))
+        found = _left(folder, folder.read(domid))
         if found is None:
             return None
         with take(folder, domid) as lock:
-            entry = _left(lock.read())
+            entry = _left(folder, lock.read())
             if entry is None:
                 return None  # another recovery was quicker
             if not dry_run:
@@ -161,8 +162,7 @@ async def _recover(
     except JournalBroken as exc:
         return Recovered("", "", domid, Outcome.UNREADABLE, str(exc))
     except DomainBusy as exc:
-        if found is None or not found.lost():
-            return None  # it runs
+        assert found is not None  # else it was not tried
         return Recovered(found.job, found.what, domid, Outcome.RUNNING, str(exc))
 
 
@@ -174,14 +174,12 @@ async def _file(env: Environment, found: Recovered, *, dry_run: bool) -> None:
         error.details = await filed(folder, found.job, error, None)
 
 
-def _left(entry: Entry | None) -> Entry | None:
-    """Give an entry unless a living process has yet to go on with its guest."""
-    if entry is None or (entry.handed_over and not entry.lost()):
-        return None
-    return entry
+def _left(folder: Folder, entry: Entry | None) -> Entry | None:
+    """Give an entry unless its process lives: the guest is that one's."""
+    return entry if entry is not None and folder.lost(entry) else None
 
 
-def _stop(entry: Entry) -> None:
+def _stop(entry: Entry, folder: Folder) -> None:
     """Tell the job's helper to stop; its own clean-up and its parent do the rest.
 
     Raises:
@@ -194,7 +192,7 @@ def _stop(entry: Entry) -> None:
             return
     except PermissionError as exc:
         raise BackendError(f"no permission to stop {entry.job}") from exc
-    if entry.lost():
+    if folder.lost(entry):
         text = f"process {entry.parent.pid} of {entry.job} has died"
         raise UsageError(f"{text}: use recover")
 
@@ -210,7 +208,8 @@ async def _stopped(folder: Folder, entry: Entry, deadlines: Deadlines) -> AbortA
                     return AbortAnswer.ABORTED
                 if now.handed_over:
                     return AbortAnswer.TOO_LATE
-                if now.lost() and not any(each.alive() for each in now.helpers):
+                helpers_live = any(each.alive() for each in now.helpers)
+                if folder.lost(now) and not helpers_live:
                     return AbortAnswer.ABORTED
                 await asyncio.sleep(LOOK_AGAIN)
     except TimeoutError:

@@ -14,7 +14,15 @@ from typing import Any
 
 from libxlpy.domain.hypercalls import check_domid
 from libxlpy.errors import BackendError, DomainBusy
-from libxlpy.journal import Entry, Folder, Identity, JournalBroken, Lock, Locked
+from libxlpy.journal import (
+    Entry,
+    Folder,
+    Identity,
+    JournalBroken,
+    Life,
+    Lock,
+    Locked,
+)
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.recovery import Outcome, Recovery
 
@@ -31,6 +39,7 @@ class Claim:
         self._lock = lock
         self._what = what
         self._entry: Entry | None = None
+        self._life: Life | None = None
 
     # ----- as a job's journal -----------------------------------------------------
 
@@ -51,9 +60,9 @@ class Claim:
             parent=Identity.own(),
             **known,
         )
+        self._lock.tell(self._what, name)
         try:
-            self._lock.tell(self._what, name)
-            self._lock.write(self._entry)
+            self._life = self._lock.begin(self._entry)
         except OSError as exc:
             text = f"can't write the journal of domain {self.domid}: {exc.strerror}"
             raise BackendError(text) from exc
@@ -69,34 +78,50 @@ class Claim:
         assert self._entry is not None  # begin comes first
         entry = self._entry.with_facts(facts)
         if entry != self._entry:
-            self._lock.write(entry)
+            self._lock.rewrite(entry)
             self._entry = entry
 
-    def hand_over(self) -> None:
-        """Leave the domain to the caller, until they do the next thing with it."""
-        with contextlib.suppress(OSError):  # the folder went with its host
+    def hand_over(self) -> Life:
+        """Leave the domain to the caller, until they do the next thing with it.
+
+        Returns:
+            For as long as they live, or until they have: it keeps others from it.
+        """
+        assert self._life is not None  # begin comes first
+        with contextlib.suppress(OSError):  # it lives, so that it is not touched
             self.note({"handed_over": True})
         self._lock.release()
+        return self._life
 
     def close(self) -> None:
         """Nothing is left to do on the domain: give it free."""
         with contextlib.suppress(OSError):
             self._lock.forget()
-        self._lock.release()
+        self.give_up()
+
+    def leave(self) -> None:
+        """Not all is done: what is written of it stays, for ``recover``."""
+        self.kept = True
+        self.give_up()
 
     def give_up(self) -> None:
-        """Give the domain free; what is written of it stays."""
+        """Give the domain free; what is written of it is for ``recover`` to do."""
+        if self._life is not None:
+            self._life.close()
         self._lock.release()
 
 
 @asynccontextmanager
-async def claim(env: Environment, domid: int, what: str) -> AsyncIterator[Claim]:
+async def claim(
+    env: Environment, domid: int, what: str, *, of: str = ""
+) -> AsyncIterator[Claim]:
     """Have a domain for ourselves.
 
     Args:
         env: Has the folder; also for putting right what a dead process left.
         domid: Of the domain.
         what: As in "a save".
+        of: The job, ended, whose rest is to be done: nobody else is to do it before.
 
     Raises:
         UsageError: It is no domid.
@@ -108,7 +133,7 @@ async def claim(env: Environment, domid: int, what: str) -> AsyncIterator[Claim]
     mine = Claim(lock, what)
     try:
         lock.tell(what)
-        await _look_back(env, lock)
+        await _look_back(env, lock, of)
         yield mine
     except BaseException:
         if not mine.kept:
@@ -134,13 +159,13 @@ def take(folder: Folder, domid: int) -> Lock:
         raise DomainBusy(domid, holder.what, holder.job, holder.pid) from exc
 
 
-async def _look_back(env: Environment, lock: Lock) -> None:
+async def _look_back(env: Environment, lock: Lock, of: str) -> None:
     """Put right what a dead process left on the domain, if anything."""
     try:
         entry = lock.read()
     except JournalBroken as exc:
         raise BackendError(str(exc)) from exc
-    if entry is None or (entry.handed_over and not entry.lost()):
+    if entry is None or entry.job == of or not lock.folder.lost(entry):
         return
     found = await Recovery(env, lock, entry).run()
     if found.outcome is Outcome.RUNNING:

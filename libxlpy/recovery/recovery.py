@@ -177,6 +177,12 @@ class Recovery:
         for helper in self._entry.helpers:
             if not helper.alive():
                 continue
+            if not helper.seen:
+                text = (
+                    f"its helper, process {helper.pid} of another PID namespace, is "
+                    "not seen from here: run recover where it runs"
+                )
+                return Decision(Outcome.FAILED, text)
             if self._finish:
                 text = f"its helper, process {helper.pid}, goes on writing"
                 return Decision(Outcome.RUNNING, text)
@@ -280,7 +286,12 @@ class Recovery:
 
     def _death(self) -> str:
         where = f"in {self._entry.phase!r}" if self._entry.phase else "as it began"
-        return f"process {self._entry.parent.pid} died {where}"
+        return f"{self._left_by()} {where}"
+
+    def _left_by(self) -> str:
+        parent = self._entry.parent
+        ended = "could not put it right" if parent.alive() else "died"
+        return f"process {parent.pid} {ended}"
 
     # ----- steps ------------------------------------------------------------------
 
@@ -352,7 +363,7 @@ class Recovery:
         if not self._is_gone:
             guest = (await ask_guest(self._env, entry.domid, entry.uuid)).guest
         plans = [step.fact or "guest put right" for step in decision.steps]
-        error = ParentLost(f"process {entry.parent.pid} died")
+        error = ParentLost(self._left_by())
         error.details = JobReport(
             what=entry.what,
             domid=entry.domid,

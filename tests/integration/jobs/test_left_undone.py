@@ -13,6 +13,7 @@ from libxlpy import (
     GuestState,
     HelperCrashed,
     JobError,
+    Outcome,
     StreamError,
     SuspendFlags,
     UsageError,
@@ -80,6 +81,12 @@ async def test_recovery_is_for_the_context_s_life(host: Path, hvm: Guest):
     assert unfinished is not None
     with pytest.raises(UsageError, match="context was left"):
         await unfinished.retry()
+    await aside(lambda: hvm.misbehave("never_ack"))  # its device model behaves
+    async with Context("simxen", host, QUICK) as ctx:
+        (found,) = await ctx.recover()  # it was not forgotten
+        assert found.outcome is Outcome.ROLLED_BACK
+        assert await ctx.recover() == []
+    await aside(hvm.assert_untouched)
 
 
 async def test_guest_that_is_gone_needs_nothing(own_host: Path):

@@ -4,6 +4,7 @@ import time
 
 from libxlpy.jobs.meter import Meter
 from libxlpy.jobs.registry import Handed, HandedOver
+from libxlpy.journal import Life
 from libxlpy.statistics import BUCKETS_MS, IoCounts, Latency
 from libxlpy_protocol.messages import Progress, Stat
 
@@ -82,7 +83,7 @@ def test_every_answer_falls_into_one_bucket():
     assert latency.max_ms == BUCKETS_MS[-1] + 1
 
 
-def test_downtime_ends_with_the_handover_or_later_with_the_resume():
+def test_downtime_ends_with_the_handover_or_later_with_the_resume(tmp_path):
     meter = Meter(time.monotonic())
     meter.suspended(time.monotonic())
     assert meter.downtime is None
@@ -91,16 +92,17 @@ def test_downtime_ends_with_the_handover_or_later_with_the_resume():
     assert handover is not None
     meter.end()
     known = HandedOver()
-    known.add(7, Handed("save-7", "uuid", meter))
+    known.add(7, Handed("save-7", "uuid", meter, Life(tmp_path / "life")))
     resumed = known.resumed(7, "uuid")
     assert resumed is not None
     assert resumed > handover
     assert meter.snapshot().downtime == resumed
 
 
-def test_another_guest_of_the_same_number_is_not_taken_for_ours():
+def test_another_guest_of_the_same_number_is_not_taken_for_ours(tmp_path):
     known = HandedOver()
-    known.add(7, Handed("save-7", "one", Meter(time.monotonic())))
+    life = Life(tmp_path / "life")
+    known.add(7, Handed("save-7", "one", Meter(time.monotonic()), life))
     assert known.resumed(7, "another") is None
     assert known.resumed(7, "one") is None
 

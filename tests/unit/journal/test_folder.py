@@ -1,5 +1,6 @@
 """Locks and entries of the journal's folder."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from libxlpy.errors import BackendError
-from libxlpy.journal import Folder, JournalBroken, Locked
+from libxlpy.journal import Folder, JournalBroken, Lock, Locked
 from tests.unit.journal.entries import entry
 
 
@@ -111,3 +112,45 @@ def test_what_killed_processes_have_left_is_removed(folder):
     folder.sweep()
     folder.lock(7).release()
     assert {path.name for path in folder.path.iterdir()} == {"7.json", "7.lock"}
+
+
+# ----- a disk that is full ------------------------------------------------------------
+
+
+def full(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_who_holds_it_is_told_if_that_can_be(folder, monkeypatch):
+    with folder.lock(7) as lock:
+        monkeypatch.setattr(os, "pwrite", full)
+        lock.tell("a save")
+
+
+def test_what_becomes_known_is_written_over_the_old(folder, monkeypatch):
+    with folder.lock(7) as lock:
+        life = lock.begin(entry())
+        with monkeypatch.context() as patched:
+            patched.setattr(Lock, "write", full)
+            lock.rewrite(entry(complete=True))
+        assert lock.read() == entry(complete=True)
+        assert not folder.lost(entry())
+        life.close()
+        assert folder.lost(entry())
+        lock.forget()
+    assert list(folder.path.iterdir()) == []
+
+
+def test_a_job_that_can_t_be_written_down_leaves_what_was_there(folder, monkeypatch):
+    with folder.lock(7) as lock:
+        life = lock.begin(entry())
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", lambda fd, data: 5)
+            with pytest.raises(OSError, match="No space"):
+                lock.begin(entry(job="save-7-fedcba"))
+        assert lock.read() == entry()
+        assert not folder.lost(entry())
+        names = {path.name for path in folder.path.iterdir()}
+        assert names == {"7.json", "7.life", "7.lock"}
+        lock.forget()
+        life.close()
