@@ -10,6 +10,7 @@ contexts. Leaving a context cancels what is still under way and waits.
 """
 
 import asyncio
+import logging
 import os
 from types import TracebackType
 from typing import Self
@@ -20,11 +21,12 @@ from libxlpy.callbacks import PrecopyPolicy, RestoreCallbacks, SaveCallbacks
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.domain import requests, resume
 from libxlpy.domain.info import DomainInfo
-from libxlpy.errors import UsageError
+from libxlpy.errors import DomainBusy, DomainNotFound, QmpError, UsageError
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.watchers import Watcher
+from libxlpy.journal import Folder
 from libxlpy.operations.flags import NOT_LIVE, SuspendFlags
 from libxlpy.operations.libxl_engine import OWN
 from libxlpy.operations.raw import NO_RINGS, RawRestore, RawSave, Rings
@@ -39,6 +41,9 @@ from libxlpy.recovery.claim import claim
 from libxlpy.recovery.recovery import Recovered
 from libxlpy.results import GuestState, RestoreResult, SaveResult
 from libxlpy_protocol.enums import Image, OnParentLoss, Op, StreamType
+from libxlpy_protocol.errors import LibxlpyError
+
+logger = logging.getLogger("libxlpy")
 
 
 class Context:
@@ -80,6 +85,9 @@ class Context:
         Raises:
             BackendError: There is none that can be used.
         """
+        if self._backend is None:
+            self._helpers.own()
+        self._helpers.check_ours("this context")
         self._backend = await found(lambda: detect(*self._wanted))
         return self
 
@@ -89,13 +97,40 @@ class Context:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Cancel jobs that are still under way and wait until they have ended."""
-        await finish(asyncio.create_task(self._close()))
+        """Cancel jobs that are still under way and wait until they have ended.
 
-    async def _close(self) -> None:
-        await self._jobs.close(self._env())
+        Not in a child that was forked: they are its parent's.
+        """
+        if self._helpers.is_ours:
+            await finish(asyncio.create_task(self._close(failed=value is not None)))
+
+    async def _close(self, *, failed: bool) -> None:
+        await self._jobs.close()
+        if failed:
+            await self._let_run()
+        await self._jobs.handed_over.close(Folder(self.backend.jobs_dir))
         await self._helpers.close()
         self._backend = None
+
+    async def _let_run(self) -> None:
+        """Let guests run that were saved into a file; what comes next, does not come.
+
+        One that went to a pipe stays suspended: it may be elsewhere by now.
+        """
+        for domid, uuid in self._jobs.handed_over.guarded():
+            try:
+                await self.domain_resume(domid, uuid=uuid)
+            except (UsageError, DomainNotFound):
+                continue  # it runs, or is gone
+            except LibxlpyError as exc:
+                logger.warning("domain %d is suspended still: %s", domid, exc)
+                await self._jobs.handed_over.given_up(domid)  # to who recovers
+            else:
+                logger.warning(
+                    "domain %d, which was saved, runs again: its context was left by "
+                    "an error",
+                    domid,
+                )
 
     @property
     def backend(self) -> Backend:
@@ -106,6 +141,7 @@ class Context:
         """
         if self._backend is None:
             raise UsageError("context is not entered: use `async with Context()`")
+        self._helpers.check_ours("this context")
         return self._backend
 
     def _env(self, deadlines: Deadlines | None = None) -> Environment:
@@ -165,7 +201,7 @@ class Context:
         env = self._env()
         async with claim(env, domid, "a destroy"):
             await requests.destroy(env, domid, uuid)
-        self._jobs.handed_over.destroyed(domid)
+        await self._jobs.handed_over.destroyed(domid)
 
     # ----- save, restore, resume --------------------------------------------------
 
@@ -261,14 +297,26 @@ class Context:
 
         Raises:
             DomainBusy: Somebody works on it.
-            LibxlpyError: As of :func:`libxlpy.domain.resume.domain_resume`.
+            LibxlpyError: As of :func:`libxlpy.domain.resume.domain_resume`; but if its
+                save's helper is still there, that resumes it and a warning is logged.
         """
         env = self._env()
-        async with claim(env, domid, "a resume"):
-            uuid = await resume.domain_resume(
-                env, domid, uuid, suspend_cancel=suspend_cancel
-            )
-        return self._jobs.handed_over.resumed(domid, uuid)
+        try:
+            async with claim(env, domid, "a resume"):
+                uuid = await resume.domain_resume(
+                    env, domid, uuid, suspend_cancel=suspend_cancel
+                )
+        except (UsageError, DomainNotFound, DomainBusy, QmpError):
+            raise  # nobody is to resume it, or can
+        except LibxlpyError as exc:
+            if not suspend_cancel:
+                raise
+            uuid = await self._jobs.handed_over.resumed_by_guard(env, domid, uuid)
+            if not uuid:
+                raise
+            text = "domain %d was resumed by the helper that had saved it, as %s"
+            logger.warning(text, domid, exc)
+        return await self._jobs.handed_over.resumed(domid, uuid)
 
     # ----- libxenguest's functions, with the caller's callbacks -------------------
 

@@ -129,7 +129,8 @@ class JobReport:
     log_lines: tuple[str, ...] = ()
     #: Newest frames on the control pipes, oldest first.
     frames: tuple[str, ...] = ()
-    #: How the helper ended: ``"exit status 0"``, ``"signal SIGKILL"``, ...
+    #: How the helper ended: ``"exit status 0"``, ``"signal SIGKILL"``, ...; or that it
+    #: stays, to look after a guest that was saved.
     exit_status: str = ""
     #: What the helper has used; None if it has not ended, or another reaped it.
     rusage: Rusage | None = None

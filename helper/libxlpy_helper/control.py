@@ -1,6 +1,8 @@
 """The control thread of the helper: heartbeats, domain ops, aborts, a lost parent."""
 
+import contextlib
 import os
+import stat
 import threading
 import time
 from typing import NoReturn
@@ -40,7 +42,8 @@ class Control(ControlLoop):
         self._start: Start | None = None  # of a save or restore
         self._guest: Guest | None = None  # of a save
         self._has_start = threading.Event()
-        self._released = False  # the parent has the outcome
+        self._has_reader = False  # the stream: it may be a guest by now
+        self._released = False  # the parent has the outcome, and settled the end
 
     # ----- for the main thread ----------------------------------------------------
 
@@ -54,6 +57,10 @@ class Control(ControlLoop):
         # The last figures: a job may be over before its first heartbeat.
         self._outbox.put(self._stats.stat(self._outbox.dropped))
         super()._tell_outcome(outcome)
+        if self._guest is not None and not outcome.retval and self._start is not None:
+            os.close(
+                self._start.stream_fd
+            )  # we may stay, and a reader waits for its end
 
     # ----- the thread -------------------------------------------------------------
 
@@ -90,6 +97,9 @@ class Control(ControlLoop):
                 pass  # hello: the session has looked at it
 
     def _begin(self, start: Start) -> None:
+        with contextlib.suppress(OSError):  # the operation will refuse it
+            mode = os.fstat(start.stream_fd).st_mode
+            self._has_reader = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
         if start.mode is not Mode.RESTORE:
             self._guest = Guest(self._handle, start.domid, start.uuid)
         self._start = start
@@ -105,7 +115,7 @@ class Control(ControlLoop):
     def _beat(self) -> None:
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + HEARTBEAT
-            if self._lost is None:
+            if self._lost is None and self._outcome is None:
                 self._outbox.put(self._stats.stat(self._outbox.dropped))
             self._suspend.unmask()
             self._look_at_guest()
@@ -165,8 +175,12 @@ class Control(ControlLoop):
         if guest is None:
             return
         saved = outcome is not None and not outcome.retval
-        if not (saved and start.on_parent_loss is OnParentLoss.FINISH):
-            self._put_right(guest, start)
+        if saved and start.on_parent_loss is OnParentLoss.FINISH:
+            return
+        if saved and self._has_reader:
+            self._say("all was sent: the guest stays suspended, its reader may have it")
+            return
+        self._put_right(guest, start)
 
     def _end(self, status: ExitStatus) -> NoReturn:
         self._suspend.close()

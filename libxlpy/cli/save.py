@@ -4,6 +4,7 @@ Find the domain and its configuration, open the file, save, put the file in its 
 and only then destroy the domain or let it run on.
 """
 
+import contextlib
 import json as json_text
 import os
 import stat
@@ -15,11 +16,13 @@ from libxlpy import (
     Context,
     Deadlines,
     DomainInfo,
+    DomainNotFound,
     DomainReused,
     JobError,
     LibxlpyError,
     SaveResult,
     SuspendFlags,
+    UsageError,
 )
 from libxlpy.cli.terminal.follow import (
     GUESTS,
@@ -154,15 +157,21 @@ class Save:
         except SaveFileError as exc:
             failed = f"save of {_title(domain)} failed: "
             failed += str(exc) if exc.in_place else exc.reason
-            try:
-                await ctx.domain_resume(domain.domid, uuid=domain.uuid)
-            except DomainReused as gone:
-                raise CommandFailed(f"{failed}; guest is gone: {gone}") from exc
-            except LibxlpyError as failure:
-                text = f"{failed}; guest is suspended: {failure}"
-                raise CommandFailed(text) from exc
+            guest = await self._let_run(ctx, domain)
             left = "" if exc.in_place else f"; {self._not_written(file)}"
-            raise CommandFailed(f"{failed}; guest is running{left}") from exc
+            raise CommandFailed(f"{failed}; guest is {guest}{left}") from exc
+
+    async def _let_run(self, ctx: Context, domain: DomainInfo) -> str:
+        """Have the guest go on; give where it is."""
+        try:
+            await ctx.domain_resume(domain.domid, uuid=domain.uuid)
+        except (DomainReused, DomainNotFound) as gone:
+            return f"gone: {gone}"
+        except UsageError:
+            return "not suspended"
+        except LibxlpyError as failure:
+            return f"suspended: {failure}"
+        return "running"
 
     async def _finish(self, ctx: Context, domain: DomainInfo) -> None:
         self._settings.changed = True
@@ -177,9 +186,13 @@ class Save:
             else:
                 await self._destroy(ctx, domain)
         except LibxlpyError as exc:
+            if self._options.paused and what == "resume":
+                with contextlib.suppress(LibxlpyError):
+                    await ctx.domain_unpause(domain.domid, uuid=domain.uuid)
+            guest = await self._let_run(ctx, domain)
             raise CommandFailed(
                 f"{_title(domain)} is saved in {self._options.file}, but to {what} it "
-                f"failed: {exc}"
+                f"failed: {exc}; guest is {guest}"
             ) from exc
 
     async def _destroy(self, ctx: Context, domain: DomainInfo) -> None:

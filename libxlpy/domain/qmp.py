@@ -9,6 +9,7 @@ from pathlib import Path
 import qemu.qmp
 
 from libxlpy.errors import QmpError
+from libxlpy.forked import Owned, lead_nowhere
 
 #: Longest line taken from a device model, bytes.
 LINE_MAX = 256 * 1024
@@ -17,7 +18,7 @@ LINE_MAX = 256 * 1024
 FAILURES = (qemu.qmp.QMPError, OSError, EOFError, ValueError, RecursionError)
 
 
-class Qmp:
+class Qmp(Owned):
     """A connection to a device model; made by :func:`connect`, ended by ``close``."""
 
     def __init__(
@@ -26,6 +27,7 @@ class Qmp:
         sock: socket.socket,
         timeout: float,
     ) -> None:
+        super().__init__()
         self._client = client
         self._sock = sock
         self._timeout = timeout
@@ -47,6 +49,10 @@ class Qmp:
             raise QmpError(text) from exc
         except FAILURES as exc:
             raise QmpError(f"device model: {command} failed: {exc}") from exc
+
+    def disown(self) -> None:
+        """Have it lead nowhere: to shut it down would do so for the parent."""
+        lead_nowhere([self._sock.fileno()])
 
     async def close(self) -> None:
         """Close it at once, even to a peer that neither reads nor answers."""

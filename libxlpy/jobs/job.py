@@ -9,6 +9,7 @@ from typing import Any, Generic
 from libxlpy.aio import finish
 from libxlpy.errors import Cancelled, JobError, UsageError
 from libxlpy.events import JobEvent
+from libxlpy.jobs.guard import Guard
 from libxlpy.jobs.meter import Meter
 from libxlpy.jobs.operation import Operation, Result
 from libxlpy.jobs.run import JobRun, Note
@@ -87,12 +88,19 @@ class Job(Generic[Result]):
             run.defect(exc)
             await self._undo()
         finally:
-            try:
-                if self._outcome is None:
-                    self._conclude(run.settled)
-                await self._file()
-            finally:
-                self._free()
+            if self._stream.is_ours:
+                await self._end()
+
+    async def _end(self) -> None:
+        """Have the outcome told, and all given free."""
+        try:
+            if self._outcome is None:
+                self._conclude(self._run.settled)
+            await self._file()
+            if self.error is not None and self._run.guard is not None:
+                await self._run.guard.release()
+        finally:
+            self._free()
 
     async def _file(self) -> None:
         """Have the report of a failure written down, if that is quickly done."""
@@ -183,6 +191,11 @@ class Job(Generic[Result]):
     def error(self) -> JobError | None:
         """How it failed; None if it has not, or not ended yet."""
         return self._outcome if isinstance(self._outcome, JobError) else None
+
+    @property
+    def guard(self) -> Guard | None:
+        """Who looks after the guest of a save that went well; None if nobody does."""
+        return self._run.guard
 
     @property
     def is_unfinished(self) -> bool:

@@ -145,6 +145,14 @@ class Operation(ABC, Generic[Result]):
         """Look at a heartbeat; give it with what the helper itself can't know."""
         return stat
 
+    def guards(self, stream: StreamFd) -> bool:
+        """Tell whether the helper is to stay until the caller has settled the end.
+
+        Args:
+            stream: Where it went.
+        """
+        return False
+
     # ----- the end ----------------------------------------------------------------
 
     async def examine(self, stream: StreamFd) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from libxlpy.aio import finish
 from libxlpy.domain import hypercalls
+from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import UsageError
+from libxlpy.jobs.guard import Guard
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.meter import Meter
 from libxlpy.jobs.operation import Operation, Result
@@ -16,6 +18,7 @@ from libxlpy.jobs.watchers import JobLog, Watchers
 from libxlpy.journal import Folder, Life, Stream
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.claim import Claim, claim, forget
+from libxlpy.results import GuestState
 from libxlpy_protocol.errors import LibxlpyError
 
 #: What a claim is for -> by what becomes of the stream.
@@ -78,7 +81,7 @@ class Jobs:
             self._streams.discard(stream)
             if good and operation.leaves_suspended:
                 life = claimed.hand_over()
-                handed = Handed(name, operation.uuid, job.meter, life)
+                handed = Handed(name, operation.uuid, job.meter, life, job.guard)
                 self.handed_over.add(domid, handed)
             elif job.is_unfinished:
                 claimed.leave()
@@ -102,7 +105,7 @@ class Jobs:
                 "it, and another one for each save"
             )
 
-    async def close(self, env: Environment) -> None:
+    async def close(self) -> None:
         """Cancel what is under way and wait until it has ended; take no more."""
         self._closed = True
         jobs = list(self._jobs.values())
@@ -110,7 +113,6 @@ class Jobs:
             job.request_cancel("its context was left")
         for job in jobs:
             await job.close()
-        self.handed_over.close(Folder(env.backend.jobs_dir))
 
 
 async def _uuid_of(operation: Operation[Any]) -> str:
@@ -136,6 +138,14 @@ class Handed:
     meter: Meter
     #: Keeps those away that look after guests of dead processes.
     life: Life
+    #: Lets it run again should we die; None if nobody does.
+    guard: Guard | None = None
+
+    async def settled(self) -> None:
+        """Take that the guest is resumed, gone, or to stay as it is."""
+        if self.guard is not None:
+            await self.guard.release()
+        self.life.close()
 
 
 class HandedOver:
@@ -143,36 +153,70 @@ class HandedOver:
 
     def __init__(self) -> None:
         self._guests: dict[int, Handed] = {}
+        #: Of guests that were saved once more.
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def guarded(self) -> list[tuple[int, str]]:
+        """Give domid and uuid of those that may run again should anything fail."""
+        guests = self._guests.items()
+        return [(domid, each.uuid) for domid, each in guests if each.guard is not None]
 
     def add(self, domid: int, handed: Handed) -> None:
         """Take a guest."""
-        self._pop(domid)
+        before = self._guests.pop(domid, None)
+        if before is not None:
+            leaving = asyncio.create_task(before.settled())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
         self._guests[domid] = handed
 
-    def _pop(self, domid: int) -> Handed | None:
+    async def destroyed(self, domid: int) -> None:
+        """Take that a guest was destroyed; no error if it is not known."""
         handed = self._guests.pop(domid, None)
         if handed is not None:
-            handed.life.close()
-        return handed
+            await handed.settled()
 
-    def destroyed(self, domid: int) -> None:
-        """Take that a guest was destroyed; no error if it is not known."""
-        self._pop(domid)
-
-    def resumed(self, domid: int, uuid: str) -> float | None:
+    async def resumed(self, domid: int, uuid: str) -> float | None:
         """Take that a guest runs again.
 
         Returns:
             Milliseconds it was down; None if no save of this context had suspended it.
         """
-        handed = self._pop(domid)
-        if handed is None or handed.uuid != uuid:
+        handed = self._guests.pop(domid, None)
+        if handed is None:
             return None
-        handed.meter.resumed(time.monotonic())
-        return handed.meter.downtime
+        if handed.uuid == uuid:
+            handed.meter.resumed(time.monotonic())
+        await handed.settled()
+        return handed.meter.downtime if handed.uuid == uuid else None
 
-    def close(self, folder: Folder) -> None:
+    async def resumed_by_guard(self, env: Environment, domid: int, uuid: str) -> str:
+        """Have a guest that we can't resume looked after by its guard.
+
+        Returns:
+            Its uuid if it runs now, else "".
+        """
+        handed = self._guests.get(domid)
+        if handed is None or handed.guard is None or uuid not in ("", handed.uuid):
+            return ""
+        await handed.guard.act()
+        settled = await ask_guest(env, domid, handed.uuid)
+        if settled.guest is not GuestState.RUNNING:
+            return ""
+        forget(Folder(env.backend.jobs_dir), domid, handed.job)
+        return handed.uuid
+
+    async def given_up(self, domid: int) -> None:
+        """Leave a guest that can't be resumed to whoever recovers."""
+        handed = self._guests.pop(domid, None)
+        if handed is not None:
+            await handed.settled()
+
+    async def close(self, folder: Folder) -> None:
         """Forget them all: they are left suspended on purpose."""
         for domid, handed in list(self._guests.items()):
             forget(folder, domid, handed.job)
-            self._pop(domid)
+            await handed.settled()
+        self._guests.clear()
+        if self._leaving:
+            await asyncio.wait(self._leaving)

@@ -15,6 +15,7 @@ from libxlpy.domain.repair import TRIES, ask_guest
 from libxlpy.errors import BackendError, Cancelled, HelperCrashed, JobError, TimedOut
 from libxlpy.events import PhaseEvent, StallEvent, StatEvent
 from libxlpy.jobs.failures import stall_of
+from libxlpy.jobs.guard import Guard
 from libxlpy.jobs.helper_run import HelperRun
 from libxlpy.jobs.operation import Operation
 from libxlpy.jobs.record import Record
@@ -37,6 +38,8 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.states import State
 
+#: What is told of a helper in place of its end.
+GUARDS = "stays until the guest is resumed or destroyed"
 #: Writes facts of a job to its journal.
 Note = Callable[[dict[str, Any]], None]
 
@@ -64,10 +67,13 @@ class JobRun(HelperRun[HelperLink]):
         )
         #: The helper was given its job: the guest may be touched.
         self.started = False
+        #: The helper, if it looks after the guest from here on.
+        self.guard: Guard | None = None
         # ----- private -----
         self._stream = stream
         self._note = note
         self._guest_waits = False
+        self._stays = asyncio.Event()
         self._helpers: list[Identity] = []
         operation.guest.changed = self._write_down
 
@@ -76,6 +82,8 @@ class JobRun(HelperRun[HelperLink]):
         try:
             await self._work()
         except asyncio.CancelledError:
+            if not self._stream.is_ours:
+                raise
             # The loop is shut down under us: the helper must still go, bounded.
             self.fail(Cancelled("the event loop is shutting down"), Step.ABORT)
             await self._helper_gone()
@@ -85,7 +93,8 @@ class JobRun(HelperRun[HelperLink]):
             self.defect(exc)
             await self._helper_gone()
         finally:
-            await self._settle()
+            if self._stream.is_ours:  # else we are a child, and the job our parent's
+                await self._settle()
 
     # ----- the conversation -------------------------------------------------------
 
@@ -124,9 +133,19 @@ class JobRun(HelperRun[HelperLink]):
             self._watchdog.disarm("hello")
             if self.link.greeted.done() and self.failure is None:
                 self._start(self.link)
-            await gone
+            await self._gone_or_stays(gone)
         finally:
             gone.cancel()
+
+    async def _gone_or_stays(self, gone: "asyncio.Task[None]") -> None:
+        """Wait until the helper has left, or has done its work and stays as a guard."""
+        stays = asyncio.create_task(self._stays.wait())
+        try:
+            await asyncio.wait([gone, stays], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stays.cancel()
+        if gone.done():
+            gone.result()
 
     def _start(self, link: HelperLink) -> None:
         deadlines = self.deadlines
@@ -202,9 +221,18 @@ class JobRun(HelperRun[HelperLink]):
         self.complete = complete
         self.record.completed(complete)
         self._write_down()  # before the helper no longer cares whether we live
-        self.link.send(Release())
-        self._judge(complete)
+        good = not (complete.retval or complete.aborted or self.failure)
+        if good and self.operation.guards(self._stream):
+            self._stop_watching()
+            self._stays.set()
+        else:
+            self._let_leave()
+            self._judge(complete)
         self.enter("complete")
+
+    def _let_leave(self) -> None:
+        assert self.link is not None
+        self.link.send(Release())
 
     def _report(self, process: HelperProcess, end: str) -> None:
         self.record.exit_status = end
@@ -281,6 +309,19 @@ class JobRun(HelperRun[HelperLink]):
         self.record.feed.publish(PhaseEvent(phase, at))
         self._write_down()
 
+    async def _guard_or_gone(self) -> None:
+        """Have a helper that stays for a guard, unless the job has failed by now."""
+        if not self._stays.is_set():
+            return
+        assert self.link is not None
+        if self.failure is None and not self.link.ended.done():
+            self.record.exit_status = GUARDS
+            self.guard = Guard(self.link)
+            return
+        self._let_leave()
+        self._demand(Step.LEAVE)
+        await self._helper_gone()
+
     async def _examine(self) -> None:
         """Have the operation look whether the helper's claim of success is true."""
         if self.failure is not None or not self.started:
@@ -316,6 +357,7 @@ class JobRun(HelperRun[HelperLink]):
             self.enter("settle")
             self.record.stream_moved = self.started and self._stream.moved()
             await self._examine()
+            await self._guard_or_gone()
             self.settled = await self._looked_after()
         except asyncio.CancelledError:
             self.fail(Cancelled("the event loop is shutting down"))
@@ -324,7 +366,8 @@ class JobRun(HelperRun[HelperLink]):
             self._stream.close()
             if self.link is not None:
                 self.record.frames += tuple(self.link.pump.frames)
-                self.link.close()
+                if self.guard is None:
+                    self.link.close()
             self.enter("done")
             self.record.meter.end()
             self.record.feed.close()

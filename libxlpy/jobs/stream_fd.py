@@ -13,6 +13,7 @@ import stat
 from typing import Literal, NoReturn, Self
 
 from libxlpy.errors import UsageError
+from libxlpy.forked import Owned
 from libxlpy.streams import Format, StreamRuleBroken, walk_to_end
 
 #: Below are the helper's stdin, stdout and stderr.
@@ -25,7 +26,7 @@ UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENOENT)
 MARK = signal.SIGRTMAX
 
 
-class StreamFd:
+class StreamFd(Owned):
     """One stream descriptor in use by a job."""
 
     def __init__(self, fd: int, access: Literal["read", "write"]) -> None:
@@ -38,6 +39,8 @@ class StreamFd:
         Raises:
             UsageError: It is not open, or not for this, or no file, pipe or socket.
         """
+        super().__init__()
+        self.fd = -1
         try:
             flags = fcntl.fcntl(fd, fcntl.F_GETFL)
             mode = os.fstat(fd).st_mode
@@ -84,6 +87,12 @@ class StreamFd:
         writes = "write" in (self._access, other._access)
         return writes or _is_one_open_file(self.fd, other.fd)
 
+    @property
+    def has_reader(self) -> bool:
+        """Tell whether what was written may be a guest by now, somewhere else."""
+        mode = os.fstat(self.fd).st_mode
+        return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
     def moved(self) -> bool:
         """Tell whether the stream may have been used; certain for a regular file."""
         position = self._position()
@@ -124,6 +133,12 @@ class StreamFd:
     @staticmethod
     def _not_whole(at: int, text: str) -> NoReturn:
         raise StreamRuleBroken("stream", at, text)
+
+    def disown(self) -> None:
+        """Close our duplicate; flags are of the open file, which the parent uses."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def close(self) -> None:
         """Put the flags back and close our duplicate; idempotent."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from libxlpy.errors import BackendError
+from libxlpy.forked import Owned
 from libxlpy.journal.entry import ENTRY_MAX, Entry
 from libxlpy.journal.life import Life, lives
 from libxlpy_protocol.errors import LibxlpyError
@@ -188,14 +189,21 @@ class Folder:
                 self.path.rmdir()
 
 
-class Lock:
+class Lock(Owned):
     """One domain, held; only its holder writes or removes the domain's entry."""
 
     def __init__(self, folder: Folder, domid: int, fd: int) -> None:
+        super().__init__()
         self.folder = folder
         self.domid = domid
         self._fd = fd
         self._path = folder.path / f"{domid}.json"
+
+    def disown(self) -> None:
+        """Let go of the descriptor, which would keep a dead parent's lock."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def __enter__(self) -> Self:
         """Give itself."""
@@ -221,6 +229,7 @@ class Lock:
         Raises:
             OSError: It can't be written; the old one is as it was.
         """
+        self._check_held()
         new = self._path.with_suffix(".life.new")
         life = Life(new)
         try:
@@ -242,6 +251,7 @@ class Lock:
         Raises:
             OSError: It can't be written; the old one is as it was.
         """
+        self._check_held()
         new = self._path.with_suffix(".json.new")
         fd = os.open(new, WRITE, FILE_MODE)
         try:
@@ -260,6 +270,7 @@ class Lock:
         Raises:
             OSError: It can't be written.
         """
+        self._check_held()
         try:
             self.write(entry)
         except OSError:
@@ -277,9 +288,18 @@ class Lock:
                 self._path.with_suffix(kind).unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Remove the domain's entry: nothing is left to do."""
+        """Remove the domain's entry: nothing is left to do.
+
+        Raises:
+            OSError: It can't be removed.
+        """
+        self._check_held()
         self._path.unlink(missing_ok=True)
         self._path.with_suffix(".life").unlink(missing_ok=True)
+
+    def _check_held(self) -> None:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "its lock is not held")
 
     def release(self) -> None:
         """Give the domain free; idempotent."""

@@ -253,6 +253,11 @@ class DomainSave(Operation[SaveResult]):
 
     # ----- the end ----------------------------------------------------------------
 
+    def guards(self, stream: StreamFd) -> bool:
+        """Tell whether the guest is to run again should we die; see ``jobs.guard``."""
+        resumes = self._on_parent_loss is OnParentLoss.ABORT_AND_RESUME
+        return resumes and not stream.has_reader
+
     async def examine(self, stream: StreamFd) -> None:
         """See that the guest was suspended and that the stream is whole."""
         if not self.guest.suspended:

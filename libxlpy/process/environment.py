@@ -16,6 +16,7 @@ from libxlpy.aio import Value, aside, finish
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, UsageError
+from libxlpy.forked import Owned
 from libxlpy.process.escalation import Step
 from libxlpy.process.helper import helper_argv, last_line, start_process
 from libxlpy.process.link import HelperLink
@@ -33,13 +34,23 @@ LOOK_SECONDS = 10.0
 class Environment:
     """Backend, deadlines, the helpers for hypercalls, hooks for tests."""
 
-    backend: Backend
+    where: Backend
     deadlines: Deadlines
     helpers: "HypercallHelpers"
     #: Testing hook, see :data:`libxlpy.process.pump.Observer`.
     observer: Observer | None = None
     #: Gives the helper's argv; tests put a scripted helper here.
     argv: Callable[[Backend], list[str]] = helper_argv
+
+    @property
+    def backend(self) -> Backend:
+        """The backend, by which all that is outside is reached.
+
+        Raises:
+            UsageError: We are a child that was forked, and the context our parent's.
+        """
+        self.helpers.check_ours("this context")
+        return self.where
 
     @asynccontextmanager
     async def hypercalls(self) -> AsyncIterator[HelperLink]:
@@ -63,10 +74,11 @@ class _Kept:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class HypercallHelpers:
+class HypercallHelpers(Owned):
     """The helpers of one context that make hypercalls; at most one is idle."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._kept: _Kept | None = None
         self._starting = asyncio.Lock()
         self._idle: asyncio.TimerHandle | None = None
@@ -75,6 +87,11 @@ class HypercallHelpers:
         #: Helpers that have not left yet, the kept one included.
         self._alive: list[_Kept] = []
         self._closed = False
+
+    def disown(self) -> None:
+        """Have none: they are the parent's."""
+        self._kept = None
+        self._alive.clear()
 
     @asynccontextmanager
     async def use(self, env: "Environment") -> AsyncIterator[HelperLink]:
@@ -118,6 +135,7 @@ class HypercallHelpers:
             self._idle = loop.call_later(LINGER, self._forget, kept)
 
     async def _take(self, env: "Environment") -> _Kept:
+        self.check_ours("this context")
         async with self._starting:
             self._keep()
             if self._closed:

@@ -21,6 +21,7 @@ import psutil
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
 from libxlpy.errors import BackendError, exit_text
+from libxlpy.forked import Owned, lead_nowhere
 from libxlpy.process.packages import helper_python
 from libxlpy.process.proc import kernel_place, proof
 from libxlpy.process.spawn_thread import SpawnThread, close_all
@@ -62,13 +63,14 @@ def helper_argv(backend: Backend) -> list[str]:
     ]
 
 
-class HelperProcess:
+class HelperProcess(Owned):
     """One child process with its three pipes; our ends never block."""
 
     def __init__(
         self, thread: SpawnThread, read_fd: int, write_fd: int, stderr: int
     ) -> None:
         """Take what :func:`start_process` has started; all its arguments are ours."""
+        super().__init__()
         self._loop = asyncio.get_running_loop()
         self._dead: asyncio.Future[ExitStatus] = self._loop.create_future()
         self._thread = thread
@@ -105,8 +107,10 @@ class HelperProcess:
             return None
         try:
             counts = psutil.Process(self.pid).io_counters()
-        except psutil.Error:
-            return None  # only root may see it; or it has just ended
+        except (psutil.Error, OSError):
+            return (
+                None  # only root may see it, it has just ended, no descriptor is left
+            )
         return IoCounts(
             counts.read_chars,
             counts.write_chars,
@@ -124,6 +128,11 @@ class HelperProcess:
     async def wait(self) -> ExitStatus:
         """Wait for its death; may be called and cancelled any number of times."""
         return await asyncio.shield(self._dead)
+
+    async def wait_within(self, seconds: float) -> bool:
+        """Wait for its death, for so long; tell whether it is dead."""
+        await asyncio.wait([self._dead], timeout=seconds)
+        return self._dead.done()
 
     def hang_up(self) -> None:
         """Close the pipe to it, so that it reads EOF; idempotent."""
@@ -173,6 +182,14 @@ class HelperProcess:
         except (TimeoutError, BackendError):
             where = ""
         return f"unkillable: {where or 'the kernel does not tell where it is'}"
+
+    def disown(self) -> None:
+        """Have it for dead: it is not our child, and to be neither told nor killed."""
+        lead_nowhere([self._thread.pidfd, self.read_fd, self.write_fd, self._stderr_fd])
+        if self.exit is None:
+            self.exit = ExitStatus()
+        if not self._dead.done():
+            self._dead.set_result(self.exit)
 
     def close(self) -> None:
         """Close our descriptors of it; nothing more is heard of it afterwards.

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from libxlpy.aio import finish
+from libxlpy.forked import Owned, lead_nowhere
 from libxlpy.save_file.beside import ANSWER_WITHIN, bounded, opened
 from libxlpy.save_file.calls import (
     FS_APPEND_FL,
@@ -48,7 +49,7 @@ LOOK_AGAIN = 0.05
 IN_THE_WAY = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM)
 
 
-class SaveFile:
+class SaveFile(Owned):
     """One save file while it is written; use with ``with``.
 
     Attributes:
@@ -64,6 +65,7 @@ class SaveFile:
         Raises:
             SaveFileError: It can't be written; nothing was changed.
         """
+        super().__init__()
         self.path = Path(path)
         self.fd = -1
         self.partial: Path | None = None
@@ -113,6 +115,9 @@ class SaveFile:
         traceback: TracebackType | None,
     ) -> None:
         """As the end of a ``with``, beside the loop."""
+        if not self.is_ours:  # a child has no loop that runs
+            self.close()
+            return
         # What ended the save counts; the next one to this name removes the rest.
         with contextlib.suppress(SaveFileError):
             await finish(
@@ -159,6 +164,8 @@ class SaveFile:
             SaveFileError: The disk or the rename failed; the old file is untouched,
                 unless ``in_place``.
         """
+        if not self.is_ours:
+            raise SaveFileError(self.path, "the process that writes it is another one")
         renamed = False
         with self._busy:
             try:
@@ -174,6 +181,13 @@ class SaveFile:
                     self.path, reason_of(exc), exc.errno, in_place=renamed
                 ) from exc
             self.committed = True
+
+    def disown(self) -> None:
+        """Close nothing but our copies, remove nothing: the parent writes it."""
+        self._busy = threading.Lock()
+        self.partial = None
+        self._flags = 0
+        lead_nowhere([self.fd, self._dir_fd])
 
     def close(self) -> None:
         """Close all descriptors and remove what is left of the partial file."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from libxlpy.errors import XenstoreError
+from libxlpy.forked import Owned, lead_nowhere
 from libxlpy_protocol.errors import XenstoreWireError
 from libxlpy_protocol.xenstore_wire import Packet, PacketBuffer, XsType, encode, split
 
@@ -16,7 +17,7 @@ class ConnectionLost(XenstoreError):  # noqa: N818 - what happened
     """The connection has ended; whether the request was done nobody knows."""
 
 
-class Wire:
+class Wire(Owned):
     """A connection that stands, or has stood; made by :func:`open_wire`."""
 
     def __init__(
@@ -34,6 +35,7 @@ class Wire:
             on_event: Told the token of each watch that fires.
             on_lost: Told once why the connection is lost, unless we close it.
         """
+        super().__init__()
         #: Why it ended; "" while it stands.
         self.lost = ""
         self._reader = reader
@@ -116,6 +118,11 @@ class Wire:
                 waiting.set_exception(ConnectionLost(why))
 
     # ----- end --------------------------------------------------------------------
+
+    def disown(self) -> None:
+        """Have it lost: what is sent by it is the parent's to say."""
+        self.lost = self.lost or "connection of another process"
+        lead_nowhere([self._writer.get_extra_info("socket").fileno()])
 
     async def close(self) -> None:
         """Close it, whatever it ended with."""

@@ -150,10 +150,12 @@ class Abort(Message):
 
 
 class Release(Message):
-    """The parent has the verdict: the helper may leave.
+    """The end is settled: the helper may leave.
 
-    A helper that reads end of file instead has lost its parent, and puts the guest
-    right. Xen: the reply to ``complete``.
+    After a save to a file that is once the guest is resumed or gone, else once the
+    verdict was heard. A helper that reads end of file instead has lost its parent, and
+    puts the guest right, unless all of it went into a pipe. Xen: the reply to
+    ``complete``.
     """
 
 

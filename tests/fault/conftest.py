@@ -12,10 +12,11 @@ from tests.support.real_host import (
     host,
     hvm,
     nothing_blocks,
+    pv,
 )
 from tests.support.victim import MEMORY_MIB, Victim
 
-__all__ = ["ctx", "host", "hvm", "nothing_blocks"]
+__all__ = ["ctx", "host", "hvm", "nothing_blocks", "pv"]
 
 AT_ONCE = 6  # victims: most of a fault's time is waiting
 

@@ -18,22 +18,23 @@ PACKAGES = {"libxlpy": "", "libxlpy_helper": "helper", "libxlpy_protocol": "prot
 
 WORDS = {
     *("aio", "backend", "callbacks", "deadlines"),
-    *("errors", "events", "results", "statistics"),
+    *("errors", "events", "forked", "results", "statistics"),
 }
 #: Room -> the rooms that it may import; the protocol is for all.
 MAY_USE: dict[str, set[str]] = {
     "aio": {"errors"},
+    "forked": {"errors"},
     "events": set(),
     "statistics": set(),
-    "save_file": {"aio", "errors"},
+    "save_file": {"aio", "errors", "forked"},
     "streams": set(),
     "results": {"statistics"},
     "errors": {"results"},
     "backend": {"errors"},
     "callbacks": {"errors"},
     "deadlines": {"errors"},
-    "xenstore": {"errors"},
-    "journal": {"aio", "errors", "results"},
+    "xenstore": {"errors", "forked"},
+    "journal": {"aio", "errors", "forked", "results"},
     "process": WORDS,
     "simxen": {"backend", "errors", "journal"},
     "domain": WORDS | {"process", "simxen", "xenstore"},

@@ -83,7 +83,7 @@ def test_every_answer_falls_into_one_bucket():
     assert latency.max_ms == BUCKETS_MS[-1] + 1
 
 
-def test_downtime_ends_with_the_handover_or_later_with_the_resume(tmp_path):
+async def test_downtime_ends_with_the_handover_or_later_with_the_resume(tmp_path):
     meter = Meter(time.monotonic())
     meter.suspended(time.monotonic())
     assert meter.downtime is None
@@ -93,18 +93,18 @@ def test_downtime_ends_with_the_handover_or_later_with_the_resume(tmp_path):
     meter.end()
     known = HandedOver()
     known.add(7, Handed("save-7", "uuid", meter, Life(tmp_path / "life")))
-    resumed = known.resumed(7, "uuid")
+    resumed = await known.resumed(7, "uuid")
     assert resumed is not None
     assert resumed > handover
     assert meter.snapshot().downtime == resumed
 
 
-def test_another_guest_of_the_same_number_is_not_taken_for_ours(tmp_path):
+async def test_another_guest_of_the_same_number_is_not_taken_for_ours(tmp_path):
     known = HandedOver()
     life = Life(tmp_path / "life")
     known.add(7, Handed("save-7", "one", Meter(time.monotonic()), life))
-    assert known.resumed(7, "another") is None
-    assert known.resumed(7, "one") is None
+    assert await known.resumed(7, "another") is None
+    assert await known.resumed(7, "one") is None
 
 
 def test_text_names_every_pass_and_callback():
