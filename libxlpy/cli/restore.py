@@ -20,6 +20,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.waiting import STREAM
 from libxlpy.streams import StreamRuleBroken, read_xl_header
 from libxlpy.streams.reader import feed_from, parser_for
 from libxlpy.streams.xl import config_name
@@ -68,7 +69,8 @@ class Restore:
 
     async def run(self, fd: int, config: bytes, title: str) -> RestoreResult:
         """Have all that comes behind the header restored."""
-        async with Context(self._settings.backend, self._settings.host) as ctx:
+        settings = self._settings
+        async with Context(settings.backend, settings.host, stall=STREAM) as ctx:
             what, json = f"restore {title}", self._options.json
             view = view_for(self._settings, what=what, json=json, pages=0)
             try:

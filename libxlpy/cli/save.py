@@ -35,6 +35,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.waiting import STREAM, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.json_text import JsonError, parse, parse_object
@@ -95,18 +96,25 @@ class Save:
         options = self._options
         deadlines = Deadlines(total=options.timeout, no_progress=options.no_progress)
         settings = self._settings
-        async with Context(settings.backend, settings.host, deadlines) as ctx:
+        disk = f"the disk of {one_line(str(options.file))}"
+        async with Context(
+            settings.backend, settings.host, deadlines, stall=STREAM
+        ) as ctx:
             domain = await self._find(ctx)
             config = override or await stored(ctx, domain.domid)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             head = pack_header(config.text, json=config.json)
-            await bounded(options.file, self._check_apart, ANSWER_WITHIN)
-            async with await SaveFile.when_free(options.file, head) as file:
+            with told_if_long(self._out, disk):
+                await bounded(options.file, self._check_apart, ANSWER_WITHIN)
+                opened = await SaveFile.when_free(options.file, head)
+            async with opened as file:
                 result = await self._stream(ctx, domain, file)
                 self._interrupt.settle()
-                await self._commit(ctx, domain, file)
-                await self._finish(ctx, domain)
+                with told_if_long(self._out, disk):
+                    await self._commit(ctx, domain, file)
+                with told_if_long(self._out, f"what comes next for {domain.name!r}"):
+                    await self._finish(ctx, domain)
         self._tell(domain, result)
         return GOOD
 

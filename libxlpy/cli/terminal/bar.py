@@ -9,8 +9,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
 from libxlpy.cli.terminal.output import one_line, size_text
-from libxlpy.cli.terminal.progress import View, log_text
-from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy.cli.terminal.progress import View, log_text, waiting_text
+from libxlpy.events import (
+    JobEvent,
+    LogEvent,
+    PhaseEvent,
+    ProgressEvent,
+    StallEvent,
+    StatEvent,
+)
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Seconds; a rate over less than this is noise.
@@ -73,6 +80,8 @@ class BarView(View):
             case StatEvent():
                 self._measure(event)
                 self._update(facts=self._facts())
+            case StallEvent():
+                self._progress.console.print(escape(waiting_text(event.text)))
             case LogEvent() if self._verbose:
                 self._progress.console.print(escape(log_text(event)))
             case _:

@@ -9,7 +9,13 @@ from types import TracebackType
 from typing import Self
 
 from libxlpy.cli.terminal.output import Output, one_line
-from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent
+from libxlpy.events import (
+    JobEvent,
+    LogEvent,
+    PhaseEvent,
+    ProgressEvent,
+    StallEvent,
+)
 
 
 class View:
@@ -55,6 +61,8 @@ class PlainView(View):
             case ProgressEvent(_, doing, _, total) if total and doing != self._pass:
                 self._pass = doing
                 self._out.note(f"             {one_line(doing)}: {total:,} pages")
+            case StallEvent():
+                self._out.note(waiting_text(event.text))
             case LogEvent() if self._verbose:
                 self._out.note(log_text(event))
             case _:
@@ -75,6 +83,11 @@ class JsonView(View):
         """Print one event: its kind and its fields."""
         kind = type(event).__name__.removesuffix("Event").lower()
         self._out.json({"event": kind, **asdict(event)})
+
+
+def waiting_text(what: str) -> str:
+    """Give the line that says what is waited for."""
+    return f"             waiting: {one_line(what)}"
 
 
 def log_text(event: LogEvent) -> str:

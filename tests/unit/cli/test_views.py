@@ -1,5 +1,6 @@
 """What is shown of a job: lines are facts, the bar survives any order of events."""
 
+import asyncio
 import io
 import json
 
@@ -10,7 +11,15 @@ from libxlpy.cli.terminal.follow import view_for
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.progress import JsonView, PlainView
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.events import JobEvent, LogEvent, PhaseEvent, ProgressEvent, StatEvent
+from libxlpy.cli.terminal.waiting import told_if_long
+from libxlpy.events import (
+    JobEvent,
+    LogEvent,
+    PhaseEvent,
+    ProgressEvent,
+    StallEvent,
+    StatEvent,
+)
 
 
 def stat(iteration: int, done: int = 0, dirty: int = -1) -> StatEvent:
@@ -166,3 +175,33 @@ def test_no_terminal_no_bar() -> None:
     assert isinstance(view, PlainView)
     view = view_for(Settings(Output()), what="", json=True, pages=0)
     assert isinstance(view, JsonView)
+
+
+# ----- what is waited for -------------------------------------------------------------
+
+
+STOPPED = StallEvent("bytes_age", 3.0, "warn", "no byte moved for 3 s")
+
+
+def test_stream_that_stands_is_told(capsys):
+    with PlainView(Output(), verbose=False) as view:
+        view.show(STOPPED)
+    assert capsys.readouterr().err.strip() == "waiting: no byte moved for 3 s"
+
+
+def test_stream_that_stands_is_told_beside_the_bar(capsys):
+    with BarView("save web", pages=4, verbose=False) as view:
+        view.show(STOPPED)
+    assert "waiting: no byte moved for 3 s" in capsys.readouterr().err
+
+
+async def test_wait_is_told_only_if_it_is_long(capsys):
+    with told_if_long(Output(), "the disk of a", seconds=60.0):
+        await asyncio.sleep(0)
+    assert capsys.readouterr().err == ""
+    told = ""
+    with told_if_long(Output(), "the disk of a", seconds=0.001):
+        while not told:
+            await asyncio.sleep(0.001)
+            told = capsys.readouterr().err
+    assert told.strip() == "waiting: the disk of a"

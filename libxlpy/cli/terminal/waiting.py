@@ -1,0 +1,31 @@
+"""Say what is waited for, if that takes long."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from libxlpy import StallPolicy
+from libxlpy.cli.terminal.output import Output
+from libxlpy.cli.terminal.progress import waiting_text
+
+#: Seconds after which somebody who looks on wants to know.
+SOON = 3.0
+#: For a stream that does not move; what ends it is a deadline.
+STREAM = StallPolicy(bytes_age=SOON)
+
+
+@contextmanager
+def told_if_long(out: Output, what: str, seconds: float = SOON) -> Iterator[None]:
+    """Print what is waited for if the block takes longer.
+
+    Args:
+        out: Where to.
+        what: As in "the disk of web.save".
+        seconds: Until then it is not worth a word.
+    """
+    loop = asyncio.get_running_loop()
+    telling = loop.call_later(seconds, out.note, waiting_text(what))
+    try:
+        yield
+    finally:
+        telling.cancel()
