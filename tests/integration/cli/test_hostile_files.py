@@ -92,6 +92,23 @@ def test_large_configuration_is_refused_before_it_is_read(
     assert memory < least + 2048
 
 
+@pytest.mark.parametrize("width", [4, 8])
+def test_memory_of_a_pv_guest_is_not_believed(tmp_path: Path, width: int) -> None:
+    """Frames are told in eight bytes for some hundred of them."""
+    count = SIZE // 8
+    info = samples.record(2, bytes([width, {4: 3, 8: 4}[width], *bytes(6)]))
+    last = count * (4096 // width) - 1
+    body = struct.pack("<II", 0, last) + bytes(8 * count)
+    image = samples.pv_image(
+        info, samples.STATIC_DATA_END, samples.record(3, body), samples.END
+    )
+    least, *_ = measured([*XLPY, "verify"], tmp_path, samples.PV_FILE)
+    data = samples.xl_file(samples.libxl_stream(image))
+    memory, status, words = measured([*XLPY, "verify"], tmp_path, data)
+    assert (status, words.count("\n")) == (1, 1)
+    assert memory < least + ANY_FILE + 2 * RATIO * len(data) // 1024
+
+
 def test_large_number_of_any_kind_is_never_allocated(tmp_path: Path) -> None:
     """What a record says of itself is not believed before it is there."""
     least, *_ = measured([*XLPY, "verify"], tmp_path, samples.HVM_FILE)
