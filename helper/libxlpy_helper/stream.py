@@ -15,7 +15,9 @@ from typing import Final
 from libxlpy_protocol.errors import StreamFormatError
 from libxlpy_protocol.stream.libxl import (
     LIBXL_HEADER_SIZE,
+    OPTIONAL_RECORD,
     RECORD_HEADER_SIZE,
+    XENSTORE_DATA_MAX,
     EmulatorHeader,
     LibxlRecord,
     RecordHeader,
@@ -31,7 +33,6 @@ from libxlpy_protocol.stream.libxl import (
 from libxlpy_protocol.value import Value
 
 CHUNK: Final = 64 * 1024  # bytes of emulator state in memory at a time
-XENSTORE_DATA_MAX: Final = 1024 * 1024  # bytes; what one message to the parent takes
 EMULATOR_HEADER_SIZE: Final = 8
 
 
@@ -179,13 +180,19 @@ class RecordReader:
             LibxlRecord.EMULATOR_CONTEXT: self._emulator_context,
         }
         while (record := self._next()).type != LibxlRecord.END:
-            handlers[LibxlRecord(record.type)](record.length)
+            if record.type >= OPTIONAL_RECORD:
+                self._skip(record.length)
+            else:
+                handlers[LibxlRecord(record.type)](record.length)
 
     def _next(self) -> RecordHeader:
-        """Read a record's header; the types come in rising order, each at most once."""
+        """Read a record's header; the types come in rising order, each at most once.
+
+        Optional ones may come anywhere.
+        """
         with _protocol_errors():
             record = unpack_libxl_record(self._stream.read(RECORD_HEADER_SIZE))
-        if record.type == LibxlRecord.END:
+        if record.type == LibxlRecord.END or record.type >= OPTIONAL_RECORD:
             return record
         if not self._last < record.type <= LibxlRecord.EMULATOR_CONTEXT:
             raise OSError(errno.EPROTO, f"record of type {record.type} out of order")
@@ -195,19 +202,28 @@ class RecordReader:
     def _xenstore_data(self, length: int) -> None:
         if length > EMULATOR_HEADER_SIZE + XENSTORE_DATA_MAX:
             raise OSError(errno.EPROTO, f"EMULATOR_XENSTORE_DATA of {length} bytes")
+        self._expect_emulator()
         self._emulator_header()
         data = self._stream.read(length - EMULATOR_HEADER_SIZE)
         self._skip_padding(length)
         self._toolstack_restore(data)
 
     def _emulator_context(self, length: int) -> None:
-        if not self._path:
-            raise OSError(errno.EPROTO, "emulator state for a domain without emulator")
+        self._expect_emulator()
         self._emulator_header()
         with _created(self._path) as fd:
             for amount in _chunks(length - EMULATOR_HEADER_SIZE):
                 _write_all(fd, self._stream.read(amount))
         self._skip_padding(length)
+
+    def _skip(self, length: int) -> None:
+        for amount in _chunks(length):
+            self._stream.read(amount)
+        self._skip_padding(length)
+
+    def _expect_emulator(self) -> None:
+        if not self._path:
+            raise OSError(errno.EPROTO, "emulator state for a domain without emulator")
 
     def _emulator_header(self) -> None:
         with _protocol_errors():

@@ -278,7 +278,8 @@ def read_config(path: Path) -> Configuration:
         raise CommandFailed(f"can't read configuration {os_error_text(exc)}") from exc
     if len(text) > XL_CONFIG_MAX:
         raise CommandFailed(
-            f"configuration {path} is larger than {XL_CONFIG_MAX} bytes"
+            f"configuration {path} is larger than {XL_CONFIG_MAX} bytes: "
+            "give a smaller one"
         )
     if not text.strip():
         raise CommandFailed(f"configuration {path} is empty")

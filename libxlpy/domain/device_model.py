@@ -12,7 +12,6 @@ Xen: tools/libs/light/libxl_qmp.c, libxl__domain_suspend_device_model().
 """
 
 import os
-import re
 from contextlib import AbstractAsyncContextManager, suppress
 
 from libxlpy.domain import hypercalls, qmp
@@ -22,15 +21,12 @@ from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
 from libxlpy.results import GuestFacts
 from libxlpy.xenstore import Xenstore, connect
+from libxlpy_protocol.stream.libxl import XENSTORE_VALUE_MAX, is_xenstore_key
 
 #: ``emulator_id`` of qemu in the stream; Xen: libxl_sr_stream_format.h.
 EMULATOR_QEMU = 2
 #: Nodes below each ``physmap`` entry that travel with the domain.
 PHYSMAP_KEYS = ("start_addr", "size", "name")
-#: What a restored stream may put below the device model's node.
-KEY = re.compile(rb"[A-Za-z0-9_@:.-]+(/[A-Za-z0-9_@:.-]+){0,15}")
-KEY_MAX = 256
-VALUE_MAX = 2048
 
 #: Device and inode of a file.
 Identity = tuple[int, int]
@@ -222,9 +218,7 @@ def checked_pairs(data: bytes) -> list[tuple[bytes, bytes]]:
         raise XenstoreError("emulator's xenstore data are no pairs", "EINVAL")
     pairs = list(zip(parts[::2], parts[1::2], strict=True))
     for key, value in pairs:
-        climbs = any(part in (b".", b"..") for part in key.split(b"/"))
-        too_long = len(key) > KEY_MAX or len(value) > VALUE_MAX
-        if climbs or too_long or KEY.fullmatch(key) is None:
+        if not is_xenstore_key(key) or len(value) > XENSTORE_VALUE_MAX:
             raise XenstoreError(
                 f"emulator's xenstore key {key!r:.80} refused", "EINVAL"
             )

@@ -54,7 +54,9 @@ class SimxenToolstack:
 
     # ----- restore ----------------------------------------------------------------
 
-    async def build(self, config: bytes | None, name: str | None) -> tuple[int, str]:
+    async def build(
+        self, config: bytes | None, name: str | None
+    ) -> tuple[int, str, bool]:
         """Have an empty domain built to restore into.
 
         Args:
@@ -62,7 +64,7 @@ class SimxenToolstack:
             name: For the domain instead of the configured one.
 
         Returns:
-            Its domid and name.
+            Its domid, its name, and whether it has a device model.
 
         Raises:
             UsageError: The configuration can't be used.
@@ -72,7 +74,7 @@ class SimxenToolstack:
         missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
         async with self._host(BUILD_TIMEOUT, missing) as client:
             domid = await client.create(**fields, restore=True)
-        return domid, str(fields["name"])
+        return domid, str(fields["name"]), fields["type"] == "hvm"
 
     async def launch(
         self, domid: int, uuid: str, *, paused: bool, name: str | None = None

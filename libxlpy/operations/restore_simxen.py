@@ -53,6 +53,7 @@ class SimxenRestore(Operation[RestoreResult]):
         self._toolstack = toolstack
         self._wanted = target
         self._name = ""
+        self._emulated = False
         self._device_model: DeviceModel
 
     @property
@@ -66,7 +67,8 @@ class SimxenRestore(Operation[RestoreResult]):
 
     async def _build(self) -> None:
         wanted = self._wanted
-        self.domid, self._name = await self._toolstack.build(wanted.config, wanted.name)
+        built = await self._toolstack.build(wanted.config, wanted.name)
+        self.domid, self._name, self._emulated = built
         self._device_model = DeviceModel(self.env, self.domid, "", self.guest)
 
     async def discard(self) -> None:
@@ -85,7 +87,9 @@ class SimxenRestore(Operation[RestoreResult]):
             image=Image.LIBXL,
             stream_fd=stream_fd,
             emulator_id=EMULATOR_QEMU,
-            emulator_path=str(backend.resume_path(self.domid)),
+            emulator_path=str(backend.resume_path(self.domid))
+            if self._emulated
+            else "",
             xenstore_path=str(backend.xenstore_socket),
         )
 

@@ -7,8 +7,9 @@ write and real restorers accept where the two differ.
 import struct
 from collections.abc import Generator
 
+from libxlpy.streams.frames import NamedFrames
 from libxlpy.streams.image import Image
-from libxlpy.streams.pull import Need, Reading, skip, take, unpack
+from libxlpy.streams.pull import Need, Reading, blocks, skip, take, unpack
 from libxlpy_protocol.stream.formats import (
     DATA_PAGE_TYPES,
     PAGE_TYPE_NAMES,
@@ -50,9 +51,30 @@ def expect_length(image: Image, length: int, expected: int) -> None:
 
 
 def empty(image: Image, length: int) -> Reading:
-    """END, STATIC_DATA_END, VERIFY, CHECKPOINT."""
+    """STATIC_DATA_END."""
     expect_length(image, length, 0)
     yield from skip(0)
+
+
+def verify(image: Image, length: int) -> Reading:
+    """VERIFY: from here on memory comes again, to be compared."""
+    yield from empty(image, length)
+    image.verifying = True
+
+
+def whole(image: Image, length: int) -> Reading:
+    """END and CHECKPOINT: a guest could run from what was read."""
+    yield from empty(image, length)
+    if not image.pv:
+        return
+    if not image.registers:
+        image.cursor.fail("it comes before the registers of vcpu 0")
+    missing = None if image.frames is None else image.frames.first_missing()
+    if missing is not None and not image.legacy:
+        image.cursor.fail(
+            f"memory is not whole: frame {missing:#x} of 0x0 to {image.max_pfn:#x} "
+            "was never named"
+        )
 
 
 def opaque(image: Image, length: int) -> Reading:
@@ -87,9 +109,20 @@ def p2m_frames(image: Image, length: int) -> Reading:
         image.cursor.fail(f"its range {start} to {end} is upside down")
     frames = end // per_frame + 1 - start // per_frame
     expect_length(image, length, COUNT.size + 8 * frames)
-    yield from skip(8 * frames)
-    image.max_pfn = max(image.max_pfn, end)
+    if start >= per_frame:
+        image.cursor.fail(f"frames 0x0 to {start - 1:#x} are not in its range")
+    yield from blocks(
+        8 * frames, 8 * PFN_BLOCK, lambda block: _in_range(image, block, end)
+    )
+    image.max_pfn = end
+    image.frames = NamedFrames(end)
     image.pfns = frames
+
+
+def _in_range(image: Image, block: bytes, end: int) -> None:
+    highest = max(struct.unpack(f"<{len(block) // 8}Q", block))
+    if highest > end:
+        image.cursor.fail(f"frame {highest:#x} lies above the last one, {end:#x}")
 
 
 def page_data(image: Image, length: int) -> Reading:
@@ -115,10 +148,14 @@ def _pages_with_data(image: Image, block: bytes) -> int:
     entries = struct.unpack(f"<{len(block) // 8}Q", block)
     limit = image.max_pfn if image.pv else PFN_MASK
     if max(entries) <= limit:  # nearly always: plain pages only, all type bits zero
-        return len(entries)
-    if min(entries) >= NO_PAGE and max(entries) <= NO_PAGE | limit:
-        return 0  # a hole: an HVM guest has a million of them below 4 GiB
-    return sum(_has_data(image, entry, limit) for entry in entries)
+        pages = len(entries)
+    elif min(entries) >= NO_PAGE and max(entries) <= NO_PAGE | limit:
+        pages = 0  # a hole: an HVM guest has a million of them below 4 GiB
+    else:
+        pages = sum(_has_data(image, entry, limit) for entry in entries)
+    if image.frames is not None and not image.verifying:
+        image.frames.add([entry & PFN_MASK for entry in entries])
+    return pages
 
 
 def _has_data(image: Image, entry: int, limit: int) -> bool:
@@ -135,35 +172,39 @@ def _has_data(image: Image, entry: int, limit: int) -> bool:
 
 def vcpu_basic(image: Image, length: int) -> Reading:
     """Registers of one vcpu; a body without any is an erratum of Xen 4.6 to 4.8."""
-    size = yield from _vcpu(image, length, Record.X86_PV_VCPU_BASIC)
+    vcpu, size = yield from _vcpu(image, length, Record.X86_PV_VCPU_BASIC)
     if size not in (0, VCPU_CONTEXT_SIZE[image.width]):
         image.cursor.fail(
             f"its context is {size} bytes long, not {VCPU_CONTEXT_SIZE[image.width]}"
         )
+    image.registers |= vcpu == 0 and size > 0
 
 
 def vcpu_extended(image: Image, length: int) -> Reading:
     """More registers of one vcpu."""
-    size = yield from _vcpu(image, length, Record.X86_PV_VCPU_EXTENDED)
+    _, size = yield from _vcpu(image, length, Record.X86_PV_VCPU_EXTENDED)
     if size > MAX_VCPU_EXTENDED:
         image.cursor.fail(f"its context of {size} bytes exceeds {MAX_VCPU_EXTENDED}")
 
 
 def vcpu_xsave(image: Image, length: int) -> Reading:
     """Extended processor state of one vcpu."""
-    size = yield from _vcpu(image, length, Record.X86_PV_VCPU_XSAVE)
+    _, size = yield from _vcpu(image, length, Record.X86_PV_VCPU_XSAVE)
     if 0 < size < MIN_VCPU_XSAVE:
         image.cursor.fail(f"its context of {size} bytes is shorter than its head")
 
 
 def vcpu_msrs(image: Image, length: int) -> Reading:
     """Model specific registers of one vcpu."""
-    size = yield from _vcpu(image, length, Record.X86_PV_VCPU_MSRS)
+    _, size = yield from _vcpu(image, length, Record.X86_PV_VCPU_MSRS)
     if size % MSR_ENTRY_SIZE:
         image.cursor.fail(f"its {size} bytes are no whole number of registers")
 
 
-def _vcpu(image: Image, length: int, kind: int) -> Generator[Need, bytes, int]:
+def _vcpu(
+    image: Image, length: int, kind: int
+) -> Generator[Need, bytes, tuple[int, int]]:
+    """Read one vcpu's number; give it, and the bytes that follow."""
     if length < COUNT.size:
         image.cursor.fail(f"its body of {length} bytes can't hold a vcpu number")
     vcpu, reserved = yield from unpack(COUNT)
@@ -174,7 +215,7 @@ def _vcpu(image: Image, length: int, kind: int) -> Generator[Need, bytes, int]:
         image.cursor.fail(f"it comes twice for vcpu {vcpu}")
     image.vcpus.add((kind, vcpu))
     yield from skip(length - COUNT.size)
-    return length - COUNT.size
+    return vcpu, length - COUNT.size
 
 
 def shared_info(image: Image, length: int) -> Reading:
@@ -201,9 +242,7 @@ def hvm_params(image: Image, length: int) -> Reading:
 
 
 def cpuid_policy(image: Image, length: int) -> Reading:
-    """CPUID leaves, at least one."""
-    if length == 0:
-        image.cursor.fail("its body is empty")
+    """CPUID leaves."""
     yield from _entries(image, length, CPUID_LEAF_SIZE)
 
 
@@ -213,6 +252,8 @@ def msr_policy(image: Image, length: int) -> Reading:
 
 
 def _entries(image: Image, length: int, size: int) -> Reading:
+    if length == 0:
+        image.cursor.fail("its body is empty")
     if length % size:
         image.cursor.fail(
             f"its {length} bytes are no whole number of {size} byte entries"

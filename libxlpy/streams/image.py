@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from libxlpy.streams.cursor import Cursor
+from libxlpy.streams.frames import NamedFrames
 
 
 @dataclass(slots=True)
@@ -17,6 +18,9 @@ class Image:
         checkpointed: A Remus stream: checkpoints follow the first image.
         width: Bytes of a guest word of a PV domain, 4 or 8; 0 until known.
         max_pfn: Highest frame of a PV domain; -1 until known.
+        frames: Those that were named, of a PV domain; None until known how many.
+        verifying: Pages are sent once more, to be compared.
+        registers: Those of vcpu 0 were read, of a PV domain.
         stage: Part of the image, see `rules.Stage`.
         seen: Types of records read so far.
         seen_in_checkpoint: The same since the last checkpoint.
@@ -32,6 +36,9 @@ class Image:
     checkpointed: bool
     width: int = 0
     max_pfn: int = -1
+    frames: NamedFrames | None = None
+    verifying: bool = False
+    registers: bool = False
     stage: int = 0
     seen: set[int] = field(default_factory=set)
     seen_in_checkpoint: set[int] = field(default_factory=set)

@@ -117,6 +117,8 @@ def _check_domain(image: Image, kind: Record, rule: Rule) -> None:
         image.cursor.fail(f"a version {image.version} image can't hold it")
     if kind is Record.CHECKPOINT and not image.checkpointed:
         image.cursor.fail("this is not a checkpointed stream")
+    if kind is Record.VERIFY and image.checkpointed:
+        image.cursor.fail("no checkpointed stream has it")
 
 
 def _has(image: Image, rule: Rule) -> bool:

@@ -15,16 +15,18 @@ from libxlpy_protocol.stream.formats import (
     LIBXL_VERSION,
     OPTIONAL_RECORD,
     RECORD_HEADER_SIZE,
+    XENSTORE_DATA_MAX,
+    XENSTORE_KEY_MAX,
+    XENSTORE_VALUE_MAX,
     LibxcRecord,
     LibxlOptions,
+    is_xenstore_key,
     libxl_record_name,
     unpack_emulator_header,
     unpack_libxl_header,
 )
 from libxlpy_protocol.stream.formats import LibxlRecord as Record
 
-#: Bytes; xenstore's own limit for an absolute path.
-MAX_KEY = 3072
 #: Bytes of emulator keys looked at in one piece.
 BLOCK = 4096
 _KINDS = frozenset(Record)
@@ -113,6 +115,8 @@ def _body(cursor: Cursor, image: Image | None, kind: Record, length: int) -> Rea
 
 
 def _xenstore_data(cursor: Cursor, length: int) -> Reading:
+    if length > XENSTORE_DATA_MAX:
+        cursor.fail(f"{length} bytes of keys exceed the limit of {XENSTORE_DATA_MAX}")
     keys = _KeyCheck(cursor)
     yield from blocks(length, BLOCK, keys.feed)
     keys.finish()
@@ -125,7 +129,7 @@ class _KeyCheck:
         self._cursor = cursor
         self._key = b""
         self._in_value = False
-        self._open = False
+        self._value = 0  # bytes of it
 
     def feed(self, piece: bytes) -> None:
         *whole, rest = piece.split(b"\0")
@@ -135,32 +139,22 @@ class _KeyCheck:
         self._token(rest)
 
     def finish(self) -> None:
-        if self._open or self._in_value or self._key:
+        if self._in_value or self._key:
             self._cursor.fail("its last key has no value that ends with NUL")
 
     def _token(self, token: bytes) -> None:
         if self._in_value:
-            self._open = self._open or bool(token)
+            self._value += len(token)
+            if self._value > XENSTORE_VALUE_MAX:
+                self._cursor.fail(f"a value is longer than {XENSTORE_VALUE_MAX} bytes")
             return
         self._key += token
-        if len(self._key) > MAX_KEY:
-            self._cursor.fail(f"a key is longer than {MAX_KEY} bytes")
+        if len(self._key) > XENSTORE_KEY_MAX:
+            self._cursor.fail(f"a key is longer than {XENSTORE_KEY_MAX} bytes")
 
     def _end(self) -> None:
-        if not self._in_value:
-            self._check_key()
-        self._key = b""
-        self._open = False
-        self._in_value = not self._in_value
-
-    def _check_key(self) -> None:
-        parts = self._key.split(b"/")
-        if not all(parts) or b".." in parts or b"." in parts:
+        if not self._in_value and not is_xenstore_key(self._key):
             self._cursor.fail(f"{self._key[:64]!r} is no relative xenstore path")
-        if not _PATH_BYTES.issuperset(self._key):
-            self._cursor.fail(f"{self._key[:64]!r} holds characters no path may have")
-
-
-_PATH_BYTES = frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-/_@"
-)
+        self._key = b""
+        self._value = 0
+        self._in_value = not self._in_value

@@ -20,8 +20,11 @@ from libxlpy.streams.events import (
 from libxlpy.streams.grammar import Format, StreamParser
 from libxlpy.streams.pull import MAX_KEEP
 
-#: Bytes read at a time by `verify`; large enough that reads cost nothing.
-CHUNK = 1024 * 1024
+#: Bytes read at a time by `verify`: reads cost nothing, nor do 30,000 records in it.
+CHUNK = 256 * 1024
+#: Types of records that are told apart; more are possible only where unknown ones are.
+MAX_TYPES = 64
+OTHERS = "(other types)"
 
 
 @dataclass(slots=True)
@@ -54,8 +57,14 @@ class Summary:
             case LibxcHeaderRead():
                 self.libxc = event
             case RecordRead():
-                self.records[f"{event.layer.value} {event.name}"] += 1
-                self.pages += event.pages
+                self._count(event)
+
+    def _count(self, event: RecordRead) -> None:
+        name = f"{event.layer.value} {event.name}"
+        if name not in self.records and len(self.records) >= MAX_TYPES:
+            name = f"{event.layer.value} {OTHERS}"
+        self.records[name] += 1
+        self.pages += event.pages
 
 
 def read_xl_header(fd: int) -> XlHeaderRead:

@@ -85,7 +85,7 @@ RULES: dict[Record, Rule] = {
     Record.PAGE_DATA: Rule(
         bodies.page_data, _MEMORY, _ALL, _ANY, (Record.X86_PV_P2M_FRAMES,)
     ),
-    Record.VERIFY: Rule(bodies.empty, _MEMORY, _ALL, _ONCE),
+    Record.VERIFY: Rule(bodies.verify, _MEMORY, _ALL, _ONCE),
     Record.X86_TSC_INFO: Rule(bodies.tsc_info, _STATE),
     Record.SHARED_INFO: Rule(bodies.shared_info, _STATE, _PV, after=_INFO),
     Record.X86_PV_VCPU_BASIC: Rule(bodies.vcpu_basic, _STATE, _PV, _ANY, _INFO),
@@ -94,8 +94,8 @@ RULES: dict[Record, Rule] = {
     Record.X86_PV_VCPU_MSRS: Rule(bodies.vcpu_msrs, _STATE, _PV, _ANY, _INFO),
     Record.HVM_CONTEXT: Rule(bodies.opaque, _STATE, _HVM),
     Record.HVM_PARAMS: Rule(bodies.hvm_params, _STATE, _HVM),
-    Record.CHECKPOINT: Rule(bodies.empty, _STATE, after=_WHOLE),
-    Record.END: Rule(bodies.empty, _STATE, after=_WHOLE),
+    Record.CHECKPOINT: Rule(bodies.whole, _STATE, after=_WHOLE),
+    Record.END: Rule(bodies.whole, _STATE, after=_WHOLE),
 }
 
 #: Types that the specification names and that no such stream may hold.

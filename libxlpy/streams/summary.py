@@ -1,7 +1,7 @@
 """What is in a saved domain: its headers, records, memory, and the damage if any.
 
-Its size does not depend on the file's: records are counted by type, frames are kept in
-one byte each, lists have a bound.
+Its size follows the file's, up to a bound: records are counted by type, frames are kept
+in one byte each, lists have an end.
 """
 
 import struct
@@ -19,6 +19,7 @@ from libxlpy.streams.events import (
     XlHeaderRead,
 )
 from libxlpy.streams.page_map import PageMap
+from libxlpy.streams.reader import MAX_TYPES, OTHERS
 from libxlpy.streams.walk import Walk, end_of
 from libxlpy_protocol.stream.formats import (
     PAGE_TYPE_SHIFT,
@@ -31,9 +32,6 @@ from libxlpy_protocol.xen import PAGE_SIZE
 
 #: HVM parameters that are kept; Xen knows fewer than 64.
 MAX_PARAMS = 256
-#: Types of records that are told apart; more are possible only where unknown ones are.
-MAX_TYPES = 64
-OTHERS = "(other types)"
 #: Where a record's own fields end and its list starts: header, two u32.
 LIST_START = RECORD_HEADER_SIZE + 8
 _PAIR = struct.Struct("<II")

@@ -13,7 +13,7 @@ from libxlpy.streams.events import XlHeaderRead
 from libxlpy.streams.pull import MAX_KEEP, Need, Reading, blocks, skip, unpack
 from libxlpy_protocol.json_text import JsonError, parse
 from libxlpy_protocol.stream import formats as stream_format
-from libxlpy_protocol.stream.formats import XL_CONFIG_MAX, XL_HEADER_SIZE, XlFlags
+from libxlpy_protocol.stream.formats import XL_HEADER_SIZE, XlFlags
 
 CONFIG_LENGTH = struct.Struct("<I")
 
@@ -48,8 +48,6 @@ def _config(
     if length < CONFIG_LENGTH.size:
         cursor.fail(f"{length} bytes of optional data can't hold its length")
     (size,) = yield from unpack(CONFIG_LENGTH)
-    if size > XL_CONFIG_MAX:
-        cursor.fail(f"{size} bytes exceed the limit of {XL_CONFIG_MAX}")
     if CONFIG_LENGTH.size + size > length:
         cursor.fail(f"{size} bytes don't fit {length} bytes of optional data")
     config = bytearray()

@@ -1,7 +1,7 @@
 """JSON from outside: whatever is wrong with a text is one error, in words of ours.
 
 Stricter than Python's reader: no NaN, no infinity, no number over 64 bits, no half
-characters, no depth and no number of values that would cost whoever goes on with it.
+characters, no size, depth or number of values that would cost whoever goes on with it.
 """
 
 import json
@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
+#: Characters or bytes of a text; reading takes some twenty times as much.
+TEXT_MAX: Final = 1024 * 1024
 #: libxl's configurations are 8 deep; Python's own writer ends at some hundreds.
 DEPTH_MAX: Final = 64
 #: Values in a text: some megabytes once they are read. A domain has some thousands.
@@ -29,6 +31,8 @@ def parse(text: bytes | str) -> Any:
     Raises:
         JsonError: It breaks a rule.
     """
+    if len(text) > TEXT_MAX:
+        raise JsonError(f"it is larger than {TEXT_MAX} bytes")
     text = _decoded(text)
     if sum(map(text.count, ",[{")) > VALUES_MAX:
         raise JsonError(f"it has more than {VALUES_MAX:,} values")

@@ -41,6 +41,11 @@ class XenFiles:
     #: libxl-save-helper.
     save_helper: Path
 
+    @property
+    def verify_stream(self) -> Path:
+        """Xen's own verifier of saved domains, in Python."""
+        return self.save_helper.with_name("verify-stream-v2")
+
 
 def xen_of(suite: str) -> XenFiles:
     """Return what a Debian suite has of Xen; downloaded the first time."""

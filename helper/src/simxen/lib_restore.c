@@ -21,6 +21,8 @@ static int read_image_header(struct restore *r)
                                  be32toh(h.version));
     if (h.options != 0) /* the only option known is "big endian" */
         return restore_malformed(r, "Unable to handle options %#x", be16toh(h.options));
+    if (h.reserved1 != 0 || h.reserved2 != 0)
+        return restore_malformed(r, "Reserved bits of the image header are set");
     return 0;
 }
 
@@ -33,6 +35,8 @@ static int read_domain_header(struct restore *r)
         return restore_malformed(r, "Unknown type %u", h.type);
     if (h.page_shift != SIMXEN_PAGE_SHIFT)
         return restore_malformed(r, "Invalid page_shift %u", h.page_shift);
+    if (h.reserved != 0)
+        return restore_malformed(r, "Reserved bits of the domain header are set");
     if (h.type != (uint32_t)r->memory.type)
         return restore_malformed(r, "Stream of an x86 %s domain, but domain %u is not one",
                                  h.type == SIMXEN_HVM ? "HVM" : "PV", r->domid);
@@ -44,8 +48,6 @@ static int read_domain_header(struct restore *r)
 /* The guest's state goes to its vcpu page, and the host is told that the domain is whole. */
 static int stream_complete(struct restore *r)
 {
-    if (!r->have_context)
-        return restore_malformed(r, "Stream ends without the state of vcpu 0");
     r->memory.vcpu->arch = r->context.arch;
     struct simxen_request request = {
         .op = SIMXEN_RESTORED,
@@ -100,6 +102,7 @@ static void clean_up(struct restore *r)
     }
     memory_unmap(&r->memory);
     relay_close(&r->relay);
+    free(r->named);
     free(r->pfns);
     free(r->vector);
     free(r);

@@ -6,10 +6,13 @@
 #include "lib_memory.h"
 #include "lib_stream.h"
 
+struct record_rule;
+
 /* A record kept until its checkpoint is complete. */
 struct kept_record {
     struct kept_record *next;
-    struct record_header header;
+    const struct record_rule *rule;
+    uint32_t length;
     uint8_t body[];
 };
 
@@ -26,7 +29,11 @@ struct restore {
     struct relay relay;
 
     /* What the stream said so far. */
-    uint32_t seen; /* bit per record type */
+    uint32_t stage;           /* see lib_restore_records.c */
+    uint32_t seen, seen_here; /* bit per record type: in the stream, since the last checkpoint */
+    uint64_t vcpus[VCPU_RECORDS][MAX_VCPUS / 64]; /* those seen since the last checkpoint */
+    uint64_t *named;          /* bit per frame of a PV domain; NULL until P2M frames came */
+    uint64_t last_pfn;        /* of a PV domain */
     struct guest_context context;
     bool have_context;
     uint64_t store_gfn, console_gfn;
@@ -54,12 +61,12 @@ int restore_read(struct restore *r, void *data, size_t size, const char *what);
 /* lib_restore_stream.c: read the stream up to END, or to the last checkpoint of a lost peer. */
 int restore_stream(struct restore *r);
 
-/* lib_restore_records.c: a record whose header was read. Checks type, length, order. */
-struct record_rule;
+/* lib_restore_records.c: a record whose header was read. Checks type, length, order; from then on
+ * it has been seen. */
 const struct record_rule *restore_check(struct restore *r, const struct record_header *header);
-/* Body at hand; marks the record as seen. */
-int restore_apply(struct restore *r, const struct record_rule *rule,
-                  const struct record_header *header, const uint8_t *body);
+/* Body at hand. */
+int restore_apply(struct restore *r, const struct record_rule *rule, const uint8_t *body,
+                  uint32_t length);
 
 /* lib_restore_pages.c: PAGE_DATA, from the stream straight to memory, or from a body at hand. */
 int restore_receive_pages(struct restore *r, uint32_t length);

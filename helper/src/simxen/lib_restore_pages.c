@@ -48,28 +48,39 @@ static int grow(struct restore *r, uint32_t count)
 static int check_count(struct restore *r, const struct page_data_header *h, uint32_t length)
 {
     uint64_t pfn_bytes = (uint64_t)h->count * sizeof(uint64_t);
+    if (h->reserved != 0)
+        return restore_malformed(r, "Reserved bits of a PAGE_DATA record are set");
     if (h->count == 0 || h->count > r->memory.nr_pages || pfn_bytes > length - sizeof *h)
         return restore_malformed(r, "PAGE_DATA record of %u bytes with %u pfns", length, h->count);
     return grow(r, h->count);
+}
+
+static void name_pfns(struct restore *r, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        r->named[pfn_of(r->pfns[i]) / 64] |= UINT64_C(1) << pfn_of(r->pfns[i]) % 64;
 }
 
 /* Every pfn and type, then the exact length. */
 static int check_pfns(struct restore *r, uint32_t count, uint32_t length)
 {
     uint64_t data_pages = 0;
+    uint64_t pages = r->named ? r->last_pfn + 1 : r->memory.nr_pages;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t entry = r->pfns[i], type_bit = UINT64_C(1) << (entry >> PFN_TYPE_SHIFT);
         if (!(type_bit & (TYPES_WITH_DATA | TYPES_WITHOUT)) || (entry & PFN_RESERVED_MASK))
             return restore_malformed(r, "Invalid type of pfn entry %#lx", (unsigned long)entry);
-        if (pfn_of(entry) >= r->memory.nr_pages)
+        if (pfn_of(entry) >= pages)
             return restore_malformed(r, "pfn %#lx outside domain of %#lx pages",
-                                     (unsigned long)pfn_of(entry),
-                                     (unsigned long)r->memory.nr_pages);
+                                     (unsigned long)pfn_of(entry), (unsigned long)pages);
         data_pages += has_data(entry);
     }
     if (length == sizeof(struct page_data_header) + count * sizeof(uint64_t) +
-                      data_pages * SIMXEN_PAGE_SIZE)
+                      data_pages * SIMXEN_PAGE_SIZE) {
+        if (r->named != NULL && !r->verifying)
+            name_pfns(r, count);
         return 0;
+    }
     return restore_malformed(r, "PAGE_DATA record of %u bytes for %lu pages", length,
                              (unsigned long)data_pages);
 }

@@ -1,14 +1,20 @@
-/* Which record may come when, how long it may be, and what it does: one table. */
+/* Which record may come when, how long it may be, and what it does: one table. The rules of
+ * libxlpy/streams/rules.py once more, which a test holds against each other; and what only simxen
+ * can know: its own guests' state, the size of the domain. */
 #include "lib_restore.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BIT(type) (UINT32_C(1) << (type))
 #define CONTEXT_MAX (1u << 20) /* of an HVM context; Xen's own are some KiB */
 
 enum { BOTH = 0, PV = SIMXEN_PV, HVM = SIMXEN_HVM };
-enum { MANY = 0, ONCE = 1, PLAIN_ONLY = 2, CHECKPOINTED_ONLY = 4 };
+/* Parts of an image, in their order: what the domain is, its pages, the rest. */
+enum { STATIC, MEMORY, STATE };
+/* How often: any number, once until the next checkpoint, once; and in which streams. */
+enum { MANY = 0, EACH = 1, ONCE = 2, PLAIN_ONLY = 4, CHECKPOINTED_ONLY = 8 };
 
 typedef int apply_fn(struct restore *r, const uint8_t *body, uint32_t length);
 
@@ -17,6 +23,7 @@ struct record_rule {
     const char *name;
     uint32_t min, max, multiple; /* of the body's length; (length - min) % multiple == 0 */
     int domain;                  /* BOTH, PV or HVM */
+    uint32_t stage;
     int flags;
     uint32_t after; /* records that must have come; those of the other domain type don't count */
     apply_fn *apply;
@@ -30,23 +37,46 @@ static int apply_nothing(struct restore *r, const uint8_t *body, uint32_t length
     return 0;
 }
 
+/* A PV image names each frame once at least, as libxc's saver does. */
+static int check_whole(struct restore *r)
+{
+    if (!r->have_context)
+        return restore_malformed(r, "No state of vcpu 0");
+    for (uint64_t pfn = 0; r->named != NULL && pfn <= r->last_pfn; pfn++) {
+        if (!(r->named[pfn / 64] >> pfn % 64 & 1))
+            return restore_malformed(r, "Memory is not whole: pfn %#lx of 0 to %#lx was never named",
+                                     (unsigned long)pfn, (unsigned long)r->last_pfn);
+    }
+    return 0;
+}
+
 static int apply_end(struct restore *r, const uint8_t *body, uint32_t length)
 {
     (void)body, (void)length;
     r->ended = true;
-    return 0;
+    return r->keeping ? 0 : check_whole(r);
 }
 
-static int apply_pages(struct restore *r, const uint8_t *body, uint32_t length)
+static int apply_checkpoint(struct restore *r, const uint8_t *body, uint32_t length)
 {
-    return body == NULL ? 0 : restore_apply_pages(r, body, length); /* NULL: received already */
+    (void)body, (void)length;
+    r->stage = MEMORY;
+    r->seen_here = 0;
+    memset(r->vcpus, 0, sizeof r->vcpus);
+    return r->keeping ? 0 : check_whole(r);
+}
+
+static int no_reserved_bits(struct restore *r, bool set, const char *what)
+{
+    return set ? restore_malformed(r, "Reserved bits of a %s record are set", what) : 0;
 }
 
 static int apply_pv_info(struct restore *r, const uint8_t *body, uint32_t length)
 {
+    static const uint8_t zeros[6];
     (void)length;
     if (body[0] == 8 && body[1] == 4)
-        return 0;
+        return no_reserved_bits(r, memcmp(body + 2, zeros, sizeof zeros) != 0, "PV info");
     return restore_malformed(r, "Unsupported guest width %u, levels %u", body[0], body[1]);
 }
 
@@ -69,7 +99,7 @@ static int apply_p2m_frames(struct restore *r, const uint8_t *body, uint32_t len
 {
     struct p2m_frames_header h;
     memcpy(&h, body, sizeof h);
-    if (h.start_pfn > h.end_pfn || h.end_pfn >= r->memory.nr_pages)
+    if (h.start_pfn > h.end_pfn || h.start_pfn >= P2M_PER_FRAME || h.end_pfn >= r->memory.nr_pages)
         return restore_malformed(r, "P2M frames %#x to %#x outside the domain", h.start_pfn,
                                  h.end_pfn);
     uint64_t frames = h.end_pfn / P2M_PER_FRAME + 1 - h.start_pfn / P2M_PER_FRAME;
@@ -79,10 +109,15 @@ static int apply_p2m_frames(struct restore *r, const uint8_t *body, uint32_t len
     for (uint64_t i = 0; i < frames; i++) {
         uint64_t pfn;
         memcpy(&pfn, body + sizeof h + i * sizeof pfn, sizeof pfn);
-        if (pfn >= r->memory.nr_pages)
+        if (pfn > h.end_pfn)
             return restore_malformed(r, "P2M frame %#lx outside the domain", (unsigned long)pfn);
     }
-    return 0;
+    r->last_pfn = h.end_pfn;
+    r->named = calloc(h.end_pfn / 64 + 1, sizeof *r->named);
+    if (r->named != NULL)
+        return 0;
+    log_errno(r->xch, "Unable to allocate memory for the frames of the domain");
+    return -1;
 }
 
 static int take_context(struct restore *r, const void *from)
@@ -100,28 +135,55 @@ static int take_context(struct restore *r, const void *from)
     return 0;
 }
 
-static int check_vcpu(struct restore *r, const uint8_t *body, struct vcpu_header *h)
+static int check_vcpu(struct restore *r, const uint8_t *body, int kind, struct vcpu_header *h)
 {
     memcpy(h, body, sizeof *h);
-    if (h->vcpu_id < MAX_VCPUS)
-        return 0;
-    return restore_malformed(r, "Vcpu %u outside of limits", h->vcpu_id);
+    if (h->vcpu_id >= MAX_VCPUS)
+        return restore_malformed(r, "Vcpu %u outside of limits", h->vcpu_id);
+    uint64_t *seen = &r->vcpus[kind][h->vcpu_id / 64], bit = UINT64_C(1) << h->vcpu_id % 64;
+    if (*seen & bit)
+        return restore_malformed(r, "A record of vcpu %u comes twice", h->vcpu_id);
+    *seen |= bit;
+    return no_reserved_bits(r, h->reserved != 0, "vcpu");
 }
 
+/* Xen 4.6 to 4.8 wrote such records without registers, too. */
 static int apply_vcpu_basic(struct restore *r, const uint8_t *body, uint32_t length)
 {
     struct vcpu_header h;
-    (void)length;
-    if (check_vcpu(r, body, &h) != 0)
+    if (check_vcpu(r, body, VCPU_BASIC, &h) != 0)
         return -1;
-    return h.vcpu_id == 0 ? take_context(r, body + sizeof h) : 0;
+    return h.vcpu_id == 0 && length > sizeof h ? take_context(r, body + sizeof h) : 0;
 }
 
-static int apply_vcpu_other(struct restore *r, const uint8_t *body, uint32_t length)
+static int apply_vcpu_extended(struct restore *r, const uint8_t *body, uint32_t length)
 {
     struct vcpu_header h;
     (void)length;
-    return check_vcpu(r, body, &h);
+    return check_vcpu(r, body, VCPU_EXTENDED, &h);
+}
+
+static int apply_vcpu_xsave(struct restore *r, const uint8_t *body, uint32_t length)
+{
+    struct vcpu_header h;
+    if (length > sizeof h && length < sizeof h + PV_VCPU_XSAVE_MIN)
+        return restore_malformed(r, "x86 PV vcpu xsave record of %u bytes", length);
+    return check_vcpu(r, body, VCPU_XSAVE, &h);
+}
+
+static int apply_vcpu_msrs(struct restore *r, const uint8_t *body, uint32_t length)
+{
+    struct vcpu_header h;
+    (void)length;
+    return check_vcpu(r, body, VCPU_MSRS, &h);
+}
+
+static int apply_tsc_info(struct restore *r, const uint8_t *body, uint32_t length)
+{
+    struct tsc_info info;
+    (void)length;
+    memcpy(&info, body, sizeof info);
+    return no_reserved_bits(r, info.reserved != 0, "TSC info");
 }
 
 /* Entries of {descriptor, blob} from HEADER to END; simxen's own must be among them. */
@@ -161,7 +223,7 @@ static int apply_hvm_params(struct restore *r, const uint8_t *body, uint32_t len
         if (p.index == HVM_PARAM_CONSOLE_PFN)
             r->console_gfn = p.value;
     }
-    return 0;
+    return no_reserved_bits(r, h.reserved != 0, "HVM params");
 }
 
 static int apply_verify(struct restore *r, const uint8_t *body, uint32_t length)
@@ -175,37 +237,43 @@ static int apply_verify(struct restore *r, const uint8_t *body, uint32_t length)
 /* ---- the table ---- */
 
 #define INFO BIT(REC_PV_INFO)
-#define STATIC (INFO | BIT(REC_STATIC_DATA_END))
-#define READY (STATIC | BIT(REC_PV_P2M_FRAMES)) /* memory and state may come */
+#define PV_WHOLE (INFO | BIT(REC_PV_P2M_FRAMES) | BIT(REC_SHARED_INFO) | BIT(REC_PV_VCPU_BASIC))
+#define HVM_WHOLE (BIT(REC_HVM_CONTEXT) | BIT(REC_HVM_PARAMS))
+#define WHOLE (PV_WHOLE | HVM_WHOLE)
 #define VCPU sizeof(struct vcpu_header)
+#define TSC sizeof(struct tsc_info)
+#define PARAMS sizeof(struct hvm_params_header)
+#define PARAM sizeof(struct hvm_param)
 
 static const struct record_rule RULES[] = {
-    /* type, name, min, max, multiple, domain, flags, after, apply */
-    {REC_END, "End", 0, 0, 1, BOTH, ONCE, READY, apply_end},
-    {REC_PAGE_DATA, "Page data", 16, RECORD_MAX_LENGTH, 8, BOTH, MANY, READY, apply_pages},
-    {REC_PV_INFO, "x86 PV info", 8, 8, 1, PV, ONCE, 0, apply_pv_info},
-    {REC_PV_P2M_FRAMES, "x86 PV P2M frames", 16, RECORD_MAX_LENGTH, 8, PV, ONCE, STATIC,
+    /* type, name, min, max, multiple, domain, stage, flags, after, apply */
+    {REC_PV_INFO, "x86 PV info", 8, 8, 1, PV, STATIC, ONCE, 0, apply_pv_info},
+    {REC_CPUID_POLICY, "CPUID policy", 24, CONTEXT_MAX, 24, BOTH, STATIC, ONCE, 0, apply_nothing},
+    {REC_MSR_POLICY, "MSR policy", 16, CONTEXT_MAX, 16, BOTH, STATIC, ONCE, 0, apply_nothing},
+    {REC_STATIC_DATA_END, "Static data end", 0, 0, 1, BOTH, STATIC, ONCE, INFO,
+     apply_static_data_end},
+    {REC_PV_P2M_FRAMES, "x86 PV P2M frames", 16, RECORD_MAX_LENGTH, 8, PV, MEMORY, ONCE, INFO,
      apply_p2m_frames},
-    {REC_PV_VCPU_BASIC, "x86 PV vcpu basic", VCPU + PV_VCPU_SIZE, VCPU + PV_VCPU_SIZE, 1, PV, MANY,
-     READY, apply_vcpu_basic},
-    {REC_PV_VCPU_EXTENDED, "x86 PV vcpu extended", VCPU, VCPU + PV_VCPU_EXTENDED_MAX, 1, PV, MANY,
-     READY, apply_vcpu_other},
-    {REC_PV_VCPU_XSAVE, "x86 PV vcpu xsave", VCPU + 16, CONTEXT_MAX, 1, PV, MANY, READY,
-     apply_vcpu_other},
-    {REC_PV_VCPU_MSRS, "x86 PV vcpu msrs", VCPU, CONTEXT_MAX, 16, PV, MANY, READY,
-     apply_vcpu_other},
-    {REC_SHARED_INFO, "Shared info", SIMXEN_PAGE_SIZE, SIMXEN_PAGE_SIZE, 1, PV, MANY, READY,
+    {REC_PAGE_DATA, "Page data", 16, RECORD_MAX_LENGTH, 8, BOTH, MEMORY, MANY,
+     BIT(REC_PV_P2M_FRAMES), restore_apply_pages},
+    {REC_VERIFY, "Verify", 0, 0, 1, BOTH, MEMORY, ONCE | PLAIN_ONLY, 0, apply_verify},
+    {REC_TSC_INFO, "x86 TSC info", TSC, TSC, 1, BOTH, STATE, EACH, 0, apply_tsc_info},
+    {REC_SHARED_INFO, "Shared info", SIMXEN_PAGE_SIZE, SIMXEN_PAGE_SIZE, 1, PV, STATE, EACH, INFO,
      apply_nothing},
-    {REC_TSC_INFO, "x86 TSC info", sizeof(struct tsc_info), sizeof(struct tsc_info), 1, BOTH, MANY,
-     STATIC, apply_nothing},
-    {REC_HVM_CONTEXT, "HVM context", 1, CONTEXT_MAX, 1, HVM, MANY, READY, apply_hvm_context},
-    {REC_HVM_PARAMS, "HVM params", sizeof(struct hvm_params_header), CONTEXT_MAX,
-     sizeof(struct hvm_param), HVM, MANY, READY, apply_hvm_params},
-    {REC_VERIFY, "Verify", 0, 0, 1, BOTH, ONCE | PLAIN_ONLY, READY, apply_verify},
-    {REC_CHECKPOINT, "Checkpoint", 0, 0, 1, BOTH, CHECKPOINTED_ONLY, READY, apply_nothing},
-    {REC_STATIC_DATA_END, "Static data end", 0, 0, 1, BOTH, ONCE, INFO, apply_static_data_end},
-    {REC_CPUID_POLICY, "CPUID policy", 24, CONTEXT_MAX, 24, BOTH, ONCE, INFO, apply_nothing},
-    {REC_MSR_POLICY, "MSR policy", 0, CONTEXT_MAX, 16, BOTH, ONCE, INFO, apply_nothing},
+    {REC_PV_VCPU_BASIC, "x86 PV vcpu basic", VCPU, VCPU + PV_VCPU_SIZE, PV_VCPU_SIZE, PV, STATE,
+     MANY, INFO, apply_vcpu_basic},
+    {REC_PV_VCPU_EXTENDED, "x86 PV vcpu extended", VCPU, VCPU + PV_VCPU_EXTENDED_MAX, 1, PV, STATE,
+     MANY, INFO, apply_vcpu_extended},
+    {REC_PV_VCPU_XSAVE, "x86 PV vcpu xsave", VCPU, CONTEXT_MAX, 1, PV, STATE, MANY, INFO,
+     apply_vcpu_xsave},
+    {REC_PV_VCPU_MSRS, "x86 PV vcpu msrs", VCPU, CONTEXT_MAX, 16, PV, STATE, MANY, INFO,
+     apply_vcpu_msrs},
+    {REC_HVM_CONTEXT, "HVM context", 1, CONTEXT_MAX, 1, HVM, STATE, EACH, 0, apply_hvm_context},
+    {REC_HVM_PARAMS, "HVM params", PARAMS, CONTEXT_MAX, PARAM, HVM, STATE, EACH, 0,
+     apply_hvm_params},
+    {REC_CHECKPOINT, "Checkpoint", 0, 0, 1, BOTH, STATE, CHECKPOINTED_ONLY, WHOLE,
+     apply_checkpoint},
+    {REC_END, "End", 0, 0, 1, BOTH, STATE, ONCE, WHOLE, apply_end},
 };
 
 static const struct record_rule *find(uint32_t type)
@@ -217,36 +285,53 @@ static const struct record_rule *find(uint32_t type)
     return NULL;
 }
 
-static bool wrong_place(const struct restore *r, const struct record_rule *rule)
+/* Records that must have come before, and did not. */
+static uint32_t missing(const struct restore *r, const struct record_rule *rule)
 {
-    uint32_t after = rule->after, pv_only = BIT(REC_PV_INFO) | BIT(REC_PV_P2M_FRAMES);
+    uint32_t state = BIT(REC_SHARED_INFO) | BIT(REC_PV_VCPU_BASIC) | HVM_WHOLE;
+    uint32_t seen = (r->seen & ~state) | (r->seen_here & state);
+    uint32_t after = rule->after & ~(r->memory.type == SIMXEN_HVM ? PV_WHOLE : HVM_WHOLE);
+    return (after | (rule->stage > STATIC ? BIT(REC_STATIC_DATA_END) : 0)) & ~seen;
+}
+
+static const char *out_of_place(const struct restore *r, const struct record_rule *rule)
+{
     bool plain = r->stream_type == XC_STREAM_PLAIN;
-    if (r->memory.type == SIMXEN_HVM)
-        after &= ~pv_only;
-    return (rule->domain != BOTH && rule->domain != (int)r->memory.type) ||
-           ((rule->flags & ONCE) && (r->seen & BIT(rule->type))) ||
-           ((rule->flags & PLAIN_ONLY) && !plain) || ((rule->flags & CHECKPOINTED_ONLY) && plain) ||
-           (r->seen & after) != after;
+    if (rule->domain != BOTH && rule->domain != (int)r->memory.type)
+        return "no such domain has it";
+    if (rule->flags & (plain ? CHECKPOINTED_ONLY : PLAIN_ONLY))
+        return "no such stream has it";
+    if (rule->stage < r->stage)
+        return "it comes too late";
+    if (missing(r, rule) != 0)
+        return "it comes too early";
+    if ((rule->flags & ONCE ? r->seen : rule->flags & EACH ? r->seen_here : 0) & BIT(rule->type))
+        return "it comes twice";
+    return NULL;
 }
 
 const struct record_rule *restore_check(struct restore *r, const struct record_header *header)
 {
     const struct record_rule *rule = find(header->type);
     uint32_t length = header->length;
+    const char *reason = rule ? out_of_place(r, rule) : NULL;
     if (rule == NULL)
         restore_malformed(r, "Unknown mandatory record %#x", header->type);
     else if (length < rule->min || length > rule->max || (length - rule->min) % rule->multiple)
         restore_malformed(r, "%s record of %u bytes", rule->name, length);
-    else if (wrong_place(r, rule))
-        restore_malformed(r, "%s record out of place", rule->name);
-    else
+    else if (reason != NULL)
+        restore_malformed(r, "%s record out of place: %s", rule->name, reason);
+    else {
+        r->stage = rule->stage;
+        r->seen |= BIT(rule->type);
+        r->seen_here |= BIT(rule->type);
         return rule;
+    }
     return NULL;
 }
 
-int restore_apply(struct restore *r, const struct record_rule *rule,
-                  const struct record_header *header, const uint8_t *body)
+int restore_apply(struct restore *r, const struct record_rule *rule, const uint8_t *body,
+                  uint32_t length)
 {
-    r->seen |= BIT(rule->type);
-    return rule->apply(r, body, header->length);
+    return rule->apply(r, body, length);
 }

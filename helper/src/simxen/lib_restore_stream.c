@@ -31,17 +31,16 @@ static int read_padding(struct restore *r, uint32_t length)
 }
 
 /* Read a body the caller frees; NULL and errno on failure. */
-static struct kept_record *read_body(struct restore *r, const struct record_header *header)
+static struct kept_record *read_body(struct restore *r, const struct record_rule *rule,
+                                     uint32_t length)
 {
-    struct kept_record *record = malloc(sizeof *record + header->length);
+    struct kept_record *record = malloc(sizeof *record + length);
     if (record == NULL) {
-        log_errno(r->xch, "Unable to allocate %u bytes for a record", header->length);
+        log_errno(r->xch, "Unable to allocate %u bytes for a record", length);
         return NULL;
     }
-    record->next = NULL;
-    record->header = *header;
-    if (restore_read(r, record->body, header->length, "record body") == 0 &&
-        read_padding(r, header->length) == 0)
+    *record = (struct kept_record){.rule = rule, .length = length};
+    if (restore_read(r, record->body, length, "record body") == 0 && read_padding(r, length) == 0)
         return record;
     free(record);
     return NULL;
@@ -62,17 +61,17 @@ static int skip_optional(struct restore *r, uint32_t length)
 
 /* ---- checkpoints ---- */
 
-static int keep(struct restore *r, const struct record_header *header)
+static int keep(struct restore *r, const struct record_rule *rule, uint32_t length)
 {
-    if (r->kept_bytes + header->length > kept_limit(r)) {
+    if (r->kept_bytes + length > kept_limit(r)) {
         errno = EFBIG;
         log_errno(r->xch, "Checkpoint larger than %lu bytes", (unsigned long)kept_limit(r));
         return -1;
     }
-    struct kept_record *record = read_body(r, header);
+    struct kept_record *record = read_body(r, rule, length);
     if (record == NULL)
         return -1;
-    r->kept_bytes += sizeof *record + header->length;
+    r->kept_bytes += sizeof *record + length;
     *r->kept_end = record;
     r->kept_end = &record->next;
     return 0;
@@ -83,8 +82,7 @@ static int apply_kept(struct restore *r)
     log_at(r->xch, XTL_INFO, "All records buffered");
     while (r->kept != NULL) {
         struct kept_record *record = r->kept;
-        const struct record_rule *rule = restore_check(r, &record->header);
-        int rc = rule ? restore_apply(r, rule, &record->header, record->body) : -1;
+        int rc = restore_apply(r, record->rule, record->body, record->length);
         r->kept = record->next;
         free(record);
         if (rc != 0)
@@ -99,8 +97,6 @@ static int apply_kept(struct restore *r)
 /* CHECKPOINT seen: the peer's toolstack part follows on the stream, the callback reads it. */
 static int checkpoint(struct restore *r)
 {
-    if (!r->have_context)
-        return restore_malformed(r, "Checkpoint without the state of vcpu 0");
     int answer = r->callbacks->checkpoint(r->callbacks->data);
     if (answer == CHECKPOINT_FAILOVER && r->keeping) {
         r->ended = true; /* what waits is incomplete: go on from the last checkpoint */
@@ -123,15 +119,12 @@ static int checkpoint(struct restore *r)
 static int process(struct restore *r, const struct record_rule *rule,
                    const struct record_header *header)
 {
-    if (header->type == REC_PAGE_DATA && !r->verifying) {
-        if (restore_receive_pages(r, header->length) != 0)
-            return -1;
-        return restore_apply(r, rule, header, NULL);
-    }
-    struct kept_record *record = read_body(r, header);
+    if (header->type == REC_PAGE_DATA && !r->verifying)
+        return restore_receive_pages(r, header->length);
+    struct kept_record *record = read_body(r, rule, header->length);
     if (record == NULL)
         return -1;
-    int rc = restore_apply(r, rule, header, record->body);
+    int rc = restore_apply(r, rule, record->body, record->length);
     free(record);
     if (rc == 0 && header->type == REC_CHECKPOINT)
         rc = checkpoint(r);
@@ -152,7 +145,7 @@ static int one_record(struct restore *r)
     if (rule == NULL)
         return -1;
     if (r->keeping && header.type != REC_END && header.type != REC_CHECKPOINT)
-        return keep(r, &header);
+        return keep(r, rule, header.length);
     return process(r, rule, &header);
 }
 

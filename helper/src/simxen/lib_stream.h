@@ -79,7 +79,9 @@ struct vcpu_header {
 };
 #define PV_VCPU_SIZE 5168u /* vcpu_guest_context_t of a 64-bit guest */
 #define PV_VCPU_EXTENDED_MAX 128u
+#define PV_VCPU_XSAVE_MIN 16u
 #define MAX_VCPUS 8192u
+enum { VCPU_BASIC, VCPU_EXTENDED, VCPU_XSAVE, VCPU_MSRS, VCPU_RECORDS };
 
 struct tsc_info {
     uint32_t mode, khz;

@@ -6,10 +6,13 @@ page shows whatever is around it. Long stretches without pages (the hole below 4
 above all) become gaps, so that a row is worth its place.
 """
 
+from array import array
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from libxlpy.streams.page_map import MAX_FRAMES, PageMap
+from libxlpy.streams.page_map import CHUNK_FRAMES, MAX_FRAMES, PageMap
 from libxlpy_protocol.stream.formats import PAGE_TYPE_NAMES, PageType
 
 #: Cells in a row: powers of two, so that rows begin at round addresses.
@@ -98,7 +101,9 @@ def lay_out(frames: PageMap) -> MemoryMap:
         counts[KINDS[value]] = counts.get(KINDS[value], 0) + count
     pages = sum(count for kind, count in counts.items() if kind not in EMPTY)
     cell, columns = _first_try(pages)
-    while _height(lines := list(_stretches(frames, cell * columns))) > columns:
+    chunks = frames.chunks(0, MAX_FRAMES)
+    paged = array("I", (pfn for pfn, chunk in chunks if _has_pages(chunk)))
+    while (lines := _fitting(frames, paged, cell * columns, columns)) is None:
         if columns < MAX_COLUMNS:
             columns *= 2
         else:
@@ -118,19 +123,32 @@ def _first_try(pages: int) -> tuple[int, int]:
     return cell, columns
 
 
-def _height(lines: list[Gap | int]) -> int:
-    return sum(GAP_HEIGHT if isinstance(line, Gap) else 1 for line in lines)
+def _fitting(
+    frames: PageMap, paged: "array[int]", row: int, height: int
+) -> list[Gap | int] | None:
+    """Give first frames of rows, and gaps; None if they are too high."""
+    lines = []
+    for line in _stretches(frames, paged, row):
+        lines.append(line)
+        height -= GAP_HEIGHT if isinstance(line, Gap) else 1
+        if height < 0:
+            return None
+    return lines
+
+
+def _has_pages(chunk: bytearray) -> bool:
+    return bool(chunk.translate(KINDS).translate(None, EMPTY))
 
 
 # ---- rows and gaps ---------------------------------------------------------------
 
 
-def _stretches(frames: PageMap, row: int) -> Iterator[Gap | int]:
+def _stretches(frames: PageMap, paged: "array[int]", row: int) -> Iterator[Gap | int]:
     """Give first frames of rows, and gaps, without looking at cells."""
     end = frames.highest + 1
     empty = pfn = 0
     while pfn < end:
-        following = _next_page(frames, pfn, row)
+        following = _next_page(frames, paged, pfn, row)
         if following == pfn:
             yield from _empty(pfn - empty, empty, row)
             empty = 0
@@ -143,13 +161,23 @@ def _stretches(frames: PageMap, row: int) -> Iterator[Gap | int]:
         yield from _empty(_up(end, row) - empty, empty, row)
 
 
-def _next_page(frames: PageMap, pfn: int, row: int) -> int:
-    """Give the first row from ``pfn`` on that may have pages; ``pfn`` if it has."""
-    chunk = frames.next_chunk(pfn)
-    if chunk >= pfn + row:
-        return chunk // row * row if chunk < MAX_FRAMES else MAX_FRAMES
-    values = frames.frames(pfn, row).translate(KINDS, b"")
-    return pfn if values.translate(None, EMPTY) else pfn + row
+def _next_page(frames: PageMap, paged: "array[int]", pfn: int, row: int) -> int:
+    """Give the first row from ``pfn`` on that may have pages; ``pfn`` if it has.
+
+    Args:
+        frames: All.
+        paged: Where chunks with pages start, in order.
+        pfn: Start of a row.
+        row: Frames of a row.
+    """
+    place = bisect_right(paged, pfn - CHUNK_FRAMES)  # it may reach into the row
+    if place == len(paged):
+        return MAX_FRAMES
+    if paged[place] >= pfn + row:
+        return paged[place] // row * row
+    if row >= CHUNK_FRAMES or any(_has_pages(c) for _, c in frames.chunks(pfn, row)):
+        return pfn
+    return pfn + row
 
 
 def _empty(first: int, count: int, row: int) -> Iterator[Gap | int]:
@@ -169,15 +197,16 @@ def _up(value: int, step: int) -> int:
 def _line(frames: PageMap, line: Gap | int, cell: int, row: int) -> Row | Gap:
     if isinstance(line, Gap):
         return line
-    count = min(row, frames.highest + 1 - line)
-    kinds = frames.frames(line, count).translate(KINDS)
-    cells = (kinds[at : at + cell] for at in range(0, count, cell))
+    end = min(line + row, frames.highest + 1)
+    cells = (frames.counts(at, min(cell, end - at)) for at in range(line, end, cell))
     return Row(line, bytes(map(_commonest, cells)))
 
 
-def _commonest(kinds: bytes) -> int:
-    present = sorted(set(kinds), reverse=True)
-    if len(present) == 1:
-        return present[0]
+def _commonest(values: Counter[int]) -> int:
+    """Give the commonest kind of a cell, of how many frames have each byte value."""
+    kinds: Counter[int] = Counter()
+    for value, count in values.items():
+        kinds[KINDS[value]] += count
+    present = sorted((kind for kind in kinds if kinds[kind]), reverse=True)
     broken = _BROKEN.intersection(present)
-    return max(broken) if broken else max(present, key=kinds.count)
+    return max(broken) if broken else max(present, key=kinds.__getitem__)

@@ -9,6 +9,7 @@ Xen: docs/specs/libxl-migration-stream.pandoc.
 """
 
 import enum
+import re
 import struct
 from collections.abc import Iterable
 from typing import Final
@@ -26,11 +27,15 @@ __all__ = [
     "OPTIONAL_RECORD",
     "RECORD_HEADER_SIZE",
     "REC_LENGTH_MAX",
+    "XENSTORE_DATA_MAX",
+    "XENSTORE_KEY_MAX",
+    "XENSTORE_VALUE_MAX",
     "EmulatorHeader",
     "LibxlHeader",
     "LibxlOptions",
     "LibxlRecord",
     "RecordHeader",
+    "is_xenstore_key",
     "libxl_record_name",
     "pack_emulator_header",
     "pack_libxl_header",
@@ -50,11 +55,18 @@ LIBXL_VERSION: Final = 2
 REC_LENGTH_MAX: Final = 128 * 1024 * 1024  # bytes of one record's body
 OPTIONAL_RECORD: Final = 0x80000000  # from here on readers may skip what is unknown
 EMULATOR_QEMU: Final = 2
+#: Bytes of EMULATOR_XENSTORE_DATA, as one message to the parent takes; of a key and a
+#: value in it. These limits are ours, real ones are far below.
+XENSTORE_DATA_MAX: Final = 1024 * 1024
+XENSTORE_KEY_MAX: Final = 256
+XENSTORE_VALUE_MAX: Final = 2048
 
 _HEADER: Final = struct.Struct(">QII")
 _RECORD: Final = struct.Struct("<II")
 LIBXL_HEADER_SIZE: Final = _HEADER.size
 RECORD_HEADER_SIZE: Final = _RECORD.size
+
+_KEY: Final = re.compile(rb"[A-Za-z0-9_@-]+(/[A-Za-z0-9_@-]+)*")
 
 _U32_MAX: Final = (1 << 32) - 1
 
@@ -250,6 +262,11 @@ def unpack_emulator_header(data: bytes) -> EmulatorHeader:
     if index != 0:
         raise StreamFormatError(f"emulator header: index {index}, not 0")
     return EmulatorHeader(emulator_id, index)
+
+
+def is_xenstore_key(key: bytes) -> bool:
+    """Say whether a key is a relative path, of characters that xenstore takes."""
+    return len(key) <= XENSTORE_KEY_MAX and _KEY.fullmatch(key) is not None
 
 
 def pack_xenstore_data(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

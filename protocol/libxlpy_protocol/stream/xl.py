@@ -30,7 +30,9 @@ __all__ = [
 
 XL_MAGIC: Final = b"Xen saved domain, xl format\n \0 \r"
 XL_BYTEORDER: Final = 0x01020304
-XL_CONFIG_MAX: Final = 16 * 1024 * 1024  # bytes; ours, xl has no limit
+#: Bytes; ours, xl has no limit. Real ones are below 64 KiB, and reading takes 20 times
+#: their size.
+XL_CONFIG_MAX: Final = 1024 * 1024
 
 _HEADER: Final = struct.Struct("<32sIIII")
 _U32: Final = struct.Struct("<I")
@@ -94,7 +96,10 @@ def unpack_xl_header(data: bytes) -> XlHeader:
     if mandatory & ~sum(XlFlags):
         raise StreamFormatError(f"xl header: unknown mandatory flags {mandatory:#x}")
     if length > _U32.size + XL_CONFIG_MAX:
-        raise StreamFormatError(f"xl header: {length} bytes of optional data")
+        raise StreamFormatError(
+            f"xl header: {length} bytes of optional data, more than the "
+            f"{_U32.size + XL_CONFIG_MAX} that are taken; `xl restore` has no limit"
+        )
     return XlHeader(length, XlFlags(mandatory), optional)
 
 
@@ -105,7 +110,10 @@ def pack_xl_config(config: bytes) -> bytes:
         StreamFormatError: The config is larger than ``XL_CONFIG_MAX``.
     """
     if len(config) > XL_CONFIG_MAX:
-        raise StreamFormatError(f"xl config: {len(config)} bytes")
+        raise StreamFormatError(
+            f"xl config: {len(config)} bytes, more than {XL_CONFIG_MAX}; "
+            "store a smaller one in its place"
+        )
     return _U32.pack(len(config)) + config
 
 

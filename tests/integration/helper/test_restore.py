@@ -88,14 +88,30 @@ def test_libxl_image_is_taken_apart(host: FakeHost, put: int, tmp_path: Path) ->
     assert os.read(put, 100) == b"next"  # nothing was read ahead
 
 
-def test_failed_toolstack_restore_fails_the_restore(host: FakeHost, put: int) -> None:
+def test_failed_toolstack_restore_fails_the_restore(
+    host: FakeHost, put: int, tmp_path: Path
+) -> None:
     host.script("read 64")
     with host.helper([put]) as parent:
         data = HEADER + CONTEXT + LIBXC + XENSTORE + END
-        begun(parent, put, data, image=Image.LIBXL)
+        path = str(tmp_path / "state")
+        begun(parent, put, data, image=Image.LIBXL, emulator_path=path)
         parent.expect(RestoreResults)
         parent.answer(ToolstackRestore, -1)
         assert parent.expect(Complete) == Complete(-1, errno.EIO, False)
+
+
+def test_optional_records_are_left_out(
+    host: FakeHost, put: int, tmp_path: Path
+) -> None:
+    host.script("read 64")
+    path = tmp_path / "state"
+    optional = b"\x09\0\0\x80" + bytes([1, 0, 0, 0]) + b"x" + bytes(7)
+    data = HEADER + CONTEXT + LIBXC + optional + emulator(b"x") + optional + END
+    with host.helper([put]) as parent:
+        begun(parent, put, data, image=Image.LIBXL, emulator_path=str(path))
+        assert parent.serve({}) == Complete(0, 0, False)
+    assert path.read_bytes() == b"x"
 
 
 WRONG = {
@@ -108,8 +124,13 @@ WRONG = {
     "twice": HEADER + CONTEXT + LIBXC + XENSTORE + XENSTORE + END,
     "out of order": HEADER + CONTEXT + LIBXC + emulator(b"x") + XENSTORE + END,
     "second context": HEADER + CONTEXT + LIBXC + CONTEXT + END,
+    "padding of an optional record": HEADER
+    + CONTEXT
+    + LIBXC
+    + b"\x09\0\0\x80\1\0\0\0x\1"
+    + bytes(6)
+    + END,
     "unknown record": HEADER + CONTEXT + LIBXC + b"\x09" + bytes(7) + END,
-    "optional record": HEADER + CONTEXT + LIBXC + b"\x09\0\0\x80" + bytes(4) + END,
     "padding": HEADER + CONTEXT + LIBXC + emulator(b"x")[:-1] + b"\1" + END,
     "unknown emulator": HEADER
     + CONTEXT
@@ -131,12 +152,13 @@ def test_wrong_stream_is_eproto(
         assert parent.wait() == 0
 
 
+@pytest.mark.parametrize("record", [XENSTORE, emulator(b"x")])
 def test_emulator_state_for_a_domain_without_emulator_is_eproto(
-    host: FakeHost, put: int
+    host: FakeHost, put: int, record: bytes
 ) -> None:
     host.script("read 64")
     with host.helper([put]) as parent:
-        data = HEADER + CONTEXT + LIBXC + emulator(b"x") + END
+        data = HEADER + CONTEXT + LIBXC + record + END
         begun(parent, put, data, image=Image.LIBXL)
         assert parent.serve({}) == Complete(-1, errno.EPROTO, False)
 

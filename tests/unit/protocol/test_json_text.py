@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from libxlpy_protocol.json_text import DEPTH_MAX, JsonError, parse, parse_object
+from libxlpy_protocol.json_text import (
+    DEPTH_MAX,
+    TEXT_MAX,
+    JsonError,
+    parse,
+    parse_object,
+)
 
 
 def nested(depth: int) -> bytes:
@@ -23,6 +29,7 @@ def test_what_is_json_is_read(value: object) -> None:
 def test_depth_and_number_of_values_have_a_bound_that_is_reached() -> None:
     assert json.dumps(parse(nested(DEPTH_MAX)), indent=4)
     assert len(parse(b"[" + b"0," * 99_998 + b"0]")) == 99_999
+    assert len(parse(b'"' + b"a" * (TEXT_MAX - 2) + b'"')) == TEXT_MAX - 2
 
 
 @pytest.mark.parametrize(
@@ -35,7 +42,8 @@ def test_depth_and_number_of_values_have_a_bound_that_is_reached() -> None:
         (nested(DEPTH_MAX + 1), "nested deeper than 64"),
         (nested(100_000), "nested deeper than 64"),
         (b'{"a":' * 50_000, "nested deeper than 64"),
-        (b"[" + b"[]," * 1_000_000 + b"0]", "more than 100,000 values"),
+        (b'"' + b"a" * (TEXT_MAX - 1) + b'"', "larger than 1048576 bytes"),
+        (b"[" + b"[]," * 300_000 + b"0]", "more than 100,000 values"),
         (b"1e999", "a number in it is too large"),
         (b"-1e999", "a number in it is too large"),
         (b"9" * 5000, "a number in it is too large"),

@@ -56,7 +56,7 @@ PV_BAD = {
     "frame too high": (
         [*PV_STATIC, P2M_FRAMES, page_data(512)],
         "PAGE_DATA",
-        "frame 0x200 lies above the last one, 0x1ff",
+        "frame 0x200 lies above the last one, 0x5",
     ),
     "illegal page type": (
         [*PV_STATIC, P2M_FRAMES, page_data(5 << 60 | 1)],
@@ -76,7 +76,7 @@ PV_BAD = {
     "hole too high": (
         [*PV_STATIC, P2M_FRAMES, page_data(HOLE | 512)],
         "PAGE_DATA",
-        "frame 0x200 lies above the last one, 0x1ff",
+        "frame 0x200 lies above the last one, 0x5",
     ),
     "no state": (
         [*PV_STATIC, P2M_FRAMES, *PV_PAGES, END],

@@ -69,8 +69,10 @@ KEYS_BAD = {
     "empty key": (b"\0value\0", "no relative xenstore path"),
     "absolute key": (b"/local\0v\0", "no relative xenstore path"),
     "upward key": (b"a/../../b\0v\0", "no relative xenstore path"),
-    "odd characters": (b"a b\0v\0", "holds characters"),
-    "long key": (b"a" * 3073 + b"\0v\0", "longer than 3072"),
+    "odd characters": (b"a b\0v\0", "no relative xenstore path"),
+    "long key": (b"a" * 257 + b"\0v\0", "a key is longer than 256 bytes"),
+    "long value": (b"a\0" + b"v" * 2049 + b"\0", "a value is longer than 2048 bytes"),
+    "many keys": (b"a\0b\0" * (1 << 18) + b"a\0\0", "exceed the limit of 1048576"),
 }
 
 

@@ -63,7 +63,7 @@ def test_json_is_one_line_with_the_same(file, xlpy):
     assert facts["complete"] is True
     assert facts["bytes"] == len(samples.PV_FILE)
     assert facts["config"]["name"] == "sample"
-    assert facts["libxc"]["p2m_frames"] == 512
+    assert facts["libxc"]["p2m_frames"] == 6
     assert facts["memory"]["pages"] == 5
     assert facts["memory"]["page_bytes"] == 5 * 4096
     total = facts["memory"]["page_bytes"] + facts["memory"]["other_bytes"]

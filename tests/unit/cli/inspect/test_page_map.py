@@ -23,6 +23,15 @@ BLOCKS = st.lists(
 )
 
 
+def bytes_of(frames, first, count):
+    """Give the bytes of ``count`` frames; 0 for those never named."""
+    found = bytearray(count)
+    for pfn, chunk in frames.chunks(first, count):
+        found[pfn - first : pfn - first + len(chunk)] = chunk
+    assert len(found) == count
+    return bytes(found)
+
+
 @settings(deadline=None)  # of a busy machine
 @given(blocks=BLOCKS)
 def test_blocks_of_any_kind_count_as_their_entries_do(blocks):
@@ -38,7 +47,7 @@ def test_blocks_of_any_kind_count_as_their_entries_do(blocks):
     assert frames.highest == max(types, default=-1)
     assert frames.beyond == -1
     end = frames.highest + 2
-    for pfn, value in enumerate(frames.frames(0, end)):
+    for pfn, value in enumerate(bytes_of(frames, 0, end)):
         expected = types[pfn] << 4 | min(times[pfn], MANY) if pfn in types else 0
         assert value == expected
 
@@ -54,7 +63,7 @@ def test_type_is_that_of_the_last_time():
     frames = PageMap()
     frames.add((entry(3), entry(4)))
     frames.add((entry(3, PageType.XTAB),))
-    assert frames.frames(3, 2) == bytes([PageType.XTAB << 4 | 1, 1])
+    assert bytes_of(frames, 3, 2) == bytes([PageType.XTAB << 4 | 1, 1])
 
 
 @pytest.mark.parametrize("scattered", [False, True])
@@ -66,9 +75,15 @@ def test_frames_beyond_the_limit_are_told_and_take_no_room(scattered):
     assert sum(frames.histogram().values()) == 1
 
 
-def test_next_chunk_passes_over_what_was_never_named():
+def test_what_was_never_named_is_passed_over():
     frames = PageMap()
-    frames.add((9 * CHUNK_FRAMES + 5,))
-    assert frames.next_chunk(17) == 9 * CHUNK_FRAMES
-    assert frames.next_chunk(9 * CHUNK_FRAMES + 7) == 9 * CHUNK_FRAMES + 7
-    assert frames.next_chunk(10 * CHUNK_FRAMES) == MAX_FRAMES
+    start = 9 * CHUNK_FRAMES
+    frames.add((start + 5,))
+    frames.add((MAX_FRAMES - 1,))
+    assert [pfn for pfn, _ in frames.chunks(17, MAX_FRAMES - 17)] == [
+        start,
+        MAX_FRAMES - CHUNK_FRAMES,
+    ]
+    assert list(frames.chunks(start + 4, 3)) == [(start + 4, b"\0\1\0")]
+    assert list(frames.chunks(10 * CHUNK_FRAMES, CHUNK_FRAMES)) == []
+    assert frames.counts(start, 2 * CHUNK_FRAMES) == {0: 2 * CHUNK_FRAMES - 1, 1: 1}

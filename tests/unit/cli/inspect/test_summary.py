@@ -35,7 +35,7 @@ def test_pv_file_is_told_in_full():
     assert summary.xl.config == samples.CONFIG
     assert summary.libxc is not None
     assert summary.libxc.xen_version == (4, 20)
-    assert (summary.guest_width, summary.p2m_frames) == (8, 512)
+    assert (summary.guest_width, summary.p2m_frames) == (8, 6)
     assert summary.tsc == TscInfo(1, 2, 4)
     assert summary.entries == {0: 4, PageType.XTAB: 1, PageType.L1TAB_PINNED: 1}
     assert summary.pages == 5

@@ -1,0 +1,432 @@
+"""One set of cases for all who read saved domains, and where they differ.
+
+Each case is a change of a sound file. Whether it is taken then has one answer for
+`verify`, simxen's restore and Xen's own verifier, but for the differences: each of
+those is a line of docs/files.md.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.support.saved_file import SavedFile, body_of, changed, record
+
+END, PAGE_DATA, PV_INFO, P2M, BASIC, XSAVE, SHARED_INFO, TSC = 0, 1, 2, 3, 4, 6, 7, 8
+CONTEXT, PARAMS, TOOLSTACK, MSRS, VERIFY, CHECKPOINT, COLO = 9, 10, 11, 12, 13, 14, 15
+STATIC_END, CPUID, MSR = 16, 17, 18
+OPTIONAL = 1 << 31
+KEYS, STATE = 2, 3
+HOLE = 15 << 60
+
+#: Lines of docs/files.md.
+ORDER = "It does not ask what is there, how often and in which order."
+BODIES = "It takes some bodies that no Xen would."
+UNKNOWN = "It refuses optional records that are not known."
+BEHIND = "What lies behind END is an error for `xlpy verify` and `inspect` alone"
+SIMXEN = "simxen restores simxen's guests only"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One change of a sound file.
+
+    Attributes:
+        change: Makes it.
+        told: What `verify` says; "" if the file is sound still.
+        simxen: Whether simxen takes it; None: as `verify`.
+        xen: Whether Xen's verifier does; None: as `verify`.
+        why: The line of docs/files.md about a difference.
+        pv: There is such a case of PV domains; of HVM domains.
+        hvm: The same for those.
+    """
+
+    change: Callable[[SavedFile], None]
+    told: str
+    simxen: bool | None = None
+    xen: bool | None = None
+    why: str = ""
+    pv: bool = True
+    hvm: bool = True
+
+
+def cases_of(pv: bool) -> dict[str, Case]:
+    """Give the cases of one kind of domain."""
+    return {name: case for name, case in CASES.items() if (case.pv if pv else case.hvm)}
+
+
+# ---- changes ---------------------------------------------------------------------
+
+Change = Callable[[SavedFile], None]
+
+
+def nothing(file: SavedFile) -> None:
+    pass
+
+
+def twice(kind: int) -> Change:
+    return lambda f: f.records.insert(f.place(kind), f.records[f.place(kind)])
+
+
+def without(kind: int) -> Change:
+    def change(file: SavedFile) -> None:
+        for place in reversed(file.all_of(kind)):
+            del file.records[place]
+
+    return change
+
+
+def without_one(which: int) -> Change:
+    def change(file: SavedFile) -> None:
+        del file.records[file.all_of(PAGE_DATA)[which]]
+
+    return change
+
+
+def before(kind: int, new: bytes) -> Change:
+    """Put a record before the first one of a kind."""
+    return lambda f: f.records.insert(f.place(kind), new)
+
+
+def behind(kind: int, new: bytes) -> Change:
+    """Put a record behind the last one of a kind."""
+    return lambda f: f.records.insert(f.last(kind) + 1, new)
+
+
+def moved(kind: int, to: int) -> Change:
+    """Put the first record of a kind before the first one of another."""
+
+    def change(file: SavedFile) -> None:
+        raw = file.records.pop(file.place(kind))
+        file.records.insert(file.place(to), raw)
+
+    return change
+
+
+def moved_behind(kind: int, to: int) -> Change:
+    def change(file: SavedFile) -> None:
+        raw = file.records.pop(file.place(kind))
+        file.records.insert(file.last(to) + 1, raw)
+
+    return change
+
+
+def policies(*records: bytes) -> Change:
+    """Have these in place of all policies."""
+
+    def change(file: SavedFile) -> None:
+        without(CPUID)(file)
+        without(MSR)(file)
+        place = file.place(STATIC_END)
+        file.records[place:place] = records
+
+    return change
+
+
+def version_2(file: SavedFile) -> None:
+    """Make an image as Xen before 4.14 wrote them."""
+    policies()(file)
+    without(STATIC_END)(file)
+    head("libxc", 15, b"\2")(file)
+
+
+def bytes_of(kind: int, at: int, new: bytes) -> Change:
+    """Change the first record of a kind, from a byte of its body on."""
+
+    def change(file: SavedFile) -> None:
+        place = file.place(kind)
+        file.records[place] = changed(file.records[place], 8 + at, new)
+
+    return change
+
+
+def body(kind: int, make: Callable[[bytes], bytes]) -> Change:
+    """Give the first record of a kind another body."""
+
+    def change(file: SavedFile) -> None:
+        place = file.place(kind)
+        file.records[place] = record(kind, make(body_of(file.records[place])))
+
+    return change
+
+
+def head(part: str, at: int, new: bytes) -> Change:
+    return lambda f: setattr(f, part, changed(getattr(f, part), at, new))
+
+
+def then(*records: bytes) -> Change:
+    """Put libxl's records between the image and what follows it."""
+    return lambda f: f.after.__setitem__(slice(0, 0), records)
+
+
+def after(*records: bytes) -> Change:
+    """Have these in place of all behind the image."""
+    return lambda f: f.after.__setitem__(slice(None), records)
+
+
+def cut(count: int) -> Change:
+    def change(file: SavedFile) -> None:
+        file.after[-1] = file.after[-1][:-count]
+
+    return change
+
+
+def emulator(kind: int, rest: bytes, number: int = 2, index: int = 0) -> bytes:
+    return record(kind, struct.pack("<II", number, index) + rest)
+
+
+def page(*entries: int, pages: int = 0, count: int = -1, zero: int = 0) -> bytes:
+    count = len(entries) if count < 0 else count
+    numbers = struct.pack(f"<II{len(entries)}Q", count, zero, *entries)
+    return record(PAGE_DATA, numbers + bytes(4096 * pages))
+
+
+def keys(text: bytes) -> Change:
+    return after(emulator(KEYS, text), record(END))
+
+
+ONE = b"\1"
+PV, HVM = {"hvm": False}, {"pv": False}
+BY_ORDER = {"xen": True, "why": ORDER}
+BY_BODY = {"xen": True, "why": BODIES}
+_POLICY = record(CPUID, bytes(24))
+_LAST = record(END)
+
+# ---- what may come, how often, in which order --------------------------------------
+
+ORDERS = {
+    "sound": Case(nothing, ""),
+    "no STATIC_DATA_END": Case(without(STATIC_END), "before STATIC_DATA", **BY_ORDER),
+    "STATIC_DATA_END twice": Case(twice(STATIC_END), "comes twice", **BY_ORDER),
+    "policies": Case(policies(_POLICY, record(MSR, bytes(16))), ""),
+    "policy twice": Case(policies(_POLICY, _POLICY), "comes twice", **BY_ORDER),
+    "policy late": Case(before(TSC, _POLICY), "comes too late", **BY_ORDER),
+    "TSC twice": Case(twice(TSC), "comes twice", **BY_ORDER),
+    "no TSC": Case(without(TSC), ""),
+    "TSC before memory": Case(moved(TSC, PAGE_DATA), "comes too late", **BY_ORDER),
+    "memory late": Case(moved_behind(PAGE_DATA, TSC), "comes too late", **BY_ORDER),
+    "verify pass": Case(before(TSC, record(VERIFY) + page(1, pages=1)), ""),
+    "VERIFY twice": Case(before(TSC, record(VERIFY) * 2), "comes twice", **BY_ORDER),
+    "VERIFY late": Case(before(END, record(VERIFY)), "comes too late", **BY_ORDER),
+    "checkpoint": Case(
+        before(END, record(CHECKPOINT)), "not a checkpointed stream", **BY_ORDER
+    ),
+    "TOOLSTACK": Case(before(TSC, record(TOOLSTACK)), "no longer part of the format"),
+    "COLO's record": Case(before(TSC, record(COLO)), "belongs to COLO"),
+    "unknown": Case(before(TSC, record(0x13)), "unknown and not optional"),
+    "optional": Case(before(TSC, record(OPTIONAL, b"new")), "", xen=False, why=UNKNOWN),
+    "PV_INFO twice": Case(twice(PV_INFO), "comes twice", **BY_ORDER, **PV),
+    "no PV_INFO": Case(without(PV_INFO), "before X86_PV_INFO", **BY_ORDER, **PV),
+    "PV_INFO late": Case(
+        moved_behind(PV_INFO, STATIC_END), "before X86_PV_INFO", **BY_ORDER, **PV
+    ),
+    "P2M twice": Case(twice(P2M), "comes twice", **BY_ORDER, **PV),
+    "no P2M": Case(without(P2M), "before X86_PV_P2M_FRAMES", **BY_ORDER, **PV),
+    "P2M late": Case(
+        moved_behind(P2M, PAGE_DATA), "before X86_PV_P2M_FRAMES", **BY_ORDER, **PV
+    ),
+    "SHARED_INFO twice": Case(twice(SHARED_INFO), "comes twice", **BY_ORDER, **PV),
+    "no SHARED_INFO": Case(
+        without(SHARED_INFO), "before SHARED_INFO", **BY_ORDER, **PV
+    ),
+    "SHARED_INFO before memory": Case(
+        moved(SHARED_INFO, PAGE_DATA), "comes too late", **BY_ORDER, **PV
+    ),
+    "vcpu twice": Case(twice(BASIC), "twice for vcpu 0", **BY_ORDER, **PV),
+    "no vcpu": Case(without(BASIC), "before X86_PV_VCPU_BASIC", **BY_ORDER, **PV),
+    "vcpu before memory": Case(
+        moved(BASIC, PAGE_DATA), "comes too late", **BY_ORDER, **PV
+    ),
+    "HVM record": Case(
+        before(END, record(CONTEXT, b"x")), "no PV domain", **BY_ORDER, **PV
+    ),
+    "CONTEXT twice": Case(twice(CONTEXT), "comes twice", **BY_ORDER, **HVM),
+    "no CONTEXT": Case(without(CONTEXT), "before HVM_CONTEXT", **BY_ORDER, **HVM),
+    "PARAMS twice": Case(twice(PARAMS), "comes twice", **BY_ORDER, **HVM),
+    "no PARAMS": Case(without(PARAMS), "before HVM_PARAMS", **BY_ORDER, **HVM),
+    "PARAMS first": Case(moved(PARAMS, CONTEXT), "", **HVM),
+    "CONTEXT before memory": Case(
+        moved(CONTEXT, PAGE_DATA), "comes too late", **BY_ORDER, **HVM
+    ),
+    "PV record": Case(
+        before(END, record(SHARED_INFO, bytes(4096))), "no HVM", **BY_ORDER, **HVM
+    ),
+}
+
+# ---- bodies ------------------------------------------------------------------------
+
+RESERVED = {
+    "image header": Case(head("libxc", 23, ONE), "reserved"),
+    "image options": Case(head("libxc", 16, ONE), "reserved"),
+    "domain header": Case(head("libxc", 30, ONE), "reserved"),
+    "libxl options": Case(head("libxl", 15, b"\4"), "unknown options"),
+    "PV_INFO": Case(bytes_of(PV_INFO, 2, ONE), "reserved", **PV),
+    "PAGE_DATA": Case(bytes_of(PAGE_DATA, 4, ONE), "reserved"),
+    "pfn": Case(bytes_of(PAGE_DATA, 14, b"\x10"), "reserved"),
+    "pfn of a hole": Case(before(TSC, page(HOLE | 1 | 1 << 52)), "reserved"),
+    "vcpu": Case(bytes_of(BASIC, 4, ONE), "reserved", **PV),
+    "TSC": Case(bytes_of(TSC, 20, ONE), "reserved"),
+    "PARAMS": Case(bytes_of(PARAMS, 4, ONE), "reserved", **HVM),
+    "padding": Case(
+        before(TSC, record(OPTIONAL, b"x")[:-1] + ONE), "its padding is not zero"
+    ),
+}
+
+BODIES_CASES = {
+    "version 4": Case(head("libxc", 15, b"\4"), "version 4"),
+    "version 2": Case(version_2, "", simxen=False, why=SIMXEN),
+    "version 2 with static data": Case(
+        head("libxc", 15, b"\2"), "a version 2 image can't hold it"
+    ),
+    "END with a body": Case(
+        lambda f: f.records.__setitem__(-1, record(END, bytes(8))), "8 bytes long"
+    ),
+    "TSC short": Case(body(TSC, lambda b: b[:16]), "16 bytes long"),
+    "CPUID odd": Case(policies(record(CPUID, bytes(25))), "no whole number"),
+    "CPUID empty": Case(policies(record(CPUID)), "body is empty"),
+    "MSR empty": Case(policies(record(MSR)), "body is empty"),
+    "MSR odd": Case(policies(record(MSR, bytes(24))), "no whole number"),
+    "no page named": Case(before(TSC, record(PAGE_DATA, bytes(8))), "names no page"),
+    "fewer pages than named": Case(before(TSC, page(1, 2, pages=1)), "bytes long, not"),
+    "more pages than named": Case(before(TSC, page(1, pages=2)), "bytes long, not"),
+    "more named than there": Case(before(TSC, page(1, count=9)), "can't hold 9 frames"),
+    "illegal type": Case(before(TSC, page(5 << 60, pages=1)), "illegal type 5"),
+    "page of a hole": Case(before(TSC, page(HOLE | 1, pages=1)), "bytes long, not"),
+    "a hole": Case(before(PAGE_DATA, page(HOLE | 1)), ""),
+    "frame too high": Case(
+        before(TSC, page(1 << 40, pages=1)), "above the last", **BY_BODY, **PV
+    ),
+    "width and levels": Case(
+        bytes_of(PV_INFO, 0, b"\4\4"), "width 4 and 4 levels", **BY_BODY, **PV
+    ),
+    "P2M upside down": Case(
+        bytes_of(P2M, 0, b"\xff\xff\xff\x7f"), "upside down", **BY_BODY, **PV
+    ),
+    "P2M short": Case(body(P2M, lambda b: b[:-8]), "bytes long, not", **BY_BODY, **PV),
+    "P2M from the middle": Case(
+        body(P2M, lambda b: struct.pack("<IIQ", 512, 600, 1)),
+        "0x0 to 0x1ff are not in",
+        **BY_BODY,
+        **PV,
+    ),
+    "P2M frame too high": Case(
+        bytes_of(P2M, 8, b"\xff\xff\xff\xff"), "above the last", **BY_BODY, **PV
+    ),
+    "SHARED_INFO short": Case(
+        body(SHARED_INFO, lambda b: b[:8]), "8 bytes long, not 4096", **PV
+    ),
+    "vcpu number": Case(
+        bytes_of(BASIC, 0, b"\0\x20"), "no domain has a vcpu 8192", **BY_BODY, **PV
+    ),
+    "registers short": Case(
+        body(BASIC, lambda b: b[:64]), "bytes long", **BY_BODY, **PV
+    ),
+    "no registers of vcpu 0": Case(
+        body(BASIC, lambda b: b[:8]), "before the registers of vcpu 0", **BY_BODY, **PV
+    ),
+    "vcpus without registers": Case(
+        before(
+            END,
+            b"".join(record(n, struct.pack("<II", 77, 0)) for n in (4, 5, XSAVE, MSRS)),
+        ),
+        "",
+        **PV,
+    ),
+    "xsave short": Case(
+        before(END, record(XSAVE, struct.pack("<IIQ", 9, 0, 0))),
+        "shorter than its head",
+        **BY_BODY,
+        **PV,
+    ),
+    "MSRs odd": Case(
+        before(END, record(MSRS, struct.pack("<IIQ", 9, 0, 0))),
+        "no whole number",
+        **BY_BODY,
+        **PV,
+    ),
+    "PARAMS unknown": Case(
+        body(PARAMS, lambda b: struct.pack("<IIQQ", 1, 0, 300, 1)),
+        "",
+        simxen=False,
+        why=SIMXEN,
+        **HVM,
+    ),
+    "PARAMS odd": Case(body(PARAMS, lambda b: b[:-8]), "bytes long, not", **HVM),
+}
+# ---- memory ------------------------------------------------------------------------
+
+MEMORY = {
+    "first pages missing": Case(without_one(0), "never named", **BY_ORDER, **PV),
+    "last pages missing": Case(without_one(-1), "never named", **BY_ORDER, **PV),
+    "no memory": Case(without(PAGE_DATA), "never named", **BY_ORDER, **PV),
+    "pages only in the verify pass": Case(
+        lambda f: f.records.insert(f.last(PAGE_DATA), record(VERIFY)),
+        "never named",
+        **BY_ORDER,
+        **PV,
+    ),
+    "pages missing": Case(without_one(-1), "", **HVM),
+}
+
+# ---- around the image --------------------------------------------------------------
+
+AROUND = {
+    "optional": Case(then(record(OPTIONAL | 5, b"new")), "", xen=False, why=UNKNOWN),
+    "optional before END": Case(
+        lambda f: f.after.insert(-1, record(OPTIONAL) * 2), "", xen=False, why=UNKNOWN
+    ),
+    "padding of an optional record": Case(
+        then(record(OPTIONAL, b"x")[:-1] + ONE), "padding", why=UNKNOWN
+    ),
+    "unknown": Case(then(record(6)), "unknown and not optional"),
+    "image twice": Case(then(record(1)), "can't come after LIBXC_CONTEXT"),
+    "checkpoint end": Case(then(record(4)), "can't come after", **BY_ORDER),
+    "END with a body": Case(after(record(END, b"x")), "1 bytes long, not 0"),
+    "no END": Case(after(b""), "the stream ends here"),
+    "half of END": Case(cut(4), "the stream ends inside it"),
+    "bytes behind END": Case(
+        lambda f: setattr(f, "behind", b"x"),
+        "behind END",
+        simxen=True,
+        xen=True,
+        why=BEHIND,
+    ),
+    "emulator of a PV domain": Case(
+        then(emulator(STATE, b"x")), "no PV domain has an emulator", **BY_ORDER, **PV
+    ),
+    "keys of a PV domain": Case(
+        then(emulator(KEYS, b"a\0b\0")), "no PV domain has an emulator", **PV
+    ),
+    "no emulator number": Case(after(record(STATE), _LAST), "emulator number", **HVM),
+    "emulator unknown": Case(
+        after(emulator(STATE, b"x", number=9), _LAST), "unknown emulator 9", **HVM
+    ),
+    "emulator index": Case(
+        after(emulator(STATE, b"x", index=1), _LAST), "index 1", **BY_BODY, **HVM
+    ),
+    "emulator twice": Case(
+        after(*[emulator(STATE, b"x")] * 2, _LAST),
+        "can't come after",
+        **BY_ORDER,
+        **HVM,
+    ),
+    "key without value": Case(keys(b"a\0"), "no value that ends", **HVM),
+    "absolute key": Case(keys(b"/a\0b\0"), "no relative xenstore path", **HVM),
+    "upward key": Case(keys(b"../a\0b\0"), "no relative xenstore path", **HVM),
+    "keys behind the state": Case(
+        after(emulator(STATE, b"x"), emulator(KEYS, b"a\0b\0"), _LAST),
+        "can't come after EMULATOR_CONTEXT",
+        **HVM,
+    ),
+}
+
+CASES: dict[str, Case] = {
+    f"{group}: {name}": case
+    for group, cases in (
+        ("order", ORDERS),
+        ("reserved", RESERVED),
+        ("body", BODIES_CASES),
+        ("memory", MEMORY),
+        ("around", AROUND),
+    )
+    for name, case in cases.items()
+}
