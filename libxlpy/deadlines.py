@@ -19,6 +19,8 @@ class Deadlines:
     spawn: float = 30.0
     #: Helper spawned until its hello, or the first byte of Xen's own, was read.
     hello: float = 60.0
+    #: Before a restore: its file is looked through up to END, headers only.
+    check: float = 600.0
     #: ``control/shutdown`` = suspend written until the guest acknowledges (as libxl).
     suspend_ack: float = 60.0
     #: Guest acknowledged, or was asked by what it can't acknowledge, until the

@@ -66,7 +66,7 @@ class Stream(Value):
             self.check()
             part = os.read(self.fd, size - len(data))
             if not part:
-                raise OSError(errno.EPROTO, "the stream ends inside a record")
+                raise OSError(errno.EPROTO, "the stream ends before its END")
             data += part
         return bytes(data)
 
@@ -138,17 +138,20 @@ def _regular_size(fd: int, path: str) -> int:
 # --------------------------------------------------------------------------------------
 
 
-def read_header(stream: Stream) -> None:
-    """Read what comes before the libxc stream.
+def read_header(stream: Stream) -> bytes:
+    """Read what comes before the libxc stream; it is also returned.
 
     Raises:
         OSError: EPROTO: it is something else.
     """
+    header = stream.read(LIBXL_HEADER_SIZE)
     with _protocol_errors():
-        unpack_libxl_header(stream.read(LIBXL_HEADER_SIZE))
-        record = unpack_libxl_record(stream.read(RECORD_HEADER_SIZE))
+        unpack_libxl_header(header)
+        context = stream.read(RECORD_HEADER_SIZE)
+        record = unpack_libxl_record(context)
     if record.type != LibxlRecord.LIBXC_CONTEXT:
         raise OSError(errno.EPROTO, "the first record is no LIBXC_CONTEXT")
+    return header + context
 
 
 class RecordReader:

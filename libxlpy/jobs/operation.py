@@ -111,6 +111,16 @@ class Operation(ABC, Generic[Result]):
             "state_path": "",
         }
 
+    async def check(self, stream: StreamFd) -> None:
+        """Look at a stream that is to be read, before anything is done with it.
+
+        Args:
+            stream: Where it begins.
+
+        Raises:
+            JobError: It can't be used; the job fails by it.
+        """
+
     # ----- the helper -------------------------------------------------------------
 
     def argv(self) -> list[str]:

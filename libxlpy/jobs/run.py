@@ -74,6 +74,7 @@ class JobRun(HelperRun[HelperLink]):
         self._note = note
         self._guest_waits = False
         self._stays = asyncio.Event()
+        self._check: asyncio.Task[None] | None = None
         self._helpers: list[Identity] = []
         operation.guest.changed = self._write_down
 
@@ -102,6 +103,9 @@ class JobRun(HelperRun[HelperLink]):
         deadlines = self.deadlines
         if self.failure is not None:
             return  # cancelled before anything was done
+        self._watchdog.arm("total", deadlines.total)
+        if self.operation.access == "read" and not await self._check_stream():
+            return
         self.enter("spawn")
         inherited = [self._stream.fd, *self.operation.inherited()]
         try:
@@ -123,7 +127,6 @@ class JobRun(HelperRun[HelperLink]):
         self.enter("hello")
         self.link.hello()
         self._watchdog.arm("hello", deadlines.hello)
-        self._watchdog.arm("total", deadlines.total)
         if not self.cancellable:
             self._demand(Step.ABORT)  # cancelled while it was spawned
         gone = asyncio.create_task(self._helper_gone())
@@ -146,6 +149,19 @@ class JobRun(HelperRun[HelperLink]):
             stays.cancel()
         if gone.done():
             gone.result()
+
+    async def _check_stream(self) -> bool:
+        """Have the operation look at the stream; a failure meanwhile ends that."""
+        self.enter("check")
+        self._check = asyncio.create_task(self.operation.check(self._stream))
+        await asyncio.wait({self._check})
+        try:
+            self._check.result()
+        except JobError as exc:
+            self.fail(exc)
+        except asyncio.CancelledError:
+            pass  # a failure has ended it
+        return self.failure is None
 
     def _start(self, link: HelperLink) -> None:
         deadlines = self.deadlines
@@ -282,6 +298,8 @@ class JobRun(HelperRun[HelperLink]):
 
     def _demand(self, step: Step) -> None:
         if self.link is None:
+            if self._check is not None:
+                self._check.cancel()
             return
         if step is Step.ABORT and not self.started:
             self.link.pump.hang_up()  # nothing to abort yet: EOF makes it leave

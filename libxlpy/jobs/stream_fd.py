@@ -10,6 +10,7 @@ import fcntl
 import os
 import signal
 import stat
+from pathlib import Path
 from typing import Literal, NoReturn, Self
 
 from libxlpy.errors import UsageError
@@ -98,6 +99,39 @@ class StreamFd(Owned):
         position = self._position()
         return position is None or position != self._start
 
+    def check_input(self, format: Format) -> None:
+        """See that what is to be read from a file or device is one whole stream.
+
+        Its offset stays, and what can't be read twice (a pipe) is not looked at.
+
+        Raises:
+            StreamRuleBroken: It is not; offsets count from where it starts.
+            OSError: It can't be read.
+        """
+        mode = os.fstat(self.fd).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            return
+        start = os.lseek(self.fd, 0, os.SEEK_CUR)
+        try:
+            fd = self._opened_anew()
+        except OSError as exc:
+            if exc.errno not in UNREADABLE:
+                raise
+            fd = os.dup(self.fd)  # the same offset, which nobody uses meanwhile
+        try:
+            os.lseek(fd, start, os.SEEK_SET)
+            walk_to_end(fd, format)
+        finally:
+            os.lseek(fd, start, os.SEEK_SET)
+            os.close(fd)
+
+    def path(self) -> str:
+        """Give what the kernel calls it, for messages; "" if it does not say."""
+        try:
+            return str(Path(f"/proc/self/fd/{self.fd}").readlink())
+        except OSError:
+            return ""
+
     def check_whole(self, format: Format) -> None:
         """See that what was written to a regular file is one whole stream.
 
@@ -111,9 +145,8 @@ class StreamFd(Owned):
         end = self._position()
         if self._start is None or end is None:
             return
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
         try:
-            fd = os.open(f"/proc/self/fd/{self.fd}", flags)
+            fd = self._opened_anew()
         except OSError as exc:
             if exc.errno not in UNREADABLE:
                 raise
@@ -129,6 +162,11 @@ class StreamFd(Owned):
         if self._start + length != end:
             written = max(end - self._start, 0)
             self._not_whole(length, f"it ends here, but {written} bytes were written")
+
+    def _opened_anew(self) -> int:
+        """Give a descriptor of the same file to read, with an offset of its own."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
+        return os.open(f"/proc/self/fd/{self.fd}", flags)
 
     @staticmethod
     def _not_whole(at: int, text: str) -> NoReturn:

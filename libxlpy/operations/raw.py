@@ -19,7 +19,9 @@ from libxlpy.domain.info import guest_state
 from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.errors import DomainReused, UsageError, errno_text
 from libxlpy.jobs.operation import Access, Operation, Run
+from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, xc_flags
+from libxlpy.operations.input import check_input
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import uuid_bytes
 from libxlpy.results import (
@@ -30,6 +32,7 @@ from libxlpy.results import (
     SaveResult,
     Settled,
 )
+from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode, Op, StreamType
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Checkpoint, Message, Start, Suspend
@@ -146,6 +149,11 @@ class RawRestore(Operation[RestoreResult]):
         self._callbacks = callbacks
         self._rings = rings
         self._stream_type = checked_type(stream_type, self.calls)
+
+    async def check(self, stream: StreamFd) -> None:
+        """See that a file is whole; one with checkpoints may end at any."""
+        if self._stream_type is StreamType.PLAIN:
+            await check_input(stream, Format.LIBXC, self.deadlines.check)
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""

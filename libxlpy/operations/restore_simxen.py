@@ -1,8 +1,9 @@
 """Restore one domain of an embedded host, in order of execution.
 
-The embedded host builds an empty domain -> spawn -> hello -> start -> memory and vcpus
--> device model's nodes and state -> END -> complete -> exit -> the host launches the
-guest. Any failure destroys the half-built domain. For real Xen see ``restore_xen``.
+The embedded host makes an empty domain -> a file is looked through -> spawn -> hello
+-> start -> memory and vcpus -> device model's nodes and state -> END -> complete ->
+exit -> the host launches the guest. Any failure destroys the half-built domain. For
+real Xen see ``restore_xen``.
 """
 
 import asyncio
@@ -15,9 +16,12 @@ from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.domain.toolstack_simxen import SimxenToolstack
 from libxlpy.errors import UsageError, XenError
 from libxlpy.jobs.operation import Access, Operation, Run
+from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.operations.input import check_input
 from libxlpy.operations.restore_target import Wanted
 from libxlpy.process.environment import Environment
 from libxlpy.results import JobReport, Kind, RestoreResult, Settled
+from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
@@ -76,6 +80,10 @@ class SimxenRestore(Operation[RestoreResult]):
         if self.domid >= 0:
             with contextlib.suppress(LibxlpyError):
                 await self._toolstack.remove(self.domid, self.uuid)
+
+    async def check(self, stream: StreamFd) -> None:
+        """See that a file is whole."""
+        await check_input(stream, Format.LIBXL, self.deadlines.check)
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""

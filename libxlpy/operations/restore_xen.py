@@ -1,10 +1,10 @@
 """Restore one domain on real Xen, in order of execution.
 
-The build helper hosts libxenlight: spawn -> hello -> start -> libxenlight makes the
-domain, has its memory read by libxlpy-save-helper, makes its devices -> its monitor ->
-it runs -> complete -> exit. If that fails before the guest has run for the first time,
-nothing is left of it: libxenlight removes it, or another process does if the helper
-could not.
+A file is looked through. The build helper hosts libxenlight: spawn -> hello -> start ->
+libxenlight makes the domain, has its stream read by libxlpy-save-helper, up to END, and
+makes its devices -> its monitor -> it runs -> complete -> exit. If that fails before
+the guest has run for the first time, nothing is left of it: libxenlight removes it, or
+another process does if the helper could not.
 """
 
 import os
@@ -18,16 +18,19 @@ from libxlpy.domain.requests import list_domains
 from libxlpy.domain.toolstack_xen import BUILDER, XenToolstack
 from libxlpy.errors import UsageError
 from libxlpy.jobs.operation import Access, Operation, Run
+from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.operations.input import check_input
 from libxlpy.operations.restore_target import Target, Wanted
 from libxlpy.process.environment import Environment
 from libxlpy.process.packages import helper_python
 from libxlpy.results import JobReport, Kind, RestoreResult, Settled
+from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Start
 
-#: Phase in which the build helper waits for the stream, however slow.
-MEMORY = "memory"
+#: Phases in which the build helper waits for the stream, however slow.
+READS = frozenset({"header", "memory"})
 REMOVED = "half-built domain destroyed"
 NO_FD = -1
 
@@ -69,6 +72,10 @@ class XenRestore(Operation[RestoreResult]):
         self._target = Target.of(self._wanted, domains)
         self.domid = self._target.domid
 
+    async def check(self, stream: StreamFd) -> None:
+        """See that a file is whole."""
+        await check_input(stream, Format.LIBXL, self.deadlines.check)
+
     # ----- the helper -------------------------------------------------------------
 
     def inherited(self) -> list[int]:
@@ -99,7 +106,7 @@ class XenRestore(Operation[RestoreResult]):
 
     def phase_limit(self, phase: str) -> float | None:
         """See the base class; only the stream is waited for without a bound."""
-        return None if phase == MEMORY else self.deadlines.build
+        return None if phase in READS else self.deadlines.build
 
     # ----- the end ----------------------------------------------------------------
 

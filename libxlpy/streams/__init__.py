@@ -5,7 +5,7 @@ first; ``rules`` is the table of libxc records and ``bodies`` what is in them; `
 turns needs into bytes; ``reader`` reads descriptors.
 """
 
-from libxlpy.streams.errors import StreamFormatError, StreamRuleBroken
+from libxlpy.streams.errors import StreamCut, StreamFormatError, StreamRuleBroken
 from libxlpy.streams.events import (
     Layer,
     LibxcHeaderRead,
@@ -24,6 +24,7 @@ __all__ = [
     "LibxcHeaderRead",
     "LibxlHeaderRead",
     "RecordRead",
+    "StreamCut",
     "StreamEvent",
     "StreamFormatError",
     "StreamParser",

@@ -5,12 +5,13 @@
     LibxlpyError
      +- StreamFormatError      bytes that are no saved domain (libxlpy_protocol)
          +- StreamRuleBroken   a rule of the format, found by the grammar
+             +- StreamCut      it ends before END
 """
 
 from libxlpy.streams.events import StreamEvent
 from libxlpy_protocol.errors import StreamFormatError
 
-__all__ = ["StreamFormatError", "StreamRuleBroken"]
+__all__ = ["StreamCut", "StreamFormatError", "StreamRuleBroken"]
 
 
 class StreamRuleBroken(StreamFormatError):  # noqa: N818 - says what happened
@@ -29,3 +30,7 @@ class StreamRuleBroken(StreamFormatError):  # noqa: N818 - says what happened
         self.offset = offset
         self.reason = reason
         self.events: tuple[StreamEvent, ...] = ()
+
+
+class StreamCut(StreamRuleBroken):
+    """A saved domain ends before its END."""

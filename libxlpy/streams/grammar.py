@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from libxlpy.streams import libxc, libxl, xl
 from libxlpy.streams.cursor import Cursor
-from libxlpy.streams.errors import StreamRuleBroken
+from libxlpy.streams.errors import StreamCut, StreamRuleBroken
 from libxlpy.streams.events import StreamEvent
 from libxlpy.streams.pull import Puller, Reading
 
@@ -148,7 +148,7 @@ class StreamParser:
         """Say that no more bytes come.
 
         Raises:
-            StreamRuleBroken: The stream is not complete.
+            StreamCut: The stream is not complete.
         """
         self._raise_again()
         if self.finished:
@@ -156,9 +156,7 @@ class StreamParser:
         cursor = self._cursor
         inside = cursor.start < cursor.offset
         where = f"inside it, at offset {cursor.offset}" if inside else "here"
-        self.error = StreamRuleBroken(
-            cursor.piece, cursor.start, f"the stream ends {where}"
-        )
+        self.error = StreamCut(cursor.piece, cursor.start, f"the stream ends {where}")
         raise self.error
 
     def _broken(self, exc: StreamRuleBroken) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .support import PATIENCE, nodes, ok
@@ -34,6 +36,21 @@ class StuckPipe:
     def wait_read(self) -> None:
         """Wait until all was read, and more is waited for."""
         assert self._feeder.wait(PATIENCE) == 0
+
+
+@contextmanager
+def fed(file: Path) -> Iterator[Path]:
+    """Give a pipe that gets a file and then ends."""
+    path = file.with_name("pipe")
+    os.mkfifo(path)
+    shell = ["sh", "-c", f"exec cat {file} >{path}"]
+    feeder = subprocess.Popen(shell, stdin=subprocess.DEVNULL)
+    try:
+        yield path
+    finally:
+        feeder.kill()
+        feeder.wait(PATIENCE)
+        path.unlink()
 
 
 def devices(domid: int) -> dict[str, str]:

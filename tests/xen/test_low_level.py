@@ -11,6 +11,7 @@ from libxlpy.errors import StreamError
 from libxlpy.results import GuestState, RestoreResult
 
 from .bare_domain import BareDomain, bare_domain
+from .restoring import fed
 from .support import PATIENCE, Guest, assert_went_on, domains, domid_of, ok, settled
 
 pytestmark = pytest.mark.xen
@@ -67,8 +68,13 @@ def test_own_toolstack_moves_a_guest(make_guest, saved: Path) -> None:
     missing: list[int] = []
     half = saved.with_name("half")
     half.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
-    with bare_domain("half", MEBIBYTES) as domain, pytest.raises(StreamError) as told:
-        asyncio.run(restored_into(domain, half, missing))
+    with bare_domain("half", MEBIBYTES) as domain:
+        with pytest.raises(StreamError) as told:
+            asyncio.run(restored_into(domain, half, missing))
+        assert told.value.guest is GuestState.PAUSED
+        assert missing == []  # a file is looked through first
+        with fed(half) as pipe, pytest.raises(StreamError) as told:
+            asyncio.run(restored_into(domain, pipe, missing))
     half.unlink()
     assert told.value.guest is GuestState.PAUSED
 

@@ -14,13 +14,17 @@ SCRIPT: Final = """#!{python} -IS
 import sys
 sys.path += {folders!r}
 from libxlpy_helper.dropin.main import main
-main()
+main({source})
 """
 
 
-def save_helper_path() -> str:
-    """Return the path by which this process's children can start it."""
-    script = SCRIPT.format(python=sys.executable, folders=folders())
+def save_helper_path(source: int) -> str:
+    """Return the path by which this process's children can start it.
+
+    Args:
+        source: The stream that it reads, which they inherit.
+    """
+    script = SCRIPT.format(python=sys.executable, folders=folders(), source=source)
     fd = os.memfd_create("libxlpy-save-helper", 0)  # inherited, as the name is by fd
     os.write(fd, script.encode())
     return f"/proc/self/fd/{fd}"

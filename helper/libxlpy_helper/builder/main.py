@@ -3,13 +3,14 @@
 ``libxlpy_helper.builder.main --parent PID --config-fd N [--paused] [--monitor]``. To
 its parent it is a helper in mode RESTORE as any other: hello, start (with ``stream_fd``
 where libxl's own records begin), log, stat, domain ops, abort, complete. libxenlight
-makes the domain and its devices, and has libxlpy-save-helper read the memory. Which
+makes the domain and its devices, and has libxlpy-save-helper read the stream. Which
 domid it got shows in the list of domains, by its uuid; should this process die
 half-way, ``--destroy DOMID --uuid UUID`` has another one remove what is left.
 """
 
 import errno
 import os
+import select
 import signal
 import sys
 import threading
@@ -29,6 +30,7 @@ from libxlpy_helper.harden import harden
 from libxlpy_helper.operation import Operation, StepError, run
 from libxlpy_helper.options import Options, OptionsError
 from libxlpy_helper.startup import NoHypervisorError, Parts, end, hello, run_program
+from libxlpy_helper.stream import Stream, read_header
 from libxlpy_helper.wire import Wire
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
@@ -39,6 +41,7 @@ from libxlpy_protocol.xen import XTL_ERROR, XTL_INFO
 
 FEATURES: Final = ("stat", "domain-ops", "build")
 CONFIG_MAX: Final = 1 << 20  # bytes
+LOOK_AGAIN: Final = 100  # milliseconds between two looks at an abort
 CONTEXT: Final = "libxlpy-build"
 ENDS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -107,11 +110,13 @@ class Builder:
         return run(operation, self._build)
 
     def _build(self, operation: Operation) -> None:
+        operation.phase("header")
+        libxl_fd = _for_libxl(operation)
+        os.environ["LIBXL_SAVE_HELPER"] = save_helper_path(operation.start.stream_fd)
         operation.phase("build")
         try:
             with self._control.stages:
-                stream_fd = operation.start.stream_fd
-                domid = self._toolstack.create(self._config, stream_fd)
+                domid = self._toolstack.create(self._config, libxl_fd)
             self._parts.log(XTL_INFO, -1, CONTEXT, f"domain {domid} is built")
             self._hand_over(operation, domid)
         except XenlightError as exc:
@@ -129,7 +134,6 @@ class Builder:
             self._toolstack.launch(domid)
 
     def _open_toolstack(self, version: str) -> Toolstack:
-        os.environ["LIBXL_SAVE_HELPER"] = save_helper_path()
         read_fd, write_fd = os.pipe()
         try:
             toolstack = Toolstack(version, write_fd)
@@ -144,6 +148,29 @@ class Builder:
         while data := os.read(read_fd, 65536):
             for line in parse_log(data):
                 self._parts.log(*line)
+
+
+def _for_libxl(operation: Operation) -> int:
+    """Return a file that has libxl's part of the stream: the header, as it is here.
+
+    libxl takes the end of a stream for END. So it does not get the stream itself: its
+    save helper reads that, and puts the rest of libxl's part here, once it has all.
+
+    Raises:
+        OSError: EPROTO: the stream begins otherwise.
+        AbortedError: The operation was aborted.
+    """
+    poll = select.poll()
+    poll.register(operation.start.stream_fd, select.POLLIN)
+
+    def readable() -> None:  # no signal ends a read of this process
+        while not poll.poll(LOOK_AGAIN):
+            operation.abort.check()
+
+    header = read_header(Stream(operation.start.stream_fd, readable))
+    fd = os.memfd_create("libxlpy-stream")
+    os.pwrite(fd, header, 0)
+    return fd
 
 
 def _take_signals() -> int:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main() -> NoReturn:
-    """Do what argv says and end the process; the entry point."""
+def main(*source: int) -> NoReturn:
+    """Do what argv says and end the process; the entry point.
+
+    Args:
+        source: See ``serve``; libxl knows nothing of it.
+    """
     if not sys.flags.isolated:
         _start_over()
     try:
@@ -25,7 +29,7 @@ def main() -> NoReturn:
     except ModuleNotFoundError as exc:
         sys.exit(f"libxlpy-save-helper: {exc}: install it in libxlpy's own folder")
 
-    serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""))
+    serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""), *source)
 
 
 def _start_over() -> NoReturn:

@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 from libxlpy_helper.dropin.control import LibxlControl
 from libxlpy_helper.dropin.options import parse_argv
+from libxlpy_helper.dropin.records import check_file, check_pipe, hand_on
 from libxlpy_helper.dropin.wire import LibxlChannel, LibxlWire
 from libxlpy_helper.harden import HardenError
 from libxlpy_helper.operation import Operation, check_result, run
@@ -17,34 +18,43 @@ from libxlpy_helper.save import check_save, save_libxc
 from libxlpy_helper.startup import Parts, run_program, take_all_signals
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
-from libxlpy_protocol.enums import Mode
+from libxlpy_protocol.enums import Mode, StreamType
 from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.messages import Complete, Progress, Start
 from libxlpy_protocol.xen import XTL_DEBUG, XTL_WARN
 
 PROGRAM: Final = LibxlControl.program
 NO_DEATH_SIGNAL: Final = 0
+NO_FD: Final = -1
 
 #: Where libxl has xenstored and the domain's qemu listen, for the repair without it.
 XENSTORE_SOCKETS: Final = ("/run/xenstored/socket", "/var/run/xenstored/socket")
 QMP_SOCKET: Final = "/run/xen/qmp-libxl-{}"
 
 
-def serve(argv: Sequence[str], backend: Options) -> NoReturn:
+def serve(argv: Sequence[str], backend: Options, source: int = NO_FD) -> NoReturn:
     """Do the one job that ``argv`` (without the program's name) names; never returns.
 
     Args:
         argv: As libxl's ``run_helper()`` makes it.
         backend: Which library to use; its ``parent`` is libxl's process.
+        source: The stream of a restore, if what libxl reads is only a file that gets
+            its own records: all of them, or the restore fails. libxl itself would take
+            the end of a stream for END.
     """
-    run_program(PROGRAM, lambda: LibxlHelper(parse_argv(argv), backend).run())
+    run_program(PROGRAM, lambda: LibxlHelper(parse_argv(argv), backend, source).run())
 
 
 class LibxlHelper:
     """The parts of one drop-in helper process, and its main thread."""
 
-    def __init__(self, start: Start, backend: Options) -> None:
-        self._parts = parts = Parts(shares_stderr=True, channel=LibxlChannel)
+    def __init__(self, start: Start, backend: Options, source: int) -> None:
+        self._records_fd = NO_FD if source == NO_FD else start.stream_fd
+        self._parts = parts = Parts(
+            ours=[self._records_fd], shares_stderr=True, channel=LibxlChannel
+        )
+        if source != NO_FD:
+            start = start.replace(stream_fd=source)
         signal_fd = take_all_signals()
         parent_fd = _harden(backend.parent)
         xenguest.set_sink(parts.log, self._progress)
@@ -66,11 +76,28 @@ class LibxlHelper:
     def _work(self) -> Complete:
         restoring = self._operation.start.mode is Mode.RESTORE
         self._log(XTL_DEBUG, f"starting {'restore' if restoring else 'save'}")
-        outcome = _judge(run(self._operation, _restore if restoring else _save))
+        steps = self._restore if restoring else _save
+        outcome = _judge(run(self._operation, steps))
         if dropped := self._parts.outbox.dropped:
             self._log(XTL_WARN, f"{dropped} log lines were left out")
         self._log(XTL_DEBUG, f"complete r={outcome.retval}")
         return outcome
+
+    def _restore(self, operation: Operation) -> None:
+        check_restore(operation)
+        operation.abort.check()
+        ours = self._records_fd != NO_FD
+        # One with checkpoints is restored as at the last of them.
+        looks = not ours and operation.start.stream_type is StreamType.PLAIN
+        if looks:
+            check_file(operation.stream)
+        callbacks, result, results = restore_libxc(operation)
+        operation.outbox.put(results)  # libxl waits for them also when it failed
+        check_result(callbacks, result)
+        if looks:
+            check_pipe(operation.stream)
+        if ours:
+            hand_on(operation.stream, self._records_fd)
 
     def _progress(self, context: str, doing_what: str, done: int, total: int) -> None:
         context, what = clip(context, NAME_MAX), clip(doing_what, NAME_MAX)
@@ -81,7 +108,7 @@ class LibxlHelper:
 
 
 # --------------------------------------------------------------------------------------
-# The two operations
+# The operations
 # --------------------------------------------------------------------------------------
 
 
@@ -89,14 +116,6 @@ def _save(operation: Operation) -> None:
     check_save(operation)
     operation.abort.check()
     save_libxc(operation)
-
-
-def _restore(operation: Operation) -> None:
-    check_restore(operation)
-    operation.abort.check()
-    callbacks, result, results = restore_libxc(operation)
-    operation.outbox.put(results)  # libxl waits for them also when it failed
-    check_result(callbacks, result)
 
 
 def _judge(outcome: Complete) -> Complete:

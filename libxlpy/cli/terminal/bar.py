@@ -61,7 +61,7 @@ class BarView(View):
         """Take the bar away and give the cursor back."""
         self._progress.stop()
 
-    def started(self, what: str, helper_pid: int | None) -> None:
+    def started(self, what: str, helper_pid: int) -> None:
         """Print which process does it."""
         if self._verbose:
             self._progress.console.print(

@@ -62,10 +62,11 @@ async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:
 async def _show(job: Job[Result], view: View) -> None:
     started = False
     async for event in job.events():
-        if not started:
+        if not started and job.helper_pid is not None:
             started = True
             view.started(job.what, job.helper_pid)
-        view.show(event)
+        if started:
+            view.show(event)
 
 
 def cause_text(error: JobError, interrupt: Interrupt) -> str:

@@ -33,7 +33,7 @@ class View:
     ) -> None:
         """End, whatever happened."""
 
-    def started(self, what: str, helper_pid: int | None) -> None:
+    def started(self, what: str, helper_pid: int) -> None:
         """Show that the job has a helper; comes before all events."""
 
     def show(self, event: JobEvent) -> None:
@@ -48,7 +48,7 @@ class PlainView(View):
         self._verbose = verbose
         self._pass = ""
 
-    def started(self, what: str, helper_pid: int | None) -> None:
+    def started(self, what: str, helper_pid: int) -> None:
         """Print which process does it."""
         if self._verbose:
             self._out.note(f"{what} by process {helper_pid}")
@@ -75,7 +75,7 @@ class JsonView(View):
     def __init__(self, out: Output) -> None:
         self._out = out
 
-    def started(self, what: str, helper_pid: int | None) -> None:
+    def started(self, what: str, helper_pid: int) -> None:
         """Print what is done and by which process."""
         self._out.json({"event": "started", "what": what, "helper_pid": helper_pid})
 

@@ -1,5 +1,6 @@
 """The descriptor of a stream: checked, duplicated, and given back as it was."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -131,3 +132,40 @@ def test_one_whole_stream_is_looked_for_where_it_was_written(tmp_path: Path, mod
         with pytest.raises(StreamRuleBroken, match="bytes were written"):
             stream.check_whole(Format.LIBXL)
         stream.close()
+
+
+def test_what_is_to_be_read_is_looked_through_and_stays_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Also where the file may not be opened once more."""
+    path = tmp_path / "image"
+    for reopens in (True, False):
+        for missing in range(len(END) + 1):
+            path.write_bytes(b"head" + LIBXL[: len(LIBXL) - missing])
+            with path.open("rb", buffering=0) as file:
+                file.seek(4)
+                stream = StreamFd(file.fileno(), "read")
+                assert stream.path() == str(path)
+                with monkeypatch.context() as patch:
+                    if not reopens:
+                        patch.setattr(os, "open", refused)
+                    if missing:
+                        with pytest.raises(StreamRuleBroken, match="the stream ends"):
+                            stream.check_input(Format.LIBXL)
+                    else:
+                        stream.check_input(Format.LIBXL)
+                assert file.tell() == 4
+                stream.close()
+
+
+def refused(*_: object) -> int:
+    raise PermissionError(errno.EACCES, "it is another user's")
+
+
+def test_what_can_not_be_read_twice_is_not_looked_through():
+    reading, writing = os.pipe()
+    stream = StreamFd(reading, "read")
+    stream.check_input(Format.LIBXL)
+    stream.close()
+    for fd in (reading, writing):
+        os.close(fd)

@@ -222,7 +222,7 @@ def test_bad_options_are_refused(argv: list[str], text: str) -> None:
 
 
 def test_save_helper_is_a_program_that_needs_no_file() -> None:
-    path = save_helper_path()
+    path = save_helper_path(9)
     try:
         done = subprocess.run(
             [path, "--save-domain"],

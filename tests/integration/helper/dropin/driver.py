@@ -64,7 +64,11 @@ class LibxlParent:
     """One drop-in process and our end of libxl's wire. Use as a context manager."""
 
     def __init__(
-        self, host: FakeHost, argv: Sequence[str], pass_fds: Iterable[int] = ()
+        self,
+        host: FakeHost,
+        argv: Sequence[str],
+        pass_fds: Iterable[int] = (),
+        source: int = -1,
     ) -> None:
         mode = Mode.RESTORE if argv[:1] == ["--restore-domain"] else Mode.SAVE
         self.session = LibxlParentSession(mode, REMUS_CALLS | RESTORE_CALLS)
@@ -75,8 +79,9 @@ class LibxlParent:
         theirs_in, self.write_fd = os.pipe()
         self.read_fd, theirs_out = os.pipe()
         program = [sys.executable, "-I", str(ON_FAKE)]
+        where = [str(host.directory), str(host.library), str(source)]
         self.process = subprocess.Popen(
-            [*program, str(host.directory), str(host.library), *argv],
+            [*program, *where, *argv],
             stdin=theirs_in,
             stdout=theirs_out,
             stderr=self._stderr,

@@ -1,4 +1,4 @@
-"""libxlpy-save-helper on the fake libxenguest: HOST LIBRARY, then libxl's argv."""
+"""libxlpy-save-helper on the fake libxenguest: HOST LIBRARY SOURCE, libxl's argv."""
 
 import os
 import sys
@@ -6,4 +6,5 @@ import sys
 from libxlpy_helper.dropin.process import serve
 from libxlpy_helper.options import Options
 
-serve(sys.argv[3:], Options(os.getppid(), "simxen", sys.argv[1], sys.argv[2]))
+host, library, source, *argv = sys.argv[1:]
+serve(argv, Options(os.getppid(), "simxen", host, library), int(source))

@@ -31,6 +31,10 @@ from tests.integration.helper.dropin.driver import (
     save_argv,
 )
 from tests.support.helper_driver import FakeHost
+from tests.support.stream_samples import END, pv_image
+
+#: What a restore finds where libxc begins.
+WHOLE = pv_image() + END
 
 # -- traces ----------------------------------------------------------------------------
 
@@ -92,6 +96,7 @@ def test_checkpoints_go_on_until_libxl_ends_them(
 
 def test_restore_reports_the_rings_frames(host: FakeHost, stream_fd: int) -> None:
     host.script("static")
+    os.pwrite(stream_fd, WHOLE, 0)
     with LibxlParent(host, restore_argv(stream_fd), [stream_fd]) as parent:
         call = parent.next()
         while isinstance(call.message, Log):
@@ -105,6 +110,7 @@ def test_restore_reports_the_rings_frames(host: FakeHost, stream_fd: int) -> Non
 
 def test_failed_restore_reports_them_too(host: FakeHost, stream_fd: int) -> None:
     host.script(f"fail {errno.EPROTO}")
+    os.pwrite(stream_fd, WHOLE, 0)
     with LibxlParent(host, restore_argv(stream_fd), [stream_fd]) as parent:
         parent.expect(RestoreResults(0x11, 0x22))
         assert parent.finish() == Complete(-1, errno.EPROTO, False)

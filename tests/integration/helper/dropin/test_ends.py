@@ -107,7 +107,14 @@ def test_libxl_killed_while_another_holds_its_pipes(
     """No end of file comes then; the pidfd tells all the same."""
     host.script("write 1000000", "cleanup", "logdirty-off")
     program = str(Path(__file__).with_name("on_fake.py"))
-    helper = [sys.executable, "-I", program, str(host.directory), str(host.library)]
+    helper = [
+        sys.executable,
+        "-I",
+        program,
+        str(host.directory),
+        str(host.library),
+        "-1",
+    ]
     libxl = subprocess.Popen(
         [sys.executable, "-c", LEAKING_LIBXL, *helper, *save_argv(pipe[1])],
         stdin=subprocess.PIPE,
