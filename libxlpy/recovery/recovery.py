@@ -22,6 +22,7 @@ from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_simxen import SimxenToolstack
 from libxlpy.errors import BackendError, ParentLost
+from libxlpy.folders import NotOursAlone
 from libxlpy.journal import Entry, Lock
 from libxlpy.journal.identity import Identity, wait_gone
 from libxlpy.process.environment import Environment
@@ -166,6 +167,8 @@ class Recovery:
         except BackendError:
             if not self._dry_run:  # else it is held by the helper, which is to go
                 raise
+        except NotOursAlone as exc:
+            self._facts.append(failed("save file looked at", exc))
         except OSError:
             why = f"{self._entry.stream.path}: its disk does not answer"
             self._facts.append(failed("save file looked at", why))
