@@ -12,7 +12,6 @@ import enum
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
@@ -303,7 +302,7 @@ class Recovery:
         return [Step(f"{self._file.partial.name} removed", self._file.remove)]
 
     def _state(self) -> list[Step]:
-        if not self._entry.state_path or not Path(self._entry.state_path).exists():
+        if not self._entry.state_path or not self._device_model().has_state():
             return []
         return [Step("device model's state file removed", self._remove_state)]
 
