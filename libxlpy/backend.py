@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from libxlpy.errors import BackendError
+from libxlpy.folders import NotOursAlone, check_alone
 
 Kind = Literal["xen", "simxen"]
 
@@ -112,7 +113,7 @@ def _detect_any(host: str | os.PathLike[str] | None) -> Backend:
     try:
         return _simxen(host)
     except BackendError as exc:
-        if host is not None:
+        if host is not None or isinstance(exc.__cause__, NotOursAlone):
             raise
         raise BackendError(NO_HOST) from exc
 
@@ -165,6 +166,10 @@ def host_option(folder: object) -> str:
 
 def _simxen(host: str | os.PathLike[str] | None) -> Backend:
     folder = default_host() if host is None else Path(host).absolute()
+    try:
+        check_alone(folder)
+    except NotOursAlone as exc:
+        raise BackendError(f"can't use the embedded host in {folder}: {exc}") from exc
     if not _answers(folder / "control.sock"):
         raise BackendError(
             f"no embedded host in {folder}: start one with "

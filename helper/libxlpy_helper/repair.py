@@ -11,12 +11,12 @@ ended may have left its domid to another one: that is looked at before each act.
 """
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from libxlpy_helper import own_files
 from libxlpy_helper.domain_ops import is_suspended
 from libxlpy_helper.guest import Guest, ReplacedError
 from libxlpy_helper.peers.qmp import QmpClient
@@ -154,8 +154,10 @@ class _Repair:
             xenstore.resume(self.start.domid)
 
     def _remove_state(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.start.emulator_path)
+        with own_files.opened(self.start.emulator_path) as file:
+            removed = file.remove(f"qemu-save.{self.start.domid}")
+            if not removed and file.status() is not None:
+                raise OSError(f"{self.start.emulator_path} is not ours: left alone")
 
     def _is_suspended(self) -> bool:
         try:

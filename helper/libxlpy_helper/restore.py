@@ -86,12 +86,15 @@ def told_of_end(stream: Stream, result: Result) -> Result:
 
 
 def _restore_records(operation: Operation) -> None:
+    start = operation.start
+
     def toolstack_restore(data: bytes) -> None:
-        call = ToolstackRestore(operation.start.domid, data)
+        call = ToolstackRestore(start.domid, data)
         if operation.offers(ToolstackRestore) and operation.channel.ask_int(call):
             operation.abort.check()
             raise OSError(errno.EIO, "toolstack_restore failed")
 
+    made_as = f"qemu-resume.{start.domid}"
     libxl_stream.RecordReader(
-        operation.stream, toolstack_restore, operation.start.emulator_path
+        operation.stream, toolstack_restore, start.emulator_path, made_as
     ).read_all()

@@ -9,9 +9,10 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
+from libxlpy_helper import own_files
 from libxlpy_protocol.errors import StreamFormatError
 from libxlpy_protocol.stream.libxl import (
     LIBXL_HEADER_SIZE,
@@ -158,7 +159,11 @@ class RecordReader:
     """Reads what comes after the libxc stream, up to END."""
 
     def __init__(
-        self, stream: Stream, toolstack_restore: Callable[[bytes], None], path: str
+        self,
+        stream: Stream,
+        toolstack_restore: Callable[[bytes], None],
+        path: str,
+        made_as: str | None = None,
     ) -> None:
         """Prepare.
 
@@ -166,10 +171,13 @@ class RecordReader:
             stream: Where libxc stopped.
             toolstack_restore: Takes the state that toolstack_save had collected.
             path: File to write qemu's state to; "" if the domain has no emulator.
+            made_as: Name of a file of ours that may be there, left by an earlier
+                restore; the one in ``path`` if None.
         """
         self._stream = stream
         self._toolstack_restore = toolstack_restore
         self._path = path
+        self._made_as = os.path.basename(path) if made_as is None else made_as
         self._last: int = LibxlRecord.LIBXC_CONTEXT
 
     def read_all(self) -> None:
@@ -214,7 +222,7 @@ class RecordReader:
     def _emulator_context(self, length: int) -> None:
         self._expect_emulator()
         self._emulator_header()
-        with _created(self._path) as fd:
+        with _created(self._path, self._made_as) as fd:
             for amount in _chunks(length - EMULATOR_HEADER_SIZE):
                 _write_all(fd, self._stream.read(amount))
         self._skip_padding(length)
@@ -260,12 +268,20 @@ def _opened(path: str, flags: int) -> Iterator[int]:
 
 
 @contextmanager
-def _created(path: str) -> Iterator[int]:
-    """A new file, for root's eyes only; one left by an earlier restore is replaced."""
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-    with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+def _created(path: str, made_as: str) -> Iterator[int]:
+    """A new file, for root's eyes only; one left by an earlier restore is replaced.
+
+    Raises:
+        OSError: EEXIST: another file is there, which is not ours to remove.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with own_files.opened(path) as place:
+        place.remove(made_as)
+        fd = os.open(place.name, flags, 0o600, dir_fd=place.folder)
+    try:
         yield fd
+    finally:
+        os.close(fd)
 
 
 def _chunks(size: int) -> Iterator[int]:

@@ -15,6 +15,7 @@ import select
 from collections.abc import Container
 from typing import Final
 
+from libxlpy_helper import own_files
 from libxlpy_helper.guest import Guest
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.xen.event_channel import EventChannel
@@ -33,7 +34,7 @@ class SuspendChannel:
         self._handle = handle
         self._poll = poll
         self._outbox = outbox
-        self._path = ""
+        self._path = self._made_as = ""
         self._lock_fd = -1
         self._channel: EventChannel | None = None
 
@@ -58,6 +59,7 @@ class SuspendChannel:
         _refuse_another(guest)
         self._lock_fd = lock(ask.lock_path)
         self._path = ask.lock_path
+        self._made_as = f"suspend-evtchn-{ask.domid}.lock"
         self._channel = self._handle.event_channel(ask.domid, ask.port)
         self._poll.register(self._channel.fd, select.POLLIN)
         _refuse_another(guest)
@@ -88,9 +90,14 @@ class SuspendChannel:
             self._channel = None
         if self._lock_fd != -1:
             with contextlib.suppress(OSError):
-                os.unlink(self._path)  # while it is locked
+                self._remove_lock()  # while it is locked
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def _remove_lock(self) -> None:
+        with own_files.opened(self._path) as file:
+            if _is_at(self._lock_fd, file):
+                file.remove(self._made_as)
 
 
 def lock(path: str) -> int:
@@ -99,12 +106,17 @@ def lock(path: str) -> int:
     Raises:
         OSError: EAGAIN or EACCES, somebody else has it; or it can't be made.
     """
+    with own_files.opened(path) as file:
+        return _locked(file)
+
+
+def _locked(file: own_files.Name) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for _ in range(TRIES):
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(path, flags, 0o600)
+        fd = os.open(file.name, flags, 0o600, dir_fd=file.folder)
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, LOCK_SIZE)
-            if _is_at(fd, path):
+            if _is_at(fd, file):
                 return fd
         except BaseException:
             os.close(fd)
@@ -113,11 +125,9 @@ def lock(path: str) -> int:
     raise OSError(errno.EAGAIN, "the lock file changes all the time")
 
 
-def _is_at(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except FileNotFoundError:
-        return False
+def _is_at(fd: int, file: own_files.Name) -> bool:
+    status = file.status()
+    return status is not None and os.path.samestat(os.fstat(fd), status)
 
 
 def _refuse_another(guest: Guest) -> None:

@@ -12,11 +12,14 @@ Xen: tools/libs/light/libxl_qmp.c, libxl__domain_suspend_device_model().
 """
 
 import os
-from contextlib import AbstractAsyncContextManager, suppress
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 
 from libxlpy.domain import hypercalls, qmp
 from libxlpy.domain.qmp import Qmp
 from libxlpy.errors import QmpError, XenstoreError
+from libxlpy.folders import FOLDER
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
 from libxlpy.results import GuestFacts
@@ -130,9 +133,30 @@ class DeviceModel:
         await self._execute(ops, "cont")
         self.facts.stopped = False
 
+    def has_state(self) -> bool:
+        """Tell whether there is a state file of ours."""
+        with suppress(FileNotFoundError), self._state_folder() as folder:
+            return self._is_state(folder)
+        return False
+
     def remove_state(self) -> None:
-        """Remove the state file, if there is one."""
-        self._backend.save_path(self.domid).unlink(missing_ok=True)
+        """Remove the state file, if there is one; what is not ours stays."""
+        with suppress(FileNotFoundError), self._state_folder() as folder:
+            if self._is_state(folder):
+                os.unlink(self._backend.save_path(self.domid).name, dir_fd=folder)
+
+    @contextmanager
+    def _state_folder(self) -> Iterator[int]:
+        folder = os.open(self._backend.state_dir, FOLDER)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _is_state(self, folder: int) -> bool:
+        name = self._backend.save_path(self.domid).name
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
     async def close(self) -> None:
         """Close the connection and remove the state file that we have made."""

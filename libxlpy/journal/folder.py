@@ -83,8 +83,6 @@ class Folder:
             self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 self.path.mkdir(mode=FOLDER_MODE)
-                if os.geteuid() == 0:  # on a host of somebody else
-                    os.chown(self.path, self.path.parent.stat().st_uid, -1)
         except OSError as exc:
             text = f"can't make the folder of jobs {self.path}: {exc.strerror}"
             raise BackendError(text) from exc
@@ -102,7 +100,7 @@ class Folder:
             return False
         if not stat.S_ISDIR(status.st_mode):
             raise BackendError(f"{self.path} is no folder: remove it")
-        if status.st_uid not in trusted(self.path.parent):
+        if status.st_uid != os.geteuid():
             text = f"belongs to user {status.st_uid}: run as that user"
             raise BackendError(f"folder of jobs {self.path} {text}")
         if status.st_mode & OTHERS:
@@ -315,12 +313,6 @@ class Lock(Owned):
 # ----- small things ---------------------------------------------------------------
 
 
-def trusted(folder: Path) -> set[int]:
-    """Give the users whose files in a folder we believe: ourselves; root its owner."""
-    own = os.geteuid()
-    return {own} if own else {0, folder.stat().st_uid}
-
-
 def _locked(path: Path) -> int:
     """Open and lock a file; one that was removed meanwhile is no lock."""
     while True:
@@ -378,7 +370,7 @@ def _read_own(path: Path) -> bytes:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise JournalBroken(path, "is no regular file: remove it")
-        own = status.st_uid in trusted(path.parent)
+        own = status.st_uid == os.geteuid()
         if not own or status.st_mode & OTHERS:
             text = f"is not ours alone (user {status.st_uid}): remove the file"
             raise JournalBroken(path, text)

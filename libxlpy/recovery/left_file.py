@@ -1,19 +1,22 @@
 """The file that a dead process was writing a save to: put in its place, or removed.
 
 It is known by inode and time of birth, never by its name alone, and touched only if it
-is a ``NAME.partial`` that nobody has locked; see ``files`` for how it came to be.
+is a ``NAME.partial`` that nobody has locked; see ``files`` for how it came to be. Its
+folder is opened once for each act, and no link of another user's leads to it.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from libxlpy.aio import aside
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError
+from libxlpy.folders import LOOK, open_folder
 from libxlpy.journal import Stream
 from libxlpy.journal.birth import birth_ns
 from libxlpy.save_file import PARTIAL_SUFFIX, lock, sync_folder
@@ -53,6 +56,7 @@ class LeftFile:
         Raises:
             BackendError: Somebody writes it still.
             TimeoutError: Its disk does not answer.
+            NotOursAlone: Another user's link leads to it by now.
         """
         end = time.monotonic() + seconds
         while not await aside(self._look, self._deadlines.repair):
@@ -65,31 +69,51 @@ class LeftFile:
         path = Path(self._stream.path)
         if not self._stream.regular:
             return True
+        try:
+            with self._folder() as folder:
+                return self._look_in(folder, path)
+        except FileNotFoundError:
+            return True  # folder and all
+
+    def _look_in(self, folder: int, path: Path) -> bool:
         if path.name.endswith(PARTIAL_SUFFIX):
             self._name = path.with_name(path.name.removesuffix(PARTIAL_SUFFIX))
-            self.partial = path if self._is_ours(path) else None
-            self.final = self._name if self._is_ours(self._name) else None
-        elif self._is_ours(path):
+            self.partial = path if self._is_ours(folder, path) else None
+            self.final = self._name if self._is_ours(folder, self._name) else None
+        elif self._is_ours(folder, path):
             self.final = path
-        return self.partial is None or self._is_free(self.partial)
+        return self.partial is None or self._is_free(folder, self.partial)
 
-    def _is_free(self, path: Path) -> bool:
+    @contextmanager
+    def _folder(self) -> Iterator[int]:
+        folder = open_folder(Path(self._stream.path).parent)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _is_free(self, folder: int, path: Path) -> bool:
         """Tell whether nobody writes a file any more."""
         try:
-            os.close(self._locked(path))
+            os.close(self._locked(folder, path))
         except BlockingIOError:
             return False
         except OSError:
             return True  # no lock can tell; its helpers are gone
         return True
 
-    def _is_ours(self, path: Path) -> bool:
+    def _is_ours(self, folder: int, path: Path) -> bool:
         try:
-            status = path.lstat()
-            found = (status.st_dev, status.st_ino, birth_ns(str(path)))
+            fd = os.open(path.name, LOOK, dir_fd=folder)
         except OSError:
             return False
+        try:
+            status = os.fstat(fd)
+            birth = birth_ns(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
         stream = self._stream
+        found = (status.st_dev, status.st_ino, birth)
         return found == (stream.device, stream.inode, stream.birth_ns)
 
     async def whole(self) -> bool:
@@ -101,7 +125,8 @@ class LeftFile:
 
     def _whole(self, path: Path) -> bool:
         try:
-            fd = os.open(path, READ)
+            with self._folder() as folder:
+                fd = os.open(path.name, READ, dir_fd=folder)
         except OSError:
             return False
         try:
@@ -126,18 +151,24 @@ class LeftFile:
     def _commit(self) -> None:
         assert self.partial is not None
         assert self._name is not None
-        fd = self._locked(self.partial)
-        try:
-            os.fsync(fd)
-            self.partial.rename(self._name)
-            folder = os.open(self._name.parent, os.O_RDONLY | os.O_CLOEXEC)
+        with self._folder() as folder:
+            fd = self._locked(folder, self.partial)
             try:
-                sync_folder(folder)
+                os.fsync(fd)
+                old, new = self.partial.name, self._name.name
+                os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+                self._check_ours(folder, self._name)
+                self._sync(folder)
             finally:
-                os.close(folder)
+                os.close(fd)
+        self.partial, self.final = None, self._name
+
+    def _sync(self, folder: int) -> None:
+        fd = os.open(".", os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            sync_folder(fd)
         finally:
             os.close(fd)
-        self.partial, self.final = None, self._name
 
     async def remove(self) -> None:
         """Remove NAME.partial.
@@ -149,11 +180,12 @@ class LeftFile:
 
     def _remove(self) -> None:
         assert self.partial is not None
-        fd = self._locked(self.partial)
-        try:
-            self.partial.unlink()
-        finally:
-            os.close(fd)
+        with self._folder() as folder:
+            fd = self._locked(folder, self.partial)
+            try:
+                os.unlink(self.partial.name, dir_fd=folder)
+            finally:
+                os.close(fd)
         self.partial = None
 
     async def _aside(self, work: Callable[[], Value], seconds: float) -> Value:
@@ -168,18 +200,18 @@ class LeftFile:
             text = f"{self._stream.path}: its disk did not answer in {seconds:g} s"
             raise BackendError(text) from exc
 
-    def _locked(self, path: Path) -> int:
-        fd = os.open(path, WRITE)
+    def _locked(self, folder: int, path: Path) -> int:
+        fd = os.open(path.name, WRITE, dir_fd=folder)
         try:
             _take(fd, path)
-            self._check_ours(path)
+            self._check_ours(folder, path)
         except BaseException:
             os.close(fd)
             raise
         return fd
 
-    def _check_ours(self, path: Path) -> None:
-        if not self._is_ours(path):
+    def _check_ours(self, folder: int, path: Path) -> None:
+        if not self._is_ours(folder, path):
             raise FileNotFoundError(f"{path} is another file now")
 
 

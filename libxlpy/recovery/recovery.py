@@ -12,7 +12,6 @@ import enum
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
@@ -22,6 +21,7 @@ from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_simxen import SimxenToolstack
 from libxlpy.errors import BackendError, ParentLost
+from libxlpy.folders import NotOursAlone
 from libxlpy.journal import Entry, Lock
 from libxlpy.journal.identity import Identity, wait_gone
 from libxlpy.process.environment import Environment
@@ -166,6 +166,8 @@ class Recovery:
         except BackendError:
             if not self._dry_run:  # else it is held by the helper, which is to go
                 raise
+        except NotOursAlone as exc:
+            self._facts.append(failed("save file looked at", exc))
         except OSError:
             why = f"{self._entry.stream.path}: its disk does not answer"
             self._facts.append(failed("save file looked at", why))
@@ -311,7 +313,7 @@ class Recovery:
         return [Step(f"{self._file.partial.name} removed", self._file.remove)]
 
     def _state(self) -> list[Step]:
-        if not self._entry.state_path or not Path(self._entry.state_path).exists():
+        if not self._entry.state_path or not self._device_model().has_state():
             return []
         return [Step("device model's state file removed", self._remove_state)]
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from libxlpy.aio import finish
+from libxlpy.folders import others_may_write, trusted
 from libxlpy.forked import Owned, lead_nowhere
 from libxlpy.save_file.beside import ANSWER_WITHIN, bounded, opened
 from libxlpy.save_file.calls import (
@@ -210,20 +211,17 @@ class SaveFile(Owned):
     # ---- steps, in order -------------------------------------------------------
 
     def _open(self) -> None:
-        try:
-            target = self.path.stat()
-        except FileNotFoundError:
-            target = None
+        place = find(self.path)
+        self._dir_fd, self._name, target, of_kernel = place
         if target is not None and stat.S_ISDIR(target.st_mode):
             raise SaveFileError(self.path, "it is a directory; name a file in it")
-        self._dir_fd, self._name, of_kernel = find(self.path)
         if of_kernel:
-            self.fd = open_given(self.path, self._dir_fd, self._name)
+            self.fd = open_given(self.path, place)
         if self.fd >= 0:
             self._flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
             os.set_blocking(self.fd, True)
         elif target is not None and not stat.S_ISREG(target.st_mode):
-            self.fd = open_in_place(self.path, target)
+            self.fd = open_in_place(self.path, place)
         else:
             self._open_beside(target)
 
@@ -342,13 +340,20 @@ class SaveFile(Owned):
         return os.path.samestat(there, os.fstat(fd))
 
     def _rename(self) -> None:
-        os.rename(
-            self._name + PARTIAL_SUFFIX,
-            self._name,
-            src_dir_fd=self._dir_fd,
-            dst_dir_fd=self._dir_fd,
-        )
+        partial = self._name + PARTIAL_SUFFIX
+        self._check_at(partial)
+        os.rename(partial, self._name, src_dir_fd=self._dir_fd, dst_dir_fd=self._dir_fd)
+        self._check_at(self._name)
         self.partial = None
+
+    def _check_at(self, name: str) -> None:
+        """See that what has a name is what we have written, where that can change."""
+        folder = os.fstat(self._dir_fd)
+        sticky = folder.st_mode & stat.S_ISVTX and trusted(folder.st_uid)
+        if sticky or not others_may_write(folder) or self._is_at(self.fd, name):
+            return
+        reason = f"another user has changed {name}; choose a folder of your own"
+        raise SaveFileError(self.path, reason, errno.ESTALE)
 
     def _remove_partial(self) -> None:
         name = self._name + PARTIAL_SUFFIX

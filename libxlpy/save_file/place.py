@@ -4,84 +4,41 @@ Links in ``/proc/PID/fd``, where ``/dev/stdout`` and ``/dev/fd/N`` lead, are no 
 what they say may be gone, another file by now, or in other mounts.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
 import re
 import stat
-import struct
-import sys
 from pathlib import Path
 
+from libxlpy import folders
+from libxlpy.folders import LOOK, NotOursAlone, Place
 from libxlpy.save_file.errors import SaveFileError
 
-#: Links that Linux follows, include/linux/namei.h.
-MAXSYMLINKS = 40
-#: Linux, include/uapi/linux/magic.h.
-PROC_SUPER_MAGIC = 0x9FA0
-#: Bytes, more than a struct statfs.
-STATFS_SIZE = 256
+FOLLOW = LOOK & ~os.O_NOFOLLOW
 #: Below are stdin, stdout and stderr.
 FIRST_FREE = 3
 #: A process's folder of open files.
 FD_FOLDER = re.compile(r".*/(\d+)(?:/task/\d+)?/fd")
 
 
-def find(path: Path) -> tuple[int, str, bool]:
-    """Follow links as far as they are names.
-
-    Returns:
-        Descriptor of the folder (O_PATH), the caller's to close; name in it; whether
-        that is a link of /proc to what a process has open.
+def find(path: Path) -> Place:
+    """Follow links as far as they are names; the folder is the caller's to close.
 
     Raises:
-        SaveFileError: There is no such folder.
+        SaveFileError: There is no such folder, or another user could choose which.
         OSError: It can't be opened.
     """
-    text, folder = os.fspath(path), -1
     try:
-        for _ in range(MAXSYMLINKS):
-            head, name = os.path.split(text)
-            below = _opened(path, head or ".", folder)
-            if folder >= 0:
-                os.close(folder)
-            folder = below
-            try:
-                text = os.readlink(name, dir_fd=folder)
-            except OSError as exc:
-                if exc.errno not in (errno.EINVAL, errno.ENOENT):
-                    raise
-                return folder, name, False
-            if _on_procfs(folder):
-                return folder, name, True
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))  # noqa: TRY301
-    except BaseException:
-        if folder >= 0:
-            os.close(folder)
-        raise
+        return folders.find(path)
+    except FileNotFoundError as exc:
+        reason = f"directory {exc.filename} does not exist; create it first"
+        raise SaveFileError(path, reason, errno.ENOENT) from exc
+    except NotOursAlone as exc:
+        raise SaveFileError(path, str(exc), errno.EACCES) from exc
 
 
-def _opened(path: Path, name: str, folder: int) -> int:
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    try:
-        return os.open(name, flags, dir_fd=folder if folder >= 0 else None)
-    except FileNotFoundError:
-        reason = f"directory {name} does not exist; create it first"
-    except NotADirectoryError:
-        reason = f"{name} is not a directory"
-    raise SaveFileError(path, reason, errno.ENOENT)
-
-
-def _on_procfs(fd: int) -> bool:
-    answer = ctypes.create_string_buffer(STATFS_SIZE)
-    if ctypes.CDLL(None).fstatfs(fd, answer):
-        return False
-    size = struct.calcsize("l")
-    return int.from_bytes(answer.raw[:size], sys.byteorder) == PROC_SUPER_MAGIC
-
-
-def open_given(path: Path, folder: int, name: str) -> int:
+def open_given(path: Path, place: Place) -> int:
     """Give a duplicate of an open file of ours that a link of /proc stands for.
 
     Returns:
@@ -91,11 +48,12 @@ def open_given(path: Path, folder: int, name: str) -> int:
     Raises:
         SaveFileError: It was not given to us to be written, or another process has it.
     """
+    folder, name, status, _ = place
     found = FD_FOLDER.fullmatch(str(Path(f"/proc/self/fd/{folder}").readlink()))
     us = Path("/proc/self")
     here = us.stat().st_dev == os.fstat(folder).st_dev
     if not (found and here and found[1] == str(us.readlink())):
-        if path.is_file():
+        if status is not None and stat.S_ISREG(status.st_mode):
             reason = "another process has this file open; name the file itself"
             raise SaveFileError(path, reason)
         return -1
@@ -110,25 +68,50 @@ def open_given(path: Path, folder: int, name: str) -> int:
     return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
 
 
-def open_in_place(path: Path, target: os.stat_result) -> int:
+def open_in_place(path: Path, place: Place) -> int:
     """Open what is no regular file to write to it.
 
     Raises:
         SaveFileError: It is nothing for a stream to go to.
         OSError: It can't be opened.
     """
-    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    if stat.S_ISBLK(target.st_mode):
-        flags |= os.O_EXCL  # refused by the kernel while it is mounted
+    folder, name, target, of_kernel = place
+    assert target is not None
+    at = os.open(name, FOLLOW if of_kernel else LOOK, dir_fd=folder)
     try:
-        fd = os.open(path, flags)
-    except OSError as exc:
-        if exc.errno == errno.ENXIO and stat.S_ISFIFO(target.st_mode):
-            reason = "no process reads this pipe; start the reader first"
-            raise SaveFileError(path, reason, exc.errno) from exc
-        raise
+        status = os.fstat(at)
+        if stat.S_IFMT(status.st_mode) != stat.S_IFMT(target.st_mode):
+            raise SaveFileError(path, "it has just become another file; try again")
+        _refuse_pipe(path, os.fstat(folder), status)
+        fd = _open_again(path, at, status)
+    finally:
+        os.close(at)
     if os.isatty(fd):
         os.close(fd)
         raise SaveFileError(path, "it is a terminal")
     os.set_blocking(fd, True)
     return fd
+
+
+def _open_again(path: Path, at: int, status: os.stat_result) -> int:
+    """Open for writing what a descriptor (O_PATH) stands for."""
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    if stat.S_ISBLK(status.st_mode):
+        flags |= os.O_EXCL  # refused by the kernel while it is mounted
+    try:
+        return os.open(f"/proc/self/fd/{at}", flags)
+    except OSError as exc:
+        if exc.errno == errno.ENXIO and stat.S_ISFIFO(status.st_mode):
+            reason = "no process reads this pipe; start the reader first"
+            raise SaveFileError(path, reason, exc.errno) from exc
+        raise
+
+
+def _refuse_pipe(path: Path, folder: os.stat_result, pipe: os.stat_result) -> None:
+    """Refuse a pipe that another user has put where all may, as fs.protected_fifos."""
+    if not stat.S_ISFIFO(pipe.st_mode) or not folder.st_mode & stat.S_ISVTX:
+        return
+    if not folders.trusted(pipe.st_uid) and pipe.st_uid != folder.st_uid:
+        whose = folders.user(pipe.st_uid)
+        reason = f"user {whose} has put a pipe into a folder that all may write"
+        raise SaveFileError(path, f"{reason}; choose another place")

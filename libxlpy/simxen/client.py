@@ -18,18 +18,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from libxlpy.aio import aside
 from libxlpy.simxen.directory import (
     CONTROL_SOCKET,
     MAX_REQUEST,
     READY,
     HostDirectory,
     recorded_host,
+    refuse_others,
 )
 from libxlpy.simxen.errors import HostNotRunning, SimxenError
 
 #: Seconds for a host to start, and to stop with many domains.
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 30.0
+#: Seconds for a look at its directory.
+LOOK_TIMEOUT = 10.0
 #: Seconds for one answer: a large memory is filled or verified meanwhile.
 ANSWER_TIMEOUT = 600.0
 #: What a host is made of; it uses the starter's copies.
@@ -118,8 +122,10 @@ def stop_host(directory: str | os.PathLike[str]) -> None:
 
     Raises:
         HostNotRunning: There is none; what a dead one left is gone now.
+        SimxenError: Another user could have written what is in its directory.
     """
     path = Path(directory).absolute()
+    refuse_others(path)
     identity = recorded_host(path)
     pidfd = identity.open() if identity and identity.alive() else None
     if pidfd is None:
@@ -169,6 +175,7 @@ def request(
         SimxenError: The host refuses; says why.
     """
     path = Path(directory).absolute() / CONTROL_SOCKET
+    refuse_others(path.parent)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(ANSWER_TIMEOUT)
         try:
@@ -239,14 +246,16 @@ class SimClient:
 
         Raises:
             HostNotRunning: Nobody answers.
+            SimxenError: Another user could be the one who does.
         """
         try:
+            await aside(lambda: refuse_others(self.directory), LOOK_TIMEOUT)
             self._reader, self._writer = await asyncio.open_unix_connection(
                 str(self.directory / CONTROL_SOCKET), limit=16 * MAX_REQUEST
             )
         except PermissionError as exc:
             raise _forbidden(self.directory) from exc
-        except OSError as exc:
+        except OSError as exc:  # no answer of its disk is one of them
             raise HostNotRunning(self.directory) from exc
         return self
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.backend import default_host
+from libxlpy.folders import OTHERS_WRITE, NotOursAlone, check_alone
 from libxlpy.journal.folder import Folder
 from libxlpy.journal.identity import Identity, boot_id
 from libxlpy.journal.reports import CrashReports
@@ -23,6 +24,9 @@ from libxlpy.simxen.errors import SimxenError
 from libxlpy_protocol.json_text import JsonError, parse_object
 
 LOCK = "host.lock"
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 RECORD = "host.json"
 HYPERVISOR_SOCKET = "hypervisor.sock"
 XENSTORE_SOCKET = "xenstored.sock"
@@ -74,6 +78,7 @@ class HostDirectory:
                 f"{self.path} is {length - _MAX_SOCKET_PATH} bytes too long for unix "
                 "sockets in it: choose a shorter directory"
             )
+        refuse_others(self.path)
         try:
             self._make()
             self._lock()
@@ -90,7 +95,8 @@ class HostDirectory:
                 living.append(_text_of(Identity.of(pid)))
         new = self / f"{RECORD}.new"
         record = {**_text_of(Identity.own()), "made": self._made, "guests": living}
-        new.write_text(json.dumps(record) + "\n")
+        with open(os.open(new, WRITE, 0o600), "w") as file:  # noqa: PTH123 - flags
+            file.write(json.dumps(record) + "\n")
         new.replace(self / RECORD)
 
     def release(self) -> None:
@@ -114,16 +120,16 @@ class HostDirectory:
         status = self.path.lstat()
         if not stat.S_ISDIR(status.st_mode):
             raise SimxenError(f"{self.path} is not a directory: choose another")
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            raise SimxenError(
-                f"{self.path} is open to others: chown it to you and chmod it to 0700"
-            )
+        if status.st_uid != os.geteuid():
+            text = f"belongs to user {status.st_uid}: choose another"
+            raise SimxenError(f"{self.path} {text}")
+        refuse_others(self.path)
 
     def _lock(self) -> None:
         """Take the lock; a file that was removed meanwhile is no lock."""
         path = self / LOCK
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, LOCK_FLAGS, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -159,10 +165,27 @@ class HostDirectory:
         yield self / f"{RECORD}.new"
 
 
-def recorded(path: Path) -> dict[str, Any]:
-    """Give what a host wrote down in a directory; empty if there is nothing."""
+def refuse_others(path: Path) -> None:
+    """See that nobody else could have put anything into a host's directory.
+
+    Raises:
+        SimxenError: Another user could; nothing in it was looked at.
+    """
     try:
-        return parse_object((path / RECORD).read_bytes())
+        check_alone(path)
+    except NotOursAlone as exc:
+        raise SimxenError(f"can't use the simxen host in {path}: {exc}") from exc
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """Give what a host of ours wrote down in a directory; empty if there is nothing."""
+    try:
+        with open(os.open(path / RECORD, READ), "rb") as file:  # noqa: PTH123 - flags
+            status = os.fstat(file.fileno())
+            ours = status.st_uid == os.geteuid() and not status.st_mode & OTHERS_WRITE
+            if not ours or not stat.S_ISREG(status.st_mode):
+                return {}
+            return parse_object(file.read())
     except (OSError, JsonError):
         return {}
 

@@ -154,6 +154,25 @@ def test_domain_with_a_reused_domid_is_not_touched(hvm_victim, path):
     (hvm_victim.directory / state).unlink()
 
 
+def test_file_that_the_journal_names_is_not_removed_for_that(
+    hvm_victim, path, tmp_path
+):
+    """What goes is the domain's own state file, and only if it is ours."""
+    assert die(hvm_victim, path, "<ToolstackSave")
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    state = hvm_victim.directory / f"qemu-save.{hvm_victim.domid}"
+    os.chown(state, 65534, 65534)
+    rewrite(hvm_victim, state_path=str(precious))
+    (found,) = recover(hvm_victim)
+    assert found.outcome is Outcome.ROLLED_BACK
+    assert precious.read_bytes() == b"precious"
+    assert state.exists()
+    assert not any("state file" in fact for fact in found.repairs)
+    state.unlink()
+    hvm_victim.assert_unharmed(str(found))
+
+
 def test_guest_that_is_gone(pv_victim, host, path):
     made = request(host, "create", name="short", type="pv", memory_mib=4)
     victim = type(pv_victim)(host, made["domid"], "pv")

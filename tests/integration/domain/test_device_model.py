@@ -1,5 +1,6 @@
 """The device model in a save: one connection, and no byte that is not its own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,4 +86,19 @@ async def test_state_of_an_earlier_save_is_not_saved_again(ctx: Context, hvm: Gu
     assert result.bytes_written < (8 << 20) + len(JUNK)
     assert not await aside(state.exists)
     await ctx.domain_resume(hvm.domid)
+    await aside(hvm.assert_untouched)
+
+
+async def test_file_of_another_user_in_its_place_is_left_alone(
+    ctx: Context, hvm: Guest
+):
+    state = hvm.host / f"qemu-save.{hvm.domid}"
+    await aside(state.write_bytes, JUNK)
+    await aside(os.chown, state, 65534, 65534)
+    with Path("/dev/null").open("wb") as null:
+        error = await outcome(await ctx.domain_suspend(hvm.domid, null.fileno()))
+    assert "can't make the device model's state file" in str(error)
+    assert error.guest is GuestState.RUNNING
+    assert await aside(state.read_bytes) == JUNK
+    await aside(state.unlink)
     await aside(hvm.assert_untouched)

@@ -152,6 +152,25 @@ def test_state_of_qemu_is_removed(
     assert not state.exists()
 
 
+@pytest.mark.parametrize("whose", ["other name", "other domain's", "other user's"])
+def test_file_that_is_not_ours_is_left_alone(
+    host: FakeHost, stream_fd: int, tmp_path: Path, whose: str
+) -> None:
+    """Whatever the start message says, nothing goes but a state file of the domain."""
+    names = {"other name": "precious", "other domain's": "qemu-save.8"}
+    file = tmp_path / names.get(whose, "qemu-save.7")
+    file.write_bytes(b"precious")
+    if whose == "other user's":
+        os.chown(file, 65534, 65534)
+    host.script("suspend", "fail 5")
+    with host.helper([stream_fd]) as parent:
+        begun(parent, stream_fd, emulator_id=2, emulator_path=str(file))
+        parent.expect(Suspend)
+        lost(parent)
+        assert f"{file} is not ours: left alone" in parent.read_stderr()
+    assert file.read_bytes() == b"precious"
+
+
 def test_library_that_hangs_does_not_keep_the_guest_down(
     host: FakeHost, stream_fd: int
 ) -> None:

@@ -88,6 +88,24 @@ def test_libxl_image_is_taken_apart(host: FakeHost, put: int, tmp_path: Path) ->
     assert os.read(put, 100) == b"next"  # nothing was read ahead
 
 
+@pytest.mark.parametrize("whose", ["other name", "other domain's", "other user's"])
+def test_file_that_is_not_ours_to_replace_is_left_alone(
+    host: FakeHost, put: int, tmp_path: Path, whose: str
+) -> None:
+    host.script("read 64")
+    names = {"other name": "precious", "other domain's": "qemu-resume.8"}
+    path = tmp_path / names.get(whose, "qemu-resume.9")
+    path.write_bytes(b"precious")
+    if whose == "other user's":
+        os.chown(path, 65534, 65534)
+    with host.helper([put]) as parent:
+        data = HEADER + CONTEXT + LIBXC + emulator(b"state") + END
+        begun(parent, put, data, image=Image.LIBXL, emulator_path=str(path))
+        parent.expect(RestoreResults)
+        assert parent.expect(Complete) == Complete(-1, errno.EEXIST, False)
+    assert path.read_bytes() == b"precious"
+
+
 def test_failed_toolstack_restore_fails_the_restore(
     host: FakeHost, put: int, tmp_path: Path
 ) -> None:

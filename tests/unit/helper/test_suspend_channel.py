@@ -3,15 +3,19 @@
 import errno
 import fcntl
 import os
+import select
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from libxlpy_helper import suspend_channel
-from libxlpy_helper.suspend_channel import lock
+from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.suspend_channel import SuspendChannel, lock
+from libxlpy_protocol.messages import AskToSuspend
 
 #: Locks a file as libxl does and keeps it so until its standard input ends.
 HOLDER = """
@@ -73,3 +77,37 @@ def test_file_that_is_always_removed_is_given_up(
     removing(1000, tmp_path / "lock", monkeypatch)
     with pytest.raises(OSError, match="changes all the time"):
         lock(str(tmp_path / "lock"))
+
+
+class _Refusing:
+    """A guest that is there, and a hypervisor that binds no channel."""
+
+    def is_replaced(self) -> bool:
+        return False
+
+    def event_channel(self, *_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "goes"),
+    [
+        ("suspend-evtchn-7.lock", 0, True),
+        ("suspend-evtchn-7.lock", 65534, False),
+        ("suspend-evtchn-8.lock", 0, False),
+        ("precious", 0, False),
+    ],
+)
+def test_only_a_lock_file_of_ours_is_removed(
+    tmp_path: Path, name: str, owner: int, goes: bool
+) -> None:
+    """Whatever the parent names, a file that is not made for the channel stays."""
+    path = tmp_path / name
+    path.write_bytes(b"precious")
+    os.chown(path, owner, owner)
+    fake: Any = _Refusing()
+    channel = SuspendChannel(fake, select.poll(), Outbox(lambda: None))
+    assert channel.ask(fake, AskToSuspend(7, 9, str(path))).errnoval == errno.EINVAL
+    assert path.exists() is not goes
+    if not goes:
+        assert path.read_bytes() == b"precious"

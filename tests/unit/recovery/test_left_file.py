@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
+from libxlpy.folders import NotOursAlone
 from libxlpy.journal import Stream
 from libxlpy.recovery.left_file import LeftFile
 
@@ -67,16 +68,52 @@ async def test_a_disk_that_does_not_answer_is_waited_for_so_long(
 ) -> None:
     _, stream = left_in(tmp_path)
     answer = threading.Event()
-    real = Path.lstat
+    real = os.open
 
-    def lstat(path: Path) -> os.stat_result:
+    def opening(*arguments: object, **named: object) -> int:
         answer.wait()
-        return real(path)
+        return real(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Path, "lstat", lstat)
+    monkeypatch.setattr(os, "open", opening)
     left = LeftFile(stream, Deadlines(repair=0.05))
     try:
         with pytest.raises(TimeoutError):
             await left.look(0)
     finally:
         answer.set()
+
+
+async def test_a_folder_that_another_user_has_made_a_link_is_not_followed(
+    tmp_path: Path,
+) -> None:
+    """Half a file elsewhere, which happens to be this one, is not what was named."""
+    home, moved = tmp_path / "home", tmp_path / "moved"
+    (home / "saves").mkdir(parents=True)
+    os.chown(home, 65534, 65534)
+    _, stream = left_in(home / "saves")
+    left = LeftFile(stream, DEFAULT_DEADLINES)
+    await left.look(0)
+    (home / "saves").rename(moved)
+    (home / "saves").symlink_to(moved)
+    os.chown(home / "saves", 65534, 65534, follow_symlinks=False)
+    for act in (left.remove, left.commit, lambda: left.look(0)):
+        with pytest.raises(NotOursAlone, match="home/saves is a link"):
+            await act()
+    assert [path.name for path in moved.iterdir()] == ["image.partial"]
+
+
+async def test_what_is_exchanged_at_the_last_moment_is_not_told_as_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial, stream = left_in(tmp_path)
+    left, real = LeftFile(stream, DEFAULT_DEADLINES), os.rename
+    await left.look(0)
+
+    def rename(*arguments: object, **named: object) -> None:
+        real(partial, tmp_path / "kept")
+        partial.write_bytes(b"made up")
+        real(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(FileNotFoundError, match="image is another file now"):
+        await left.commit()
