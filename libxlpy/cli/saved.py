@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from libxlpy.cli.terminal.outcome import CommandFailed, os_error_text
+from libxlpy.folders import NotOursAlone, find
 
 
 def open_saved(path: Path) -> int:
@@ -21,6 +22,27 @@ def open_saved(path: Path) -> int:
         os.close(fd)
         raise CommandFailed(f"{path} is a directory; name a file in it")
     return fd
+
+
+def write_out(path: Path, data: bytes) -> None:
+    """Write a file of results, made anew or written over.
+
+    Raises:
+        CommandFailed: Another user could have put a link there.
+        OSError: It can't be written.
+    """
+    try:
+        place = find(path)
+    except NotOursAlone as exc:
+        raise CommandFailed(str(exc)) from exc
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    follow = 0 if place.of_kernel else os.O_NOFOLLOW
+    try:
+        fd = os.open(place.name, flags | follow, 0o666, dir_fd=place.folder)
+    finally:
+        os.close(place.folder)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
 
 
 @contextmanager

@@ -334,6 +334,7 @@ class JobRun(HelperRun[HelperLink]):
         assert self.link is not None
         if self.failure is None and not self.link.ended.done():
             self.record.exit_status = GUARDS
+            self.record.stderr_tail = self.link.process.stderr.text()
             self.guard = Guard(self.link)
             return
         self._let_leave()

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from libxlpy.aio import aside, finish
 from libxlpy.simxen.library import compiled, simxen_library
 from libxlpy.simxen.vcpu import Command, SharedMemory, Tracker, VcpuPage
 
@@ -140,17 +141,7 @@ async def in_thread(work: Callable[[], None]) -> None:
 
     The work uses mapped memory: a cancelled caller may not give it back meanwhile.
     """
-    task = asyncio.create_task(asyncio.to_thread(work))
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is not None:
-        task.exception()  # seen; the caller is gone
-        raise cancelled
-    task.result()
+    await finish(asyncio.create_task(aside(work, None)))
 
 
 def _nothing() -> None:

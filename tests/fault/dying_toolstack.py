@@ -16,7 +16,7 @@ from typing import Any
 
 from libxlpy import Context, Job, OnParentLoss, SuspendFlags
 from libxlpy.save_file import SaveFile
-from libxlpy_protocol.messages import Release
+from libxlpy_protocol.messages import Complete, Release
 
 
 class DyingToolstack:
@@ -27,6 +27,7 @@ class DyingToolstack:
         self.at = plan["at"]
         self.seen = 0
         self.job: Job[Any] | None = None
+        self.complete = False
         self.over = False
 
     def die(self, what: str) -> None:
@@ -43,9 +44,13 @@ class DyingToolstack:
         if self.job is None or self.over:
             return
         name = f"{direction}{type(message).__name__}"
+        if self.complete and not isinstance(message, Release):
+            self.over = True  # of another helper: that of the job stays as a guard
+            return
         if self.at in (name, self.seen):
             self.die(name)
         self.seen += 1
+        self.complete = isinstance(message, Complete)
         self.over = isinstance(message, Release)
 
     async def run(self) -> None:

@@ -22,7 +22,10 @@ Run = Callable[[Victim, Path, "Saboteur"], Coroutine[Any, Any, SaveResult | JobE
 
 @dataclass
 class Saboteur:
-    """Counts the messages of a job and strikes at one of them, the last is Release."""
+    """Counts the messages of a job and strikes at one of them.
+
+    The last is Complete, or Release if that follows: not if the helper is a guard then.
+    """
 
     at: Place
     act: Act | None = None
@@ -40,6 +43,9 @@ class Saboteur:
         name = f"{direction}{type(message).__name__}"
         if not self.trace and name != "<Hello":
             return  # the helper that looked at the domain is still leaving
+        if self.trace[-1:] == ["<Complete"] and name != ">Release":
+            self.over = True  # of another helper
+            return
         if self.act is not None and self.at in {len(self.trace), name}:
             self.struck, self.struck_at = name, time.monotonic()
             assert self.job is not None

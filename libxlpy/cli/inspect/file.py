@@ -21,7 +21,7 @@ from libxlpy.cli.inspect.layout import plain, rich
 from libxlpy.cli.inspect.memory_picture import picture_of
 from libxlpy.cli.inspect.picture import check_png, png, svg
 from libxlpy.cli.inspect.text import RECORD_TITLES, printable, record_line, tables
-from libxlpy.cli.saved import open_saved
+from libxlpy.cli.saved import open_saved, write_out
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.streams import RecordRead, StreamEvent
@@ -136,7 +136,7 @@ class _Inspect:
             return  # the damage says why there is nothing to draw
         picture = picture_of(summary, self._options.file.name)
         make = png if path.suffix.lower() == ".png" else svg
-        path.write_bytes(make(picture))
+        write_out(path, make(picture))
 
     def _verdict(self, summary: FileSummary) -> int:
         if summary.failure is not None:

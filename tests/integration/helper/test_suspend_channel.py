@@ -12,7 +12,7 @@ def test_guest_asked_by_event_runs_on_after_the_parent_is_lost(
     simxen: Simxen, stream_fd: int
 ) -> None:
     domid = simxen.create("pv", suspend_channel=True)
-    lock = simxen.directory / "lock"
+    lock = simxen.directory / f"suspend-evtchn-{domid}.lock"
     with simxen.helper([stream_fd]) as parent:
         parent.greet()
         store = str(simxen.directory / "xenstored.sock")

@@ -13,6 +13,8 @@ FACTS = {
     "HVM",
     # a save and a restore by xl with our helper
     "drop-in",
+    # a stream that is cut, by whatever way it comes
+    "END",
     # what goes wrong in a save, and the guest runs
     "helper killed",
     "helper stopped",

@@ -1,6 +1,7 @@
 """`xlpy inspect` on files made here: tables, JSON, records, pictures, damage."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -217,3 +218,18 @@ def test_missing_file_is_named(xlpy, tmp_path):
     status, _, err = xlpy("inspect", tmp_path / "none")
     assert status == 1
     assert err == f"xlpy: {tmp_path / 'none'}: No such file or directory\n"
+
+
+def test_plot_follows_no_link_of_another_user(file, xlpy, tmp_path):
+    tmp_path.chmod(0o777)
+    precious, link = tmp_path / "precious", tmp_path / "map.svg"
+    precious.write_bytes(b"precious")
+    link.symlink_to(precious)
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    status, _, err = xlpy("inspect", "--plot", link, file(samples.PV_FILE))
+    assert status == 1
+    assert "is a link that user nobody has put there" in err
+    assert precious.read_bytes() == b"precious"
+    os.chown(link, 0, 0, follow_symlinks=False)
+    assert xlpy("inspect", "--plot", link, file(samples.PV_FILE))[0] == 0
+    assert precious.read_bytes().startswith(b"<svg")
