@@ -57,10 +57,9 @@ class Control(ControlLoop):
         # The last figures: a job may be over before its first heartbeat.
         self._outbox.put(self._stats.stat(self._outbox.dropped))
         super()._tell_outcome(outcome)
-        if self._guest is not None and not outcome.retval and self._start is not None:
-            os.close(
-                self._start.stream_fd
-            )  # we may stay, and a reader waits for its end
+        start, saved = self._start, self._guest is not None and not outcome.retval
+        if start is not None and saved:
+            os.close(start.stream_fd)  # we may stay, and a reader waits for its end
 
     # ----- the thread -------------------------------------------------------------
 

@@ -97,6 +97,8 @@ class _Repair:
 
     def _qemu_logdirty_off(self) -> None:
         with self._qmp() as qmp:
+            # It may not log, and qemu (since 6.2) dies of an "off" without an "on".
+            qmp.execute("xen-set-global-dirty-log", enable=True)
             qmp.execute("xen-set-global-dirty-log", enable=False)
 
     def _take_request_back(self) -> None:

@@ -58,6 +58,8 @@ class DeviceModel:
         self._deadlines = env.deadlines
         self._root = f"/local/domain/0/device-model/{domid}"
         self._qmp: Qmp | None = None
+        #: It has said that it logs.
+        self._logs = False
         self._made: Identity | None = None
 
     # ----- save, in order of execution --------------------------------------------
@@ -75,8 +77,16 @@ class DeviceModel:
             QmpError: It could not be switched.
         """
         self.facts.note(logging=self.facts.logging or enable)
-        await self._execute(ops, "xen-set-global-dirty-log", {"enable": enable})
+        if not (enable or self._logs):
+            # It may not have got as far, and qemu dies of an "off" without an "on".
+            await self._set_log(ops, enable=True)
+        await self._set_log(ops, enable=enable)
         self.facts.logging = enable
+
+    async def _set_log(self, ops: HelperLink | None, *, enable: bool) -> None:
+        self._logs = False
+        await self._execute(ops, "xen-set-global-dirty-log", {"enable": enable})
+        self._logs = enable
 
     async def check(self, ops: HelperLink) -> None:
         """See that it is there: a guest may wait for it for ever, and never suspend.

@@ -301,7 +301,10 @@ class JobRun(HelperRun[HelperLink]):
             if self._check is not None:
                 self._check.cancel()
             return
-        if step is Step.ABORT and not self.started:
+        if self._stays.is_set() and step <= Step.ABORT:
+            self._let_leave()  # its work is done: nothing is left to abort
+            step = Step.LEAVE
+        elif step is Step.ABORT and not self.started:
             self.link.pump.hang_up()  # nothing to abort yet: EOF makes it leave
             step = Step.TERM
         self.link.abort_reason = str(self.failure or "")
@@ -337,7 +340,6 @@ class JobRun(HelperRun[HelperLink]):
             self.record.stderr_tail = self.link.process.stderr.text()
             self.guard = Guard(self.link)
             return
-        self._let_leave()
         self._demand(Step.LEAVE)
         await self._helper_gone()
 

@@ -13,6 +13,10 @@ from libxlpy.simxen.device_model import DeviceModel, write_state
 _FDSET = re.compile(r"/dev/fdset/([0-9]{1,9})", re.ASCII)
 
 
+class AssertionDied(Exception):  # noqa: N818 - says what becomes of it
+    """The device model ends at once, as qemu does at what must not be."""
+
+
 class QmpError(Exception):
     """A command fails.
 
@@ -112,7 +116,10 @@ def _cont(dm: DeviceModel, _fds: FdSets, _arguments: Any) -> Any:
 
 
 def _set_dirty_log(dm: DeviceModel, _fds: FdSets, arguments: Any) -> Any:
-    dm.dirty_log = _argument(arguments, "enable", bool)
+    enable = _argument(arguments, "enable", bool)
+    if not (enable or dm.dirty_log):
+        raise AssertionDied  # as qemu since 6.2, memory_global_dirty_log_do_stop()
+    dm.dirty_log = enable
     return {}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from libxlpy.simxen.device_model import DeviceModel
 from libxlpy.simxen.faults import FaultPlan, Place
 from libxlpy.simxen.json_text import json_end
-from libxlpy.simxen.qmp_commands import COMMANDS, FdSets, QmpError
+from libxlpy.simxen.qmp_commands import COMMANDS, AssertionDied, FdSets, QmpError
 from libxlpy_protocol.json_text import JsonError, parse
 
 #: Bytes of one command, and descriptors that may come with it.
@@ -129,6 +129,9 @@ class _Client:
             was_running = self._device_model.running
             reply: dict[str, Any] = {"return": self._execute(request)}
             await self._tell_change(was_running)
+        except AssertionDied:
+            self.quit = self.died = True
+            raise _GoneError from None
         except QmpError as exc:
             reply = {"error": {"class": exc.kind, "desc": str(exc)}}
         await self._send(_with_id(reply, request))

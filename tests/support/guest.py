@@ -5,12 +5,14 @@ import itertools
 import json
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
-from libxlpy import Context, Job, SaveResult, SuspendFlags
+from libxlpy import BackendError, Context, Job, SaveResult, SuspendFlags
+from libxlpy.journal import Folder, Locked
 from libxlpy.simxen.client import request
 from libxlpy_protocol.xenstore_wire import Packet, PacketBuffer, XsType, encode
 
@@ -38,6 +40,13 @@ class Guest:
             each["domid"] for each in request(self.host, "list")["domains"]
         }:
             self.destroy()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Remove what jobs have left to be recovered: the host is for others, too."""
+        folder = Folder(self.host / "jobs")
+        with suppress(Locked, BackendError), folder.lock(self.domid) as lock:
+            lock.forget()
 
     def facts(self) -> dict[str, Any]:
         return request(self.host, "info", domid=self.domid)
