@@ -21,9 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     signals = Signals()
     with signals.handled(restore=arguments is not None):
-        _open_standard_descriptors()
-        from libxlpy.cli.command import run_command  # takes its time to load
-
+        try:
+            _open_standard_descriptors()
+            from libxlpy.cli.command import run_command  # takes its time to load
+        except OSError as exc:
+            sys.stderr.write(f"xlpy: can't begin: {exc.strerror}; see ulimit -n\n")
+            return 1
         given = sys.argv[1:] if arguments is None else list(arguments)
         return run_command(given, signals)
 

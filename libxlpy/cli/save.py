@@ -22,7 +22,6 @@ from libxlpy import (
     LibxlpyError,
     SaveResult,
     SuspendFlags,
-    UsageError,
 )
 from libxlpy.cli.terminal.follow import (
     GUESTS,
@@ -175,11 +174,21 @@ class Save:
             await ctx.domain_resume(domain.domid, uuid=domain.uuid)
         except (DomainReused, DomainNotFound) as gone:
             return f"gone: {gone}"
-        except UsageError:
-            return "not suspended"
-        except LibxlpyError as failure:
-            return f"suspended: {failure}"
+        except LibxlpyError:
+            return await self._where(ctx, domain)
         return "running"
+
+    async def _where(self, ctx: Context, domain: DomainInfo) -> str:
+        """Ask where the guest is."""
+        try:
+            found = [each for each in await ctx.list_domains() if _is(each, domain)]
+        except LibxlpyError:
+            return "where it was, nobody can be asked: see `xlpy list` and `recover`"
+        if not found:
+            return "gone"
+        if found[0].shutdown_reason != "suspend":
+            return "running"
+        return "suspended: `xlpy recover` lets it run"
 
     async def _finish(self, ctx: Context, domain: DomainInfo) -> None:
         self._settings.changed = True
@@ -204,6 +213,11 @@ class Save:
             ) from exc
 
     async def _destroy(self, ctx: Context, domain: DomainInfo) -> None:
+        if await self._where(ctx, domain) == "running":
+            text = (
+                f"{_title(domain)} is saved in {self._options.file}, but somebody has"
+            )
+            raise CommandFailed(f"{text} let it run again: it was not destroyed")
         try:
             await ctx.domain_destroy(domain.domid, uuid=domain.uuid)
         except DomainReused as gone:
@@ -263,6 +277,10 @@ def _title(domain: DomainInfo) -> str:
 async def stored(ctx: Context, domid: int) -> Configuration:
     """Give the configuration that the toolstack keeps of a domain."""
     return Configuration((await ctx.retrieve_config(domid)).rstrip(b"\0"), json=True)
+
+
+def _is(one: DomainInfo, other: DomainInfo) -> bool:
+    return (one.domid, one.uuid) == (other.domid, other.uuid)
 
 
 def read_config(path: Path) -> Configuration:

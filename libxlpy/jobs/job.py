@@ -244,6 +244,7 @@ class Job(Generic[Result]):
         return self._wait().__await__()
 
     async def _wait(self) -> Result:
+        self._stream.check_ours("this job")
         try:
             await asyncio.shield(self._task)
         except asyncio.CancelledError:
@@ -275,6 +276,7 @@ class Job(Generic[Result]):
         Raises:
             UsageError: A callback of the job asks; it would wait for itself.
         """
+        self._stream.check_ours("this job")
         phase = self.phase
         if self._task.done():
             return CancelAnswer(CancelKind.ALREADY_DONE, phase)

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn, Self
 
 from libxlpy.errors import UsageError
 from libxlpy.forked import Owned
-from libxlpy.streams import Format, StreamRuleBroken, walk_to_end
+from libxlpy.streams import Format, StreamRuleBroken, Walked, walk_to_end
 
 #: Below are the helper's stdin, stdout and stderr.
 FIRST_FREE = 3
@@ -57,6 +57,8 @@ class StreamFd(Owned):
         #: Our duplicate, which the helper inherits under the same number.
         self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
         self._start = self._position()
+        #: The same in a block device.
+        self._from = self._device_offset()
         if flags & os.O_NONBLOCK:
             fcntl.fcntl(self.fd, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
 
@@ -70,6 +72,12 @@ class StreamFd(Owned):
                 return os.lseek(self.fd, 0, os.SEEK_CUR)
         except OSError:
             pass  # no offset: the answer is None as for a pipe
+        return None
+
+    def _device_offset(self) -> int | None:
+        """Give the offset in a block device; None if it is none."""
+        if stat.S_ISBLK(os.fstat(self.fd).st_mode):
+            return os.lseek(self.fd, 0, os.SEEK_CUR)
         return None
 
     def in_the_way_of(self, other: Self) -> bool:
@@ -132,36 +140,41 @@ class StreamFd(Owned):
         except OSError:
             return ""
 
-    def check_whole(self, format: Format) -> None:
-        """See that what was written to a regular file is one whole stream.
+    def check_whole(self, format: Format) -> Walked | None:
+        """See that what was written to a file or block device is one whole stream.
 
-        What can't be read again (a pipe, a device) is not looked at, and of a file that
-        may not be read only the length is.
+        What can't be read again (a pipe) is not looked at, and of a file that may not
+        be read only the length is.
+
+        Returns:
+            What is in it; None if it was not looked at.
 
         Raises:
             StreamRuleBroken: It is not.
             OSError: The file can't be read.
         """
+        start = self._from if self._start is None else self._start
+        if start is None:
+            return None
         end = self._position()
-        if self._start is None or end is None:
-            return
         try:
             fd = self._opened_anew()
         except OSError as exc:
             if exc.errno not in UNREADABLE:
                 raise
-            length = max(end - self._start, 0)
-            if not length:
+            if end is not None and end <= start:
                 self._not_whole(0, "nothing was written")
-            return
+            return None
         try:
-            os.lseek(fd, self._start, os.SEEK_SET)
-            length = walk_to_end(fd, format)
+            os.lseek(fd, start, os.SEEK_SET)
+            walked = walk_to_end(fd, format)
         finally:
             os.close(fd)
-        if self._start + length != end:
-            written = max(end - self._start, 0)
-            self._not_whole(length, f"it ends here, but {written} bytes were written")
+        if end is not None and start + walked.length != end:
+            written = max(end - start, 0)
+            text = f"it ends here, but {written} bytes were written"
+            self._not_whole(walked.length, text)
+        return walked
 
     def _opened_anew(self) -> int:
         """Give a descriptor of the same file to read, with an offset of its own."""

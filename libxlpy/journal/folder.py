@@ -23,7 +23,7 @@ from typing import Self
 from libxlpy.errors import BackendError
 from libxlpy.forked import Owned
 from libxlpy.journal.entry import ENTRY_MAX, Entry
-from libxlpy.journal.life import Life, lives
+from libxlpy.journal.life import Life, is_own, lives
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.json_text import parse_object
 
@@ -147,6 +147,10 @@ class Folder:
             return not lives(self.path / f"{entry.domid}.life")
         except OSError:
             return False  # what can't be proved is not so
+
+    def is_own(self, entry: Entry) -> bool:
+        """Tell whether a job is one of this process."""
+        return is_own(self.path / f"{entry.domid}.life")
 
     def lock(self, domid: int) -> "Lock":
         """Take a domain; never waits.

@@ -74,6 +74,13 @@ class Life:
                 self._fd = -1
 
 
+def is_own(path: Path) -> bool:
+    """Tell whether we ourselves hold a file of life."""
+    with _ours.guard, contextlib.suppress(OSError):
+        return _key(path.lstat()) in _ours.inodes
+    return False
+
+
 def lives(path: Path) -> bool:
     """Tell whether who made a file of life lives; one that is not there is no proof.
 

@@ -39,7 +39,7 @@ from libxlpy.process.environment import Environment, found
 from libxlpy.process.helper import start_process
 from libxlpy.process.link import HelperLink, uuid_bytes
 from libxlpy.results import GuestState, JobReport, Kind, SaveResult, Settled
-from libxlpy.streams import Format, StreamRuleBroken
+from libxlpy.streams import Format, StreamRuleBroken, Walked
 from libxlpy_protocol.enums import Image, Mode, OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import (
@@ -55,7 +55,7 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
 )
 from libxlpy_protocol.table import callback_mask
-from libxlpy_protocol.xen import XTL_WARN
+from libxlpy_protocol.xen import PAGE_SIZE, XTL_WARN
 
 #: A guest that was let run from the state that was saved is not in the image.
 RUNS = (GuestState.RUNNING, GuestState.PAUSED)
@@ -105,6 +105,7 @@ class DomainSave(Operation[SaveResult]):
         # ----- known once it is prepared -----
         self._program: Path | None = None
         self._suspend: GuestSuspend
+        self._pages = 0
         self._device_model: DeviceModel | None = None
         # ----- while it runs -----
         self._libxl: LibxlRun | None = None
@@ -131,6 +132,7 @@ class DomainSave(Operation[SaveResult]):
     def take(self, info: DomainInfo) -> None:
         """Take the domain as it was found."""
         env, domid, uuid, kind = self.env, info.domid, info.uuid, info.type
+        self._pages = info.memory_kib * 1024 // PAGE_SIZE
         self.uuid = uuid
         self._suspend = GuestSuspend(env, domid, uuid, kind, self.guest)
         calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
@@ -263,7 +265,25 @@ class DomainSave(Operation[SaveResult]):
         if not self.guest.suspended:
             text = "it claims to have saved a guest that it never had suspended"
             raise ProtocolViolation(text)
-        await check_whole(stream, Format.LIBXL, self.deadlines.flush)
+        walked = await check_whole(stream, Format.LIBXL, self.deadlines.flush)
+        if walked is not None:
+            self._check_image(walked)
+
+    def _check_image(self, walked: Walked) -> None:
+        """See that an image is of this guest, as far as its headers say.
+
+        How many pages an HVM or PVH guest must have is not known: those that are
+        populated on demand are not in the stream.
+        """
+        wanted = "PV" if self._suspend.kind == "pv" else "HVM"
+        if walked.domain_type != wanted:
+            found = walked.domain_type
+            text = f"it claims to have saved a {wanted} guest, but wrote a {found} one"
+            raise ProtocolViolation(text)
+        least = self._pages // 2 if wanted == "PV" else 1
+        if walked.pages < least:
+            text = f"it claims to have saved the guest, but wrote {walked.pages} pages"
+            raise ProtocolViolation(f"{text} of about {self._pages}")
 
     async def settle(self, run: Run) -> Settled:
         """Repair if the save failed; ask where the guest is."""
@@ -311,7 +331,9 @@ class DomainSave(Operation[SaveResult]):
         return SaveResult.of(report, run.record.stat)
 
 
-async def check_whole(stream: StreamFd, format: Format, seconds: float) -> None:
+async def check_whole(
+    stream: StreamFd, format: Format, seconds: float
+) -> Walked | None:
     """See that a stream that was said to be complete is.
 
     Args:
@@ -319,13 +341,16 @@ async def check_whole(stream: StreamFd, format: Format, seconds: float) -> None:
         format: What was written.
         seconds: Its disk may take.
 
+    Returns:
+        What is in it; None if it can't be read again.
+
     Raises:
         ProtocolViolation: It is not.
         StreamError: It can't be read again.
         TimedOut: Its disk does not answer.
     """
     try:
-        await aside(lambda: stream.check_whole(format), seconds)
+        return await aside(lambda: stream.check_whole(format), seconds)
     except StreamRuleBroken as exc:
         raise ProtocolViolation(
             f"it claims that the stream is whole, but {exc}"

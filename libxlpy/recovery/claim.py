@@ -160,13 +160,21 @@ def take(folder: Folder, domid: int) -> Lock:
 
 
 async def _look_back(env: Environment, lock: Lock, of: str) -> None:
-    """Put right what a dead process left on the domain, if anything."""
+    """Put right what a dead process left on the domain, if anything.
+
+    Raises:
+        DomainBusy: A living one has yet to go on with the guest that it has saved.
+        BackendError: It can't be put right.
+    """
     try:
         entry = lock.read()
     except JournalBroken as exc:
         raise BackendError(str(exc)) from exc
-    if entry is None or entry.job == of or not lock.folder.lost(entry):
+    if entry is None or entry.job == of or lock.folder.is_own(entry):
         return
+    if not lock.folder.lost(entry):
+        what = f"a {entry.kind} that has ended and has yet to go on with its guest"
+        raise DomainBusy(lock.domid, what, entry.job, entry.parent.pid)
     found = await Recovery(env, lock, entry).run()
     if found.outcome is Outcome.RUNNING:
         raise DomainBusy(lock.domid, f"a {entry.kind}", entry.job, entry.parent.pid)

@@ -1,8 +1,8 @@
 """The file that a dead process was writing a save to: put in its place, or removed.
 
 It is known by inode and time of birth, never by its name alone, and touched only if it
-is a ``NAME.partial`` that nobody has locked; see ``files`` for how it came to be. Its
-folder is opened once for each act, and no link of another user's leads to it.
+is a ``NAME.partial`` that nobody has locked; see ``save_file`` for how it came to be.
+Its folder is opened once for each act, and no link of another user's leads to it.
 """
 
 import asyncio
@@ -131,7 +131,7 @@ class LeftFile:
             return False
         try:
             start = os.lseek(fd, self._stream.offset, os.SEEK_SET)
-            length = walk_to_end(fd, Format.LIBXL)
+            length = walk_to_end(fd, Format.LIBXL).length
             return start + length == os.fstat(fd).st_size
         except (OSError, StreamRuleBroken):
             return False

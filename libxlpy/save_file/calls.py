@@ -97,5 +97,7 @@ def reason_of(exc: OSError) -> str:
             return f"{text} with .partial behind it; choose a shorter one"
         case errno.ENOSPC | errno.EDQUOT:
             return f"{text}; free some space or choose another place"
+        case errno.EMFILE | errno.ENFILE:
+            return f"{text}; see ulimit -n"
         case _:
             return text

@@ -16,7 +16,7 @@ from libxlpy.streams.events import (
 )
 from libxlpy.streams.grammar import Format, StreamParser
 from libxlpy.streams.reader import Summary, read_xl_header, verify
-from libxlpy.streams.walk import walk_to_end
+from libxlpy.streams.walk import Walked, walk_to_end
 
 __all__ = [
     "Format",
@@ -30,6 +30,7 @@ __all__ = [
     "StreamParser",
     "StreamRuleBroken",
     "Summary",
+    "Walked",
     "XlHeaderRead",
     "read_xl_header",
     "verify",

@@ -5,10 +5,10 @@ contents of pages, above all) is passed over by lseek where the file allows it.
 """
 
 import os
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from libxlpy.streams.errors import StreamRuleBroken
-from libxlpy.streams.events import StreamEvent
+from libxlpy.streams.events import LibxcHeaderRead, RecordRead, StreamEvent
 from libxlpy.streams.grammar import Format, StreamParser
 from libxlpy.streams.pull import MAX_KEEP
 from libxlpy.streams.reader import parser_for
@@ -115,8 +115,23 @@ class Walk:
         return data
 
 
-class _Nobody:
-    """Listens to nothing: all that is only counted is passed over."""
+class Walked(NamedTuple):
+    """What a walk by headers only has met."""
+
+    #: Bytes up to behind END.
+    length: int
+    #: ``"PV"`` or ``"HVM"``, which PVH guests are to libxc; "" if no image was met.
+    domain_type: str
+    #: Guest pages with contents, repeats counted.
+    pages: int
+
+
+class _Counter:
+    """Listens to headers only: contents are passed over."""
+
+    def __init__(self) -> None:
+        self.domain_type = ""
+        self.pages = 0
 
     def wants(self, piece: str) -> bool:
         return False
@@ -125,22 +140,27 @@ class _Nobody:
         pass
 
     def read(self, event: StreamEvent) -> None:
-        pass
+        match event:
+            case LibxcHeaderRead():
+                self.domain_type = event.domain_type
+            case RecordRead():
+                self.pages += event.pages
 
 
-def walk_to_end(fd: int, format: Format) -> int:
+def walk_to_end(fd: int, format: Format) -> Walked:
     """Walk one whole stream, from where ``fd`` is; headers only, pages passed over.
 
     Returns:
-        Its length in bytes; ``fd`` stands behind its END.
+        What was met; ``fd`` stands behind its END.
 
     Raises:
         StreamRuleBroken: It breaks a rule, or the file ends before it does.
         OSError: Reading failed.
     """
-    walk = Walk(fd, _Nobody(), StreamParser(format, on_device=True))
+    counter = _Counter()
+    walk = Walk(fd, counter, StreamParser(format, on_device=True))
     walk.run()
-    return walk.parser.offset
+    return Walked(walk.parser.offset, counter.domain_type, counter.pages)
 
 
 def end_of(fd: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import Context, GuestState, Outcome
+from libxlpy import Context, DomainBusy, GuestState, Outcome
 from libxlpy.journal import Lock
 from libxlpy.recovery.recovery import Recovery
 from libxlpy.save_file import SaveFile
@@ -65,6 +65,23 @@ def test_living_one_of_another_namespace_is_left_alone(pv_victim, path):
         assert toolstack.returncode == 0
     pv_victim.assert_unharmed("resumed by its toolstack")
     assert left(pv_victim, path.parent) == []
+
+
+def test_guest_of_a_living_one_is_for_nobody_else(pv_victim, path):
+    async def work() -> None:
+        async with Context("simxen", pv_victim.directory, DEADLINES) as ctx:
+            for act in (ctx.domain_resume, ctx.domain_destroy):
+                with pytest.raises(DomainBusy, match="has yet to go on"):
+                    await act(pv_victim.domid)
+            with pytest.raises(DomainBusy), Path(os.devnull).open("wb") as null:
+                await ctx.domain_suspend(pv_victim.domid, null.fileno())
+
+    with in_a_namespace(pv_victim, path) as toolstack:
+        asyncio.run(work())
+        assert pv_victim.info()["shutdown"]
+        toolstack.communicate(b"\n")
+        assert toolstack.returncode == 0
+    pv_victim.assert_unharmed("resumed by its toolstack")
 
 
 def test_dead_one_of_another_namespace_is_recovered(pv_victim, path):

@@ -61,4 +61,5 @@ def assert_whole(path: Path) -> None:
     with path.open("rb") as file:
         read_xl_header(file.fileno())
         start = file.tell()
-        assert start + walk_to_end(file.fileno(), Format.LIBXL) == path.stat().st_size
+        walked = walk_to_end(file.fileno(), Format.LIBXL)
+        assert start + walked.length == path.stat().st_size

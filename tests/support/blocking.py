@@ -18,7 +18,7 @@ ALLOWED = {
         *("write", "rewrite", "begin", "forget", "release", "lost"),
     },
     "libxlpy/journal/identity.py": {"read_proc", "_namespace", "_seen_as"},
-    "libxlpy/journal/life.py": {"__init__", "close", "lives"},
+    "libxlpy/journal/life.py": {"__init__", "close", "lives", "is_own"},
     "libxlpy/journal/entry.py": {"of"},
     "libxlpy/process/helper.py": {"io_counts"},
 }

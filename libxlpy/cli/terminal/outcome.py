@@ -3,6 +3,8 @@
 Exit statuses are `xl`'s: 0 good, 1 failed, 2 wrong usage; 128 + n after signal n.
 """
 
+import errno
+
 GOOD, FAILED, USAGE = 0, 1, 2
 
 
@@ -13,4 +15,5 @@ class CommandFailed(Exception):  # noqa: N818 - says what happened
 def os_error_text(exc: OSError) -> str:
     """Give what a system call failed at, without Python's numbers."""
     where = f"{exc.filename}: " if exc.filename else ""
-    return f"{where}{exc.strerror or exc}"
+    remedy = "; see ulimit -n" if exc.errno in (errno.EMFILE, errno.ENFILE) else ""
+    return f"{where}{exc.strerror or exc}{remedy}"
