@@ -6,6 +6,7 @@ before anything new is done to it.
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,8 @@ from libxlpy.journal import (
 )
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.recovery import Outcome, Recovery
+
+logger = logging.getLogger("libxlpy.recovery")
 
 #: Bytes of the random part of a job's name.
 NAME_BYTES = 3
@@ -178,10 +181,13 @@ async def _look_back(env: Environment, lock: Lock, of: str) -> None:
     found = await Recovery(env, lock, entry).run()
     if found.outcome is Outcome.RUNNING:
         raise DomainBusy(lock.domid, f"a {entry.kind}", entry.job, entry.parent.pid)
-    if not found.settled:
-        facts = "; ".join([found.text, *found.repairs])
-        text = f"what {entry.job} left on domain {lock.domid} can't be put right"
-        raise BackendError(f"{text}: {facts}")
+    if found.settled:
+        return
+    facts = "; ".join([found.text, *found.repairs])
+    text = f"what {entry.job} left on domain {lock.domid} can't be put right: {facts}"
+    if found.stands:
+        raise BackendError(text)
+    logger.warning("%s", text)
 
 
 def forget(folder: Folder, domid: int, job: str) -> None:

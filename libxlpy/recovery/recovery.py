@@ -73,6 +73,17 @@ class Recovered:
     text: str
     #: The job's own outcome; None if unreadable.
     error: ParentLost | None = None
+    #: A helper of it may still be at work.
+    helper_lives: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Tell whether nothing is to be done to the domain before it is recovered.
+
+        A guest that runs, or is gone, can be gone on with, whatever else is left.
+        """
+        where = (GuestState.SUSPENDED, GuestState.UNKNOWN)
+        return not self.settled and (self.helper_lives or self.guest in where)
 
     @property
     def settled(self) -> bool:
@@ -143,6 +154,7 @@ class Recovery:
         self._dry_run = dry_run
         self._file = LeftFile(entry.stream, env.deadlines)
         self._facts: list[str] = []
+        self._helper_lives = False
         #: The job's own guest does not exist any more.
         self._is_gone = False
 
@@ -179,6 +191,7 @@ class Recovery:
         for helper in self._entry.helpers:
             if not helper.alive():
                 continue
+            self._helper_lives = True
             if not helper.seen:
                 text = (
                     f"its helper, process {helper.pid} of another PID namespace, is "
@@ -193,6 +206,7 @@ class Recovery:
             elif not await self._gone(helper):
                 text = f"its helper, process {helper.pid}, can't be killed"
                 return Decision(Outcome.FAILED, text)
+            self._helper_lives = False
         return None
 
     async def _gone(self, helper: Identity) -> bool:
@@ -375,5 +389,11 @@ class Recovery:
             phase=entry.phase,
         )
         return Recovered(
-            entry.job, entry.what, entry.domid, decision.outcome, decision.text, error
+            entry.job,
+            entry.what,
+            entry.domid,
+            decision.outcome,
+            decision.text,
+            error,
+            self._helper_lives,
         )

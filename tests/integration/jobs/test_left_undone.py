@@ -89,6 +89,20 @@ async def test_recovery_is_for_the_context_s_life(host: Path, hvm: Guest):
     await aside(hvm.assert_untouched)
 
 
+async def test_device_model_that_is_dead_keeps_nobody_from_the_guest(
+    own_host: Path, caplog: pytest.LogCaptureFixture
+):
+    guest = Guest(own_host, "hvm")
+    async with Context("simxen", own_host, QUICK) as ctx:
+        await aside(lambda: guest.misbehave("qmp_die"))
+        assert (await failed(ctx, guest)).unfinished is not None
+        error = await failed(ctx, guest)
+        assert error.guest is GuestState.RUNNING
+        assert "can't be put right" in caplog.text
+        await ctx.domain_destroy(guest.domid)
+        assert await ctx.recover() == []
+
+
 async def test_guest_that_is_gone_needs_nothing(own_host: Path):
     guest = Guest(own_host, "hvm")
     async with Context("simxen", own_host, QUICK) as ctx:
