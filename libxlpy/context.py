@@ -21,7 +21,7 @@ from libxlpy.callbacks import PrecopyPolicy, RestoreCallbacks, SaveCallbacks
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.domain import requests, resume
 from libxlpy.domain.info import DomainInfo
-from libxlpy.errors import DomainBusy, DomainNotFound, QmpError, UsageError
+from libxlpy.errors import QmpError, UsageError
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
@@ -120,8 +120,8 @@ class Context:
         for domid, uuid in self._jobs.handed_over.guarded():
             try:
                 await self.domain_resume(domid, uuid=uuid)
-            except (UsageError, DomainNotFound):
-                continue  # it runs, or is gone
+            except UsageError:
+                continue  # it runs, is gone, or somebody is at it
             except LibxlpyError as exc:
                 logger.warning("domain %d is suspended still: %s", domid, exc)
                 await self._jobs.handed_over.given_up(domid)  # to who recovers
@@ -306,7 +306,7 @@ class Context:
                 uuid = await resume.domain_resume(
                     env, domid, uuid, suspend_cancel=suspend_cancel
                 )
-        except (UsageError, DomainNotFound, DomainBusy, QmpError):
+        except (UsageError, QmpError):
             raise  # nobody is to resume it, or can
         except LibxlpyError as exc:
             if not suspend_cancel:

@@ -61,6 +61,10 @@ class SaveOptions:
     config: Path | None
 
 
+#: What a guest that somebody has resumed is: not paused, or paused.
+RUNS = ("running", "paused")
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """What is stored with the domain: ``text`` without NUL, JSON or xl's format."""
@@ -172,7 +176,7 @@ class Save:
         """Have the guest go on; give where it is."""
         try:
             await ctx.domain_resume(domain.domid, uuid=domain.uuid)
-        except (DomainReused, DomainNotFound) as gone:
+        except DomainNotFound as gone:
             return f"gone: {gone}"
         except LibxlpyError:
             return await self._where(ctx, domain)
@@ -186,9 +190,11 @@ class Save:
             return "where it was, nobody can be asked: see `xlpy list` and `recover`"
         if not found:
             return "gone"
-        if found[0].shutdown_reason != "suspend":
-            return "running"
-        return "suspended: `xlpy recover` lets it run"
+        if found[0].shutdown_reason == "suspend":
+            return "suspended: `xlpy recover` lets it run"
+        if found[0].shutdown:
+            return f"shut down ({found[0].shutdown_reason})"
+        return RUNS[found[0].paused]
 
     async def _finish(self, ctx: Context, domain: DomainInfo) -> None:
         self._settings.changed = True
@@ -213,11 +219,10 @@ class Save:
             ) from exc
 
     async def _destroy(self, ctx: Context, domain: DomainInfo) -> None:
-        if await self._where(ctx, domain) == "running":
-            text = (
-                f"{_title(domain)} is saved in {self._options.file}, but somebody has"
-            )
-            raise CommandFailed(f"{text} let it run again: it was not destroyed")
+        if await self._where(ctx, domain) in RUNS:
+            saved = f"{_title(domain)} is saved in {self._options.file}"
+            text = "but somebody has let it run again: it was not destroyed"
+            raise CommandFailed(f"{saved}, {text}")
         try:
             await ctx.domain_destroy(domain.domid, uuid=domain.uuid)
         except DomainReused as gone:

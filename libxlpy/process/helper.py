@@ -108,9 +108,7 @@ class HelperProcess(Owned):
         try:
             counts = psutil.Process(self.pid).io_counters()
         except (psutil.Error, OSError):
-            return (
-                None  # only root may see it, it has just ended, no descriptor is left
-            )
+            return None  # only for root to see, or just ended, or no descriptor left
         return IoCounts(
             counts.read_chars,
             counts.write_chars,

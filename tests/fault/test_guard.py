@@ -1,6 +1,8 @@
 """Between a save and what comes next, somebody looks after the guest."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,9 @@ from tests.fault.deaths import die, helpers_gone, left, recover
 from tests.fault.sweep import DEADLINES
 from tests.fault.test_recovery import assert_whole
 from tests.support.guest import Guest, aside
+from tests.support.shell import PATIENCE, ROOT, environment
+
+INTERFERING = Path(__file__).with_name("interfering_xlpy.py")
 
 
 @pytest.fixture
@@ -130,3 +135,24 @@ async def test_second_save_relieves_the_first_one_s_guard(
         await asyncio.sleep(0.01)
     assert await aside(lambda: psutil.pid_exists(second))
     await ctx.domain_resume(pv.domid)
+
+
+def test_guest_that_somebody_has_resumed_is_not_destroyed(
+    host: Path, pv: Guest, path: Path
+):
+    done = subprocess.run(
+        [
+            *(sys.executable, str(INTERFERING), "--host", str(host)),
+            *("save", pv.name, str(path)),
+        ],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "somebody has let it run again: it was not destroyed" in done.stderr
+    pv.assert_untouched()
+    assert path.stat().st_size > 1 << 20

@@ -23,6 +23,7 @@ from tests.fault.deaths import (
 )
 from tests.fault.saboteur import trace_of
 from tests.fault.sweep import DEADLINES, OLD, kinds, long
+from tests.support.other_user import OTHER
 from tests.support.shell import XLPY, environment
 
 
@@ -162,7 +163,7 @@ def test_file_that_the_journal_names_is_not_removed_for_that(
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious")
     state = hvm_victim.directory / f"qemu-save.{hvm_victim.domid}"
-    os.chown(state, 65534, 65534)
+    os.chown(state, OTHER, OTHER)
     rewrite(hvm_victim, state_path=str(precious))
     (found,) = recover(hvm_victim)
     assert found.outcome is Outcome.ROLLED_BACK

@@ -15,11 +15,9 @@ from libxlpy.journal import Identity
 from libxlpy.simxen.client import stop_host
 from libxlpy.simxen.errors import HostNotRunning
 from libxlpy.streams.xl import pack_header
+from tests.support.other_user import OTHER
 from tests.support.shell import Shell
 from tests.unit.journal.entries import entry
-
-#: A user who is neither root nor we; the tests run as root.
-OTHER = 65534
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from libxlpy.domain.qmp import Qmp
 from libxlpy.errors import QmpError
 from tests.support.failing import outcome
 from tests.support.guest import Guest, aside
+from tests.support.other_user import OTHER
 
 LIVE = SuspendFlags.LIVE
 JUNK = b"\xa5" * (1 << 20)
@@ -94,7 +95,7 @@ async def test_file_of_another_user_in_its_place_is_left_alone(
 ):
     state = hvm.host / f"qemu-save.{hvm.domid}"
     await aside(state.write_bytes, JUNK)
-    await aside(os.chown, state, 65534, 65534)
+    await aside(os.chown, state, OTHER, OTHER)
     with Path("/dev/null").open("wb") as null:
         error = await outcome(await ctx.domain_suspend(hvm.domid, null.fileno()))
     assert "can't make the device model's state file" in str(error)

@@ -25,6 +25,7 @@ from tests.support.helper_driver import (
     Parent,
     is_blocked,
 )
+from tests.support.other_user import OTHER
 
 Liar = Callable[[bytes], Path]
 HVM = 2 | 32
@@ -161,7 +162,7 @@ def test_file_that_is_not_ours_is_left_alone(
     file = tmp_path / names.get(whose, "qemu-save.7")
     file.write_bytes(b"precious")
     if whose == "other user's":
-        os.chown(file, 65534, 65534)
+        os.chown(file, OTHER, OTHER)
     host.script("suspend", "fail 5")
     with host.helper([stream_fd]) as parent:
         begun(parent, stream_fd, emulator_id=2, emulator_path=str(file))

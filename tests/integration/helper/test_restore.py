@@ -23,6 +23,7 @@ from libxlpy_protocol.stream.libxl import (
     pack_libxl_record,
 )
 from tests.support.helper_driver import FakeHost, Parent
+from tests.support.other_user import OTHER
 
 QEMU = pack_emulator_header(EmulatorHeader())
 HEADER = pack_libxl_header()
@@ -97,7 +98,7 @@ def test_file_that_is_not_ours_to_replace_is_left_alone(
     path = tmp_path / names.get(whose, "qemu-resume.9")
     path.write_bytes(b"precious")
     if whose == "other user's":
-        os.chown(path, 65534, 65534)
+        os.chown(path, OTHER, OTHER)
     with host.helper([put]) as parent:
         data = HEADER + CONTEXT + LIBXC + emulator(b"state") + END
         begun(parent, put, data, image=Image.LIBXL, emulator_path=str(path))

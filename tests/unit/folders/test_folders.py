@@ -15,18 +15,7 @@ from libxlpy.folders import (
     open_folder,
     trusted,
 )
-
-#: A user who is neither root nor we; the tests run as root.
-OTHER = 65534
-
-
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A folder of another user's."""
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    os.chown(folder, OTHER, OTHER)
-    return folder
+from tests.support.other_user import OTHER
 
 
 def found(path: Path) -> Path:

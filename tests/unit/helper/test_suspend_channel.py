@@ -16,6 +16,7 @@ from libxlpy_helper import suspend_channel
 from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.suspend_channel import SuspendChannel, lock
 from libxlpy_protocol.messages import AskToSuspend
+from tests.support.other_user import OTHER
 
 #: Locks a file as libxl does and keeps it so until its standard input ends.
 HOLDER = """
@@ -93,7 +94,7 @@ class _Refusing:
     ("name", "owner", "goes"),
     [
         ("suspend-evtchn-7.lock", 0, True),
-        ("suspend-evtchn-7.lock", 65534, False),
+        ("suspend-evtchn-7.lock", OTHER, False),
         ("suspend-evtchn-8.lock", 0, False),
         ("precious", 0, False),
     ],

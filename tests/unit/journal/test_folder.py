@@ -9,6 +9,7 @@ import pytest
 
 from libxlpy.errors import BackendError
 from libxlpy.journal import Folder, JournalBroken, Lock, Locked
+from tests.support.other_user import OTHER
 from tests.unit.journal.entries import entry
 
 
@@ -84,15 +85,15 @@ def test_folder_that_is_a_link_is_refused(folder, tmp_path):
 
 def test_root_makes_no_folder_for_others_and_believes_none_of_theirs(folder, tmp_path):
     """A name is given to nobody: it may be another file by then."""
-    os.chown(tmp_path, 65534, 65534)
+    os.chown(tmp_path, OTHER, OTHER)
     folder.make()
     assert folder.path.stat().st_uid == os.geteuid()
     with folder.lock(7) as lock:
         lock.write(entry())
-    os.chown(folder.path / "7.json", 65534, 65534)
+    os.chown(folder.path / "7.json", OTHER, OTHER)
     with pytest.raises(JournalBroken, match=r"is not ours alone \(user 65534\)"):
         folder.read(7)
-    os.chown(folder.path, 65534, 65534)
+    os.chown(folder.path, OTHER, OTHER)
     with pytest.raises(BackendError, match="user 65534: run as that user"):
         folder.domids()
 

@@ -13,6 +13,7 @@ from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.folders import NotOursAlone
 from libxlpy.journal import Stream
 from libxlpy.recovery.left_file import LeftFile
+from tests.support.other_user import OTHER
 
 
 def left_in(folder: Path) -> tuple[Path, Stream]:
@@ -89,13 +90,13 @@ async def test_a_folder_that_another_user_has_made_a_link_is_not_followed(
     """Half a file elsewhere, which happens to be this one, is not what was named."""
     home, moved = tmp_path / "home", tmp_path / "moved"
     (home / "saves").mkdir(parents=True)
-    os.chown(home, 65534, 65534)
+    os.chown(home, OTHER, OTHER)
     _, stream = left_in(home / "saves")
     left = LeftFile(stream, DEFAULT_DEADLINES)
     await left.look(0)
     (home / "saves").rename(moved)
     (home / "saves").symlink_to(moved)
-    os.chown(home / "saves", 65534, 65534, follow_symlinks=False)
+    os.chown(home / "saves", OTHER, OTHER, follow_symlinks=False)
     for act in (left.remove, left.commit, lambda: left.look(0)):
         with pytest.raises(NotOursAlone, match="home/saves is a link"):
             await act()

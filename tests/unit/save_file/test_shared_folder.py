@@ -8,19 +8,9 @@ from pathlib import Path
 import pytest
 
 from libxlpy.save_file import SaveFile, SaveFileError
+from tests.support.other_user import OTHER
 
 HEAD = b"head"
-#: A user who is neither root nor we; the tests run as root.
-OTHER = 65534
-
-
-@pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A folder of another user's."""
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    os.chown(folder, OTHER, OTHER)
-    return folder
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from libxlpy.cli.main import main
 from libxlpy_protocol.stream.formats import PageType
 from tests.support import stream_samples as samples
+from tests.support.other_user import OTHER
 from tests.unit.cli.inspect.files import entry, hvm_file, pages
 
 
@@ -225,7 +226,7 @@ def test_plot_follows_no_link_of_another_user(file, xlpy, tmp_path):
     precious, link = tmp_path / "precious", tmp_path / "map.svg"
     precious.write_bytes(b"precious")
     link.symlink_to(precious)
-    os.chown(link, 65534, 65534, follow_symlinks=False)
+    os.chown(link, OTHER, OTHER, follow_symlinks=False)
     status, _, err = xlpy("inspect", "--plot", link, file(samples.PV_FILE))
     assert status == 1
     assert "is a link that user nobody has put there" in err
