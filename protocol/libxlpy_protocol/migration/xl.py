@@ -1,0 +1,151 @@
+"""xl's migration handshake: its texts, and what either end does next, as tables.
+
+A state names what an end is doing; how that ends leads to the next one. Silence for too
+long, the end of the connection and other bytes than those awaited are one thing:
+FAILED. A state that is no key of its table is an end.
+
+What holds, whatever is lost or dies (``tests/unit/protocol/test_migration_model.py``):
+the sender gives its guest away only once the receiver has said that its copy runs; the
+receiver lets its copy run only once the sender has said that it may; and the sender
+leaves its guest suspended only while that copy may be running.
+
+Source: Xen, tools/xl/xl_migrate.c and xl.h; xl's own tables differ where its guest ends
+up in no place, or in two.
+"""
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+#: Receiver: is there.
+READY: Final = b"xl migration receiver ready, send binary domain data.\n"
+#: Receiver: has a whole copy, paused.
+RECEIVED: Final = b"domain received, ready to unpause\0"
+#: Sender: the copy may run. The receiver says it, too: the sender's guest may.
+GO: Final = b"domain is yours, you are cleared to unpause\0"
+#: Receiver: what has become of its copy; one byte of status follows.
+REPORT: Final = b"my copy unpause results are as follows\0"
+#: Status: it runs.
+RUNS: Final = 0
+#: Status in place of any other.
+DOES_NOT_RUN: Final = 0xFF
+
+
+class Event(enum.Enum):
+    """How what an end was doing has ended."""
+
+    DONE = "done"
+    #: The report says that the copy does not run.
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Sending(enum.Enum):
+    """What the sender is doing."""
+
+    #: Waits for READY.
+    READY = "ready"
+    #: Sends header, configuration and stream; the guest is suspended at its end.
+    COPY = "copy"
+    #: Waits for RECEIVED.
+    RECEIVED = "received"
+    #: Gives the guest's name away.
+    NAME = "name"
+    #: Says GO; FAILED: not one byte of it has left.
+    GO = "go"
+    #: Waits for REPORT.
+    REPORT = "report"
+    #: Waits for the permission to go on with its own guest.
+    PERMISSION = "permission"
+    # ----- ends -----
+    #: The guest runs at the receiver: ours is destroyed.
+    MOVED = "moved"
+    #: The guest is ours: it runs on.
+    STAYS = "stays"
+    #: Nobody knows: ours stays suspended.
+    OPEN = "open"
+
+
+class Receiving(enum.Enum):
+    """What the receiver is doing."""
+
+    #: Says READY; waits for header and configuration.
+    CONFIG = "config"
+    #: Builds the domain, paused, from the stream.
+    BUILD = "build"
+    #: Says RECEIVED.
+    RECEIVED = "received"
+    #: Waits for GO.
+    GO = "go"
+    #: Lets the copy run.
+    START = "start"
+    #: Says that it runs.
+    REPORT = "report"
+    #: Says that it does not.
+    REFUSAL = "refusal"
+    #: Destroys the copy, and gives the sender permission.
+    REMOVE = "remove"
+    PERMISSION = "permission"
+    #: Destroys a copy that the sender was never told of.
+    WITHDRAW = "withdraw"
+    # ----- ends -----
+    #: The copy runs.
+    RUNS = "runs"
+    #: There is no copy.
+    NOTHING = "nothing"
+    #: A whole copy is left, paused, and may be the only one.
+    OPEN = "open"
+
+
+SENDER: Final[Mapping[Sending, Mapping[Event, Sending]]] = {
+    Sending.READY: {Event.DONE: Sending.COPY, Event.FAILED: Sending.STAYS},
+    Sending.COPY: {Event.DONE: Sending.RECEIVED, Event.FAILED: Sending.STAYS},
+    Sending.RECEIVED: {Event.DONE: Sending.NAME, Event.FAILED: Sending.STAYS},
+    Sending.NAME: {Event.DONE: Sending.GO, Event.FAILED: Sending.STAYS},
+    Sending.GO: {Event.DONE: Sending.REPORT, Event.FAILED: Sending.STAYS},
+    Sending.REPORT: {
+        Event.DONE: Sending.MOVED,
+        Event.REFUSED: Sending.PERMISSION,
+        Event.FAILED: Sending.OPEN,
+    },
+    # Whoever has said that the copy does not run will never let it run.
+    Sending.PERMISSION: {Event.DONE: Sending.STAYS, Event.FAILED: Sending.STAYS},
+}
+
+RECEIVER: Final[Mapping[Receiving, Mapping[Event, Receiving]]] = {
+    Receiving.CONFIG: {
+        Event.DONE: Receiving.BUILD,
+        Event.FAILED: Receiving.NOTHING,
+    },
+    Receiving.BUILD: {
+        Event.DONE: Receiving.RECEIVED,
+        Event.FAILED: Receiving.NOTHING,
+    },
+    Receiving.RECEIVED: {
+        Event.DONE: Receiving.GO,
+        Event.FAILED: Receiving.WITHDRAW,
+    },
+    # The sender's host may be gone: then this copy is the guest.
+    Receiving.GO: {Event.DONE: Receiving.START, Event.FAILED: Receiving.OPEN},
+    Receiving.START: {
+        Event.DONE: Receiving.REPORT,
+        Event.FAILED: Receiving.REFUSAL,
+    },
+    Receiving.REPORT: {Event.DONE: Receiving.RUNS, Event.FAILED: Receiving.RUNS},
+    Receiving.REFUSAL: {
+        Event.DONE: Receiving.REMOVE,
+        Event.FAILED: Receiving.OPEN,
+    },
+    Receiving.REMOVE: {
+        Event.DONE: Receiving.PERMISSION,
+        Event.FAILED: Receiving.OPEN,
+    },
+    Receiving.PERMISSION: {
+        Event.DONE: Receiving.NOTHING,
+        Event.FAILED: Receiving.NOTHING,
+    },
+    Receiving.WITHDRAW: {
+        Event.DONE: Receiving.NOTHING,
+        Event.FAILED: Receiving.OPEN,
+    },
+}
