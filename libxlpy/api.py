@@ -22,8 +22,10 @@ from libxlpy.errors import (
     GuestTimedOut,
     HelperCrashed,
     JobError,
+    MigrationOpen,
     NotSupported,
     ParentLost,
+    PeerFailed,
     ProtocolViolation,
     QmpError,
     StreamError,
@@ -44,14 +46,17 @@ from libxlpy.events import (
 from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
 from libxlpy.jobs.stall import StallAction, StallPolicy
 from libxlpy.jobs.watchers import Watcher
+from libxlpy.migration.command import MigrationCommand
 from libxlpy.operations.flags import SuspendFlags
 from libxlpy.operations.raw import Rings
 from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
-from libxlpy.recovery.recovery import Outcome, Recovered
+from libxlpy.recovery.decision import Outcome
+from libxlpy.recovery.recovery import Recovered
 from libxlpy.results import (
     GuestState,
     ImageState,
     JobReport,
+    MigrateResult,
     RestoreResult,
     Rusage,
     SaveResult,
@@ -92,10 +97,14 @@ __all__ = [
     "Latency",
     "LibxlpyError",
     "LogEvent",
+    "MigrateResult",
+    "MigrationCommand",
+    "MigrationOpen",
     "NotSupported",
     "OnParentLoss",
     "Outcome",
     "ParentLost",
+    "PeerFailed",
     "PhaseEvent",
     "PrecopyAnswer",
     "PrecopyStats",

@@ -27,6 +27,9 @@ from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.watchers import Watcher
 from libxlpy.journal import Folder
+from libxlpy.migration.channel import Channel
+from libxlpy.migration.receive import announced, receive
+from libxlpy.migration.send import Send
 from libxlpy.operations.flags import NOT_LIVE, SuspendFlags
 from libxlpy.operations.libxl_engine import OWN
 from libxlpy.operations.raw import NO_RINGS, RawRestore, RawSave, Rings
@@ -39,7 +42,7 @@ from libxlpy.recovery import all_jobs
 from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
 from libxlpy.recovery.claim import claim
 from libxlpy.recovery.recovery import Recovered
-from libxlpy.results import GuestState, RestoreResult, SaveResult
+from libxlpy.results import GuestState, MigrateResult, RestoreResult, SaveResult
 from libxlpy_protocol.enums import Image, OnParentLoss, Op, StreamType
 from libxlpy_protocol.errors import LibxlpyError
 
@@ -184,8 +187,8 @@ class Context:
         await requests.do(self._env(), Op.PAUSE, domid, uuid)
 
     async def domain_unpause(self, domid: int, *, uuid: str = "") -> None:
-        """Let a paused domain run; errors as of :func:`libxlpy.domain.requests.do`."""
-        await requests.do(self._env(), Op.UNPAUSE, domid, uuid)
+        """Let a paused domain run; errors as of :func:`.resume.domain_unpause`."""
+        await resume.domain_unpause(self._env(), domid, uuid)
 
     async def domain_destroy(self, domid: int, *, uuid: str = "") -> None:
         """End a domain at once; errors as of :func:`libxlpy.domain.requests.do`.
@@ -317,6 +320,86 @@ class Context:
             text = "domain %d was resumed by the helper that had saved it, as %s"
             logger.warning(text, domid, exc)
         return await self._jobs.handed_over.resumed(domid, uuid)
+
+    # ----- migration --------------------------------------------------------------
+
+    async def domain_migrate(
+        self,
+        domid: int,
+        read_fd: int,
+        write_fd: int,
+        flags: SuspendFlags = SuspendFlags.LIVE,
+        *,
+        config: bytes | None = None,
+        deadlines: Deadlines | None = None,
+        stall: StallPolicy | None = None,
+        precopy_policy: PrecopyPolicy | None = None,
+    ) -> Job[MigrateResult]:
+        """Have a domain move to the host at the other end, as ``xl migrate``.
+
+        Once the other end has said that it runs there, it is destroyed here; until it
+        was told that it may, any failure leaves it running here. In between, if the
+        connection is lost, nobody knows: :class:`.MigrationOpen`, and the domain is
+        left suspended under the name ``NAME--migratedaway``.
+
+        Args:
+            domid: Of the domain.
+            read_fd: What the receiver (``domain_receive``, ``xl migrate-receive``)
+                says: a pipe or socket. Stays yours.
+            write_fd: What it hears, and the stream; may be the same. Close it, and
+                ``read_fd``, once the job has ended.
+            flags: LIVE, DEBUG.
+            config: To be used there, libxl's JSON; None for the domain's own.
+            deadlines: For this job instead of the context's.
+            stall: For this job instead of the context's.
+            precopy_policy: As for :meth:`domain_suspend`.
+
+        Raises:
+            PeerFailed: The receiver does not say that it is there.
+            TimedOut: As before, within ``peer_ready``.
+            LibxlpyError: As of :meth:`domain_suspend`.
+        """
+        send = Send(
+            self._env(deadlines),
+            domid,
+            Channel(read_fd, write_fd),
+            flags,
+            config=config,
+            stall=stall or self._stall,
+            precopy_policy=precopy_policy,
+        )
+        return await self._jobs.start(send, write_fd)
+
+    async def domain_receive(
+        self,
+        read_fd: int,
+        write_fd: int,
+        *,
+        paused: bool = False,
+        monitor: bool = False,
+        deadlines: Deadlines | None = None,
+    ) -> Job[RestoreResult]:
+        """Take a domain from the host at the other end, as ``xl migrate-receive``.
+
+        It runs here once the sender (``domain_migrate``, ``xl migrate``) has said that
+        it may. A whole copy that this is never said of is left paused under the name
+        ``NAME--incoming``: :class:`.MigrationOpen`.
+
+        Args:
+            read_fd: What the sender says, and the stream: a pipe or socket. Stays
+                yours.
+            write_fd: What it hears; may be the same.
+            paused: Leave it paused.
+            monitor: As for :meth:`domain_restore`.
+            deadlines: For this job instead of the context's.
+
+        Raises:
+            PeerFailed: The sender does not say what comes.
+            LibxlpyError: As of :meth:`domain_restore`.
+        """
+        env, channel = self._env(deadlines), Channel(read_fd, write_fd)
+        domain = await announced(env, channel, paused=paused, monitor=monitor)
+        return await self._jobs.start(receive(env, channel, domain), read_fd)
 
     # ----- libxenguest's functions, with the caller's callbacks -------------------
 

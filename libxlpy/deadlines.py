@@ -51,6 +51,12 @@ class Deadlines:
     #: The guest is suspended and the stream moves by not one byte (callbacks don't
     #: count): a reader that has stopped must not keep the guest.
     stop_and_copy: float = 45.0
+    #: The other end of a migration is connected to, and there.
+    peer_ready: float = 60.0
+    #: It has the whole stream until its copy is whole, with devices, and paused.
+    peer_built: float = 120.0
+    #: It says what is due at once.
+    peer_answer: float = 60.0
     #: The stream is complete, its file is written to the disk.
     flush: float = 600.0
     #: Complete received until the helper is gone.

@@ -284,6 +284,29 @@ class GuestFailed(JobError):  # noqa: N818
         super().__init__(how or f"guest did not suspend: {reason}")
 
 
+class PeerFailed(JobError):  # noqa: N818
+    """The other end of a migration did not do what was due."""
+
+    def __init__(self, failed: str, why: str) -> None:
+        """Say so.
+
+        Args:
+            failed: As in ``did not say "domain received, ready to unpause"``.
+            why: What was seen instead.
+        """
+        self.failed = failed
+        self.why = why
+        super().__init__(f"the other end {failed}: {why}")
+
+
+class MigrationOpen(JobError):  # noqa: N818
+    """Nobody here can tell whether a guest runs at the other end by now.
+
+    The copy here is left as it was, suspended or paused: facts of both ends have to
+    decide.
+    """
+
+
 class ParentLost(JobError):  # noqa: N818
     """The process that ran the job died; the job was found and repaired later."""
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 DomainType = Literal["pv", "pvh", "hvm"]
 #: What a job is, as in messages and in the journal.
-Kind = Literal["save", "restore", "xc_domain_save", "xc_domain_restore"]
+Kind = Literal[
+    "save", "restore", "migrate", "receive", "xc_domain_save", "xc_domain_restore"
+]
 #: In the fact of a repair: it could not be done; what was in the way may follow.
 FAILED = ": FAILED"
 
@@ -202,6 +204,50 @@ class SaveResult:
             domid=report.domid,
             guest=report.guest,
             image=report.image,
+            iterations=stat.iteration if stat else 0,
+            pages=stat.pages if stat else 0,
+            bytes_written=stat.bytes_done if stat else 0,
+            downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
+            timeline=report.timeline,
+            duration=report.duration,
+            report=report,
+        )
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures as of the end."""
+        return self.report.statistics
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateResult:
+    """A domain that runs at the other end."""
+
+    #: It had here.
+    domid: int
+    name: str
+    #: What is here: GONE; SUSPENDED if it could not be destroyed, ``recover`` does it.
+    guest: GuestState
+    #: Precopy iterations, and guest pages sent, repeats counted.
+    iterations: int
+    pages: int
+    #: Bytes written to the stream.
+    bytes_written: int
+    #: Nanoseconds from the guest seen suspended until the other end said that it runs.
+    downtime_ns: int
+    #: (phase, seconds since the start of the job) in order.
+    timeline: tuple[tuple[str, float], ...]
+    #: Seconds, all clean-up included.
+    duration: float
+    report: JobReport = field(repr=False)
+
+    @classmethod
+    def of(cls, report: JobReport, stat: "Stat | None", name: str) -> Self:
+        """Put it together from the report and the helper's last heartbeat."""
+        return cls(
+            domid=report.domid,
+            name=name,
+            guest=report.guest,
             iterations=stat.iteration if stat else 0,
             pages=stat.pages if stat else 0,
             bytes_written=stat.bytes_done if stat else 0,

@@ -159,7 +159,7 @@ class Control(ControlLoop):
             self._say(f"domain {self._start.domid} is another domain now: left alone")
             self._status = why
             return
-        if self._start.on_parent_loss is OnParentLoss.ABORT_AND_RESUME:
+        if self._start.on_parent_loss is not OnParentLoss.FINISH:
             self._set_time_to_end()
             self._abort.request()
         self._channel.close()
@@ -176,7 +176,8 @@ class Control(ControlLoop):
         saved = outcome is not None and not outcome.retval
         if saved and start.on_parent_loss is OnParentLoss.FINISH:
             return
-        if saved and self._has_reader:
+        waits = start.on_parent_loss is OnParentLoss.RESUME_UNLESS_RELEASED
+        if saved and self._has_reader and not waits:
             self._say("all was sent: the guest stays suspended, its reader may have it")
             return
         self._put_right(guest, start)

@@ -208,6 +208,67 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
 
 
 @xlpy.command()
+@click.option(
+    "-C", "config", type=FILE, metavar="CONFIG", help="Use CONFIG there instead."
+)
+@click.option(
+    "-s",
+    "command",
+    default="ssh",
+    show_default=True,
+    metavar="SSHCMD",
+    help="What reaches HOST; if empty, HOST is the whole command.",
+)
+@click.option("-e", "alone", is_flag=True, help="Have no process there look after it.")
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused there.")
+@click.option("-D", "preserve_domid", is_flag=True, help="Keep the domid.")
+@click.option("--debug", is_flag=True, help="Have each page compared; for tests.")
+@click.option("--live/--no-live", default=True, help="Copy memory while it runs.")
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    metavar="S",
+    help="Give up after S seconds; the domain runs on here.",
+)
+@click.option(
+    "--no-progress",
+    type=SECONDS,
+    metavar="S",
+    help="Give up once nothing was sent for S seconds (45 while it is suspended).",
+)
+@JSON
+@click.argument("domain", metavar="DOM")
+@click.argument("target", metavar="HOST")
+@click.pass_obj
+def migrate(settings: Settings, /, **options: Any) -> int:
+    """Move a domain to HOST, as xl migrate does; either end may be xl.
+
+    The domain is destroyed here once it runs there. If anything fails before it may,
+    it runs on here. HOST is reached by ssh, and needs xlpy or xl.
+    """
+    from libxlpy.cli.migrate import MigrateOptions, migrate_domain
+
+    return migrate_domain(settings, MigrateOptions(**options))
+
+
+@xlpy.command("migrate-receive")
+@click.option("-e", "alone", is_flag=True, help="Have no process look after it.")
+@click.option("-d", "debug", is_flag=True, help="Print its configuration.")
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@click.option("-F", "foreground", is_flag=True, hidden=True)
+@click.pass_obj
+def migrate_receive(settings: Settings, /, foreground: bool, **options: Any) -> int:
+    """Receive a domain; what xlpy migrate and xl migrate start on the other host.
+
+    The sender is at the other end of stdin and stdout.
+    """
+    from libxlpy.cli.receive import ReceiveOptions, receive_domain
+
+    options["alone"] |= foreground  # as xl: nothing stays in the background
+    return receive_domain(settings, ReceiveOptions(**options))
+
+
+@xlpy.command()
 @JSON
 @click.argument("file", type=FILE, metavar="FILE")
 @click.pass_obj

@@ -12,7 +12,7 @@ from libxlpy.cli.terminal.settings import Settings
 
 HEADER = f"{'Job':<20} {'ID':>5} {'State':<8} {'PID':>8} {'Since':<19} Phase"
 #: Outcomes after which somebody must look.
-BAD = frozenset({Outcome.FAILED, Outcome.UNREADABLE})
+BAD = frozenset({Outcome.FAILED, Outcome.OPEN, Outcome.UNREADABLE})
 
 
 def list_jobs(settings: Settings, *, json: bool) -> int:

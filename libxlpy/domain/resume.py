@@ -10,7 +10,7 @@ from libxlpy.domain.info import DomainFacts
 from libxlpy.errors import UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
-from libxlpy.results import GuestFacts
+from libxlpy.results import DomainType, GuestFacts
 from libxlpy.xenstore import connect
 from libxlpy_protocol.enums import Op
 
@@ -37,19 +37,44 @@ async def domain_resume(
         XenstoreError: Xenstored can't be used.
         BackendError: The hypervisor can't be asked.
     """
-    backend, deadlines = env.backend, env.deadlines
     async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, domid, uuid)
         if not facts.suspended:
             raise UsageError(f"domain {domid} is not suspended: nothing to resume")
-        async with connect(
-            backend.xenstore_socket, timeout=deadlines.xenstore
-        ) as store:
-            kind = await domain_type(store, facts)
-        if kind == "hvm":
+        if await _type_of(env, facts) == "hvm":
             await _device_model_runs(env, ops, facts)
         await resume_guest(env, ops, domid, facts.uuid, cancelled=suspend_cancel)
     return facts.uuid
+
+
+async def domain_unpause(env: Environment, domid: int, uuid: str = "") -> None:
+    """Let a paused domain run, its device model first: libxl starts some stopped.
+
+    Args:
+        env: Backend, deadlines, the helper for hypercalls.
+        domid: Of the domain.
+        uuid: Of the domain that is meant; "" for whichever has the domid.
+
+    Raises:
+        DomainNotFound: There is no such domain, or another has its domid.
+        QmpError: Its device model does not go on; it stays paused.
+        DomainOpError: The hypervisor refused.
+        XenstoreError: Xenstored can't be used.
+        BackendError: The hypervisor can't be asked.
+
+    Xen: tools/libs/light/libxl_domain.c, libxl__domain_unpause().
+    """
+    async with env.hypercalls() as ops:
+        facts = await hypercalls.get(ops, hypercalls.check_domid(domid), uuid)
+        if await _type_of(env, facts) == "hvm":
+            await _device_model_runs(env, ops, facts)
+        await ops.checked_op(Op.UNPAUSE, domid, uuid=facts.uuid)
+
+
+async def _type_of(env: Environment, facts: DomainFacts) -> DomainType:
+    path, seconds = env.backend.xenstore_socket, env.deadlines.xenstore
+    async with connect(path, timeout=seconds) as store:
+        return await domain_type(store, facts)
 
 
 async def _device_model_runs(

@@ -4,7 +4,8 @@ It is suspended, and its caller puts the file in its place, then resumes or dest
 Should we die meanwhile, the helper that has saved it lets it run again: it stays, and
 leaves when it is told that the guest is resumed, gone, or to stay as it is.
 
-Not if the stream went to a pipe or socket: it may be a guest by now, somewhere else.
+Not if the stream went to a pipe or socket: it may be a guest by now, somewhere else;
+unless its reader waits for our word.
 """
 
 from libxlpy.process.escalation import Step
@@ -22,6 +23,10 @@ class Guard:
         """Take it, with its wire."""
         self._link = link
         self._has_left = False
+
+    def let_go(self) -> None:
+        """Tell it that nothing is left to look after, without a wait."""
+        self._link.send(Release())
 
     async def release(self) -> None:
         """Have it leave: there is nothing left to look after; idempotent."""

@@ -5,6 +5,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from libxlpy.callbacks import AnswerTo, PrecopyPolicy
 from libxlpy.errors import JobError
+from libxlpy.jobs.guard import Guard
 from libxlpy.jobs.record import Record
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy, StallWatch
 from libxlpy.jobs.stream_fd import StreamFd
@@ -30,6 +31,8 @@ class Run(Protocol):
     started: bool
     #: The first failure.
     failure: JobError | None
+    #: The helper, if it looks after the guest from here on.
+    guard: Guard | None
 
     @property
     def link(self) -> HelperLink | None:
@@ -37,6 +40,13 @@ class Run(Protocol):
 
     def enter(self, phase: str) -> None:
         """Take note that the job has entered a phase."""
+
+    def commit(self, phase: str) -> None:
+        """Enter a phase that is certain to be known, should we die in it.
+
+        Raises:
+            BackendError: It can't be written down.
+        """
 
     def fail(self, error: JobError, step: Step = Step.WORK) -> None:
         """Take note of a failure, the first one wins, and press the helper to leave."""
@@ -57,6 +67,8 @@ class Operation(ABC, Generic[Result]):
     library = "libxenguest"
     #: Success leaves the guest suspended, for the caller to resume or destroy.
     leaves_suspended = False
+    #: The job has ended, but something of it is left for ``recover``.
+    is_left = False
     #: Calls that :meth:`answer` knows.
     calls: frozenset[type[Message]]
     #: Number of the domain; known once :meth:`choose` is done.
@@ -181,6 +193,17 @@ class Operation(ABC, Generic[Result]):
 
         Every step has its deadline; nothing is raised.
         """
+
+    def interrupt(self, reason: str) -> bool:
+        """Give up what :meth:`settle` waits for; the job then fails as cancelled.
+
+        Args:
+            reason: Is told.
+
+        Returns:
+            Whether it can be given up.
+        """
+        return False
 
     async def abandon(self, run: Run) -> Settled | None:
         """Undo a job that succeeded, but whose caller was gone by then.

@@ -18,11 +18,18 @@ from libxlpy.jobs.watchers import JobLog, Watchers
 from libxlpy.journal import Folder, Life, Stream
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.claim import Claim, claim, forget
-from libxlpy.results import GuestState
+from libxlpy.results import GuestState, Kind
 from libxlpy_protocol.errors import LibxlpyError
 
-#: What a claim is for -> by what becomes of the stream.
-PURPOSES = {"write": "a save", "read": "a restore"}
+#: Kind of operation -> what its claim is for.
+PURPOSES: dict[Kind, str] = {
+    "save": "a save",
+    "restore": "a restore",
+    "migrate": "a migration",
+    "receive": "a migration",
+    "xc_domain_save": "a save",
+    "xc_domain_restore": "a restore",
+}
 
 
 class Jobs:
@@ -52,7 +59,7 @@ class Jobs:
         stream = StreamFd(fd, operation.access)
         try:
             await operation.choose()
-            purpose = PURPOSES[operation.access]
+            purpose = PURPOSES[operation.kind]
             async with claim(operation.env, operation.domid, purpose) as claimed:
                 await operation.prepare()
                 operation.uuid = operation.uuid or await _uuid_of(operation)
@@ -83,7 +90,7 @@ class Jobs:
                 life = claimed.hand_over()
                 handed = Handed(name, operation.uuid, job.meter, life, job.guard)
                 self.handed_over.add(domid, handed)
-            elif job.is_unfinished:
+            elif job.is_unfinished or operation.is_left:
                 claimed.leave()
             else:
                 claimed.close()

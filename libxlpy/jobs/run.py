@@ -72,6 +72,8 @@ class JobRun(HelperRun[HelperLink]):
         # ----- private -----
         self._stream = stream
         self._note = note
+        #: Why the journal is no longer written.
+        self._unwritten = ""
         self._guest_waits = False
         self._stays = asyncio.Event()
         self._check: asyncio.Task[None] | None = None
@@ -277,7 +279,8 @@ class JobRun(HelperRun[HelperLink]):
                 }
             )
         except OSError as exc:
-            self.record.later.append(f"journal can't be written: {exc.strerror}")
+            self._unwritten = f"journal can't be written: {exc.strerror}"
+            self.record.later.append(self._unwritten)
             self._note = None
 
     # ----- pressure ---------------------------------------------------------------
@@ -291,6 +294,8 @@ class JobRun(HelperRun[HelperLink]):
         """Have the job aborted; nothing happens if it can't be any more."""
         if self.cancellable:
             self.fail(Cancelled(reason), Step.ABORT)
+        elif self.failure is None:
+            self.operation.interrupt(reason)
 
     def runs_here(self) -> bool:
         """Tell whether the current task is one of the job's callbacks."""
@@ -326,9 +331,18 @@ class JobRun(HelperRun[HelperLink]):
 
     def enter(self, phase: str) -> None:
         """Take note that the job has entered a phase."""
+        self._entered(phase)
+        self._write_down()
+
+    def _entered(self, phase: str) -> None:
         at = self.record.enter(phase)
         self.record.feed.publish(PhaseEvent(phase, at))
-        self._write_down()
+
+    def commit(self, phase: str) -> None:
+        """See :class:`Run`."""
+        self.enter(phase)
+        if self._unwritten:
+            raise BackendError(self._unwritten)
 
     async def _guard_or_gone(self) -> None:
         """Have a helper that stays for a guard, unless the job has failed by now."""
@@ -389,6 +403,6 @@ class JobRun(HelperRun[HelperLink]):
                 self.record.frames += tuple(self.link.pump.frames)
                 if self.guard is None:
                     self.link.close()
-            self.enter("done")
+            self._entered("done")  # what is written down of it says how far it came
             self.record.meter.end()
             self.record.feed.close()

@@ -28,7 +28,7 @@ SINCE_MAX = 2**37 + 2**36
 #: Names of what is known of the guest.
 FACTS = tuple(item.name for item in fields(GuestFacts) if item.compare)
 
-Policy = Literal["abort_and_resume", "finish"]
+Policy = Literal["abort_and_resume", "finish", "resume_unless_released"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from libxlpy.errors import (
     TimedOut,
     UsageError,
 )
-from libxlpy.jobs.operation import Access, Operation, Run
+from libxlpy.jobs.operation import Access, Operation, Result, Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.flags import SuspendFlags, check_can_suspend, xc_flags
@@ -64,12 +64,11 @@ RAN_ON = "somebody let the guest run again before its save had ended"
 SUSPENDED = 1
 
 
-class DomainSave(Operation[SaveResult]):
-    """One save of one domain."""
+class GuestSave(Operation[Result]):
+    """One guest suspended, with all that it is in a stream; what then, derives."""
 
     kind: Kind = "save"
     access: Access = "write"
-    leaves_suspended = True
 
     def __init__(
         self,
@@ -257,8 +256,13 @@ class DomainSave(Operation[SaveResult]):
 
     def guards(self, stream: StreamFd) -> bool:
         """Tell whether the guest is to run again should we die; see ``jobs.guard``."""
-        resumes = self._on_parent_loss is OnParentLoss.ABORT_AND_RESUME
-        return resumes and not stream.has_reader
+        match self._on_parent_loss:
+            case OnParentLoss.FINISH:
+                return False
+            case OnParentLoss.RESUME_UNLESS_RELEASED:
+                return True
+            case _:
+                return not stream.has_reader
 
     async def examine(self, stream: StreamFd) -> None:
         """See that the guest was suspended and that the stream is whole."""
@@ -306,7 +310,7 @@ class DomainSave(Operation[SaveResult]):
         run.record.meter.resumed(self._suspend.resumed_at)
         return settled
 
-    async def abandon(self, run: Run) -> Settled:
+    async def abandon(self, run: Run) -> Settled | None:
         """Let the guest run on: nobody knows that it is suspended."""
         try:
             return await self._repair(run)
@@ -325,6 +329,12 @@ class DomainSave(Operation[SaveResult]):
         except LibxlpyError as exc:
             return [failed(QUIET, exc)]
         return repair.told
+
+
+class DomainSave(GuestSave[SaveResult]):
+    """One save of one domain; success leaves it suspended, failure running."""
+
+    leaves_suspended = True
 
     def result(self, run: Run, report: JobReport) -> SaveResult:
         """Give what a save that succeeded has done."""

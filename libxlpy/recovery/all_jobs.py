@@ -16,7 +16,8 @@ from libxlpy.journal import Entry, Folder, JournalBroken
 from libxlpy.journal.reports import CrashReports, filed
 from libxlpy.process.environment import Environment, found
 from libxlpy.recovery.claim import take
-from libxlpy.recovery.recovery import ALONE, Outcome, Recovered, Recovery
+from libxlpy.recovery.decision import Outcome
+from libxlpy.recovery.recovery import ALONE, Recovered, Recovery
 from libxlpy.results import GuestState
 
 #: Seconds between two looks at a job that was told to stop.

@@ -25,7 +25,8 @@ from libxlpy.journal import (
     Locked,
 )
 from libxlpy.process.environment import Environment
-from libxlpy.recovery.recovery import Outcome, Recovery
+from libxlpy.recovery.decision import Outcome
+from libxlpy.recovery.recovery import Recovery
 
 logger = logging.getLogger("libxlpy.recovery")
 

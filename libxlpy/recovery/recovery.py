@@ -8,10 +8,8 @@ Facts decide: the guest is known by its uuid, never by its domid, the file by it
 inode, processes by their start. What can't be proven ours is told and left alone.
 """
 
-import enum
 import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
@@ -25,38 +23,15 @@ from libxlpy.folders import NotOursAlone
 from libxlpy.journal import Entry, Lock
 from libxlpy.journal.identity import Identity, wait_gone
 from libxlpy.process.environment import Environment
+from libxlpy.recovery.decision import SETTLED, Decision, Outcome, Step
 from libxlpy.recovery.left_file import LeftFile
+from libxlpy.recovery.moving import Moving
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
 
 #: Seconds for a helper to put the guest right by itself; it takes 2 at most.
 ALONE = 10.0
-
-
-class Outcome(enum.Enum):
-    """What became of a job."""
-
-    #: It has reached its aim all the same.
-    FINISHED = "finished"
-    #: Everything is as before it.
-    ROLLED_BACK = "rolled back"
-    #: There is no guest any more; what was left of the job is removed.
-    GUEST_GONE = "guest gone"
-    #: The domain is not touched, the text says why.
-    LEFT = "left alone"
-    #: Its helper goes on, as it was told to; or another recovery is at it.
-    RUNNING = "still running"
-    #: What is written of it can't be read or trusted; nothing was touched.
-    UNREADABLE = "unreadable"
-    #: Something could not be put right; the next recover tries again.
-    FAILED = "failed"
-
-
-#: Nothing of these is left to do.
-SETTLED = frozenset(
-    {Outcome.FINISHED, Outcome.ROLLED_BACK, Outcome.GUEST_GONE, Outcome.LEFT}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +58,8 @@ class Recovered:
         A guest that runs, or is gone, can be gone on with, whatever else is left.
         """
         where = (GuestState.SUSPENDED, GuestState.UNKNOWN)
+        if self.outcome is Outcome.OPEN:
+            return True
         return not self.settled and (self.helper_lives or self.guest in where)
 
     @property
@@ -114,24 +91,6 @@ class Recovered:
             f"{self.job}: {self.what} {self.outcome.value}: {self.text} "
             f"(guest {self.guest.value}){facts}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do; ``fact`` is told once it is done."""
-
-    fact: str
-    act: Callable[[], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What becomes of the job."""
-
-    outcome: Outcome
-    text: str
-    steps: list[Step] = field(default_factory=list)
-    image: ImageState = ImageState.PARTIAL
 
 
 class Recovery:
@@ -245,6 +204,8 @@ class Recovery:
         match entry.kind:
             case "save":
                 return await self._save(facts)
+            case "migrate" | "receive":
+                return self._moving(facts)
             case "xc_domain_save":
                 text = "suspended or not, the guest is its toolstack's"
                 steps = [Step("log-dirty mode off", self._log_dirty_off)]
@@ -299,6 +260,16 @@ class Recovery:
         fact = "half-built domain destroyed"
         destroy = Step(fact, lambda: host.remove(entry.domid, entry.uuid))
         return Decision(Outcome.ROLLED_BACK, self._death(), [destroy])
+
+    def _moving(self, facts: DomainFacts) -> Decision:
+        moving = Moving(self._env, entry := self._entry, self._left_by())
+        if entry.kind == "receive":
+            return moving.received(facts)
+        return moving.sent(facts) or Decision(
+            Outcome.ROLLED_BACK,
+            self._death(),
+            [Step("", self._repair), *self._state(), *moving.named_back()],
+        )
 
     def _death(self) -> str:
         where = f"in {self._entry.phase!r}" if self._entry.phase else "as it began"
@@ -370,7 +341,8 @@ class Recovery:
                 self._facts += [step.fact] if step.fact else []
         if any(map(is_failed, self._facts)):
             return Decision(Outcome.FAILED, "not all could be put right")
-        self._lock.forget()
+        if decision.outcome is not Outcome.OPEN:
+            self._lock.forget()
         return decision
 
     async def _report(self, decision: Decision) -> Recovered:

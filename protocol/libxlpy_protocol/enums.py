@@ -80,6 +80,9 @@ class OnParentLoss(enum.IntEnum):
 
     ABORT_AND_RESUME = 0
     FINISH = 1
+    #: As the first, also once a whole stream went into a pipe: its reader is one that
+    #: lets no guest run before it is told to.
+    RESUME_UNLESS_RELEASED = 2
 
 
 class Op(enum.IntEnum):

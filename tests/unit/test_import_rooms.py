@@ -43,10 +43,12 @@ MAY_USE: dict[str, set[str]] = {
     | {"domain", "folders", "journal", "process", "save_file", "streams"},
     "jobs": WORDS | {"domain", "journal", "process", "recovery", "streams"},
     "operations": WORDS | {"domain", "jobs", "process", "streams"},
+    "migration": WORDS | {"domain", "jobs", "operations", "process", "streams"},
     "telemetry": {"errors", "events", "jobs"},
     "context": WORDS
-    | {"domain", "jobs", "journal", "operations", "process", "recovery"},
-    "api": WORDS | {"context", "domain", "jobs", "operations", "recovery", "save_file"},
+    | {"domain", "jobs", "journal", "migration", "operations", "process", "recovery"},
+    "api": WORDS
+    | {"context", "domain", "jobs", "migration", "operations", "recovery", "save_file"},
     "__init__": {"api"},
     "libxl": WORDS | {"context", "domain", "jobs", "operations"},
     "supervision": {"context", "errors", "events", "jobs", "recovery"},

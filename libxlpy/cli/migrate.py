@@ -1,0 +1,216 @@
+"""`xlpy migrate`, in order of execution.
+
+Find the domain and its configuration, start what leads to the other host, send the
+domain; it is destroyed here once it runs there.
+"""
+
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from libxlpy import (
+    Context,
+    Deadlines,
+    DomainInfo,
+    GuestState,
+    JobError,
+    JobEvent,
+    MigrateResult,
+    MigrationCommand,
+    MigrationOpen,
+    PeerFailed,
+    PhaseEvent,
+    SuspendFlags,
+)
+from libxlpy.cli.domains import find_domain, title
+from libxlpy.cli.save import Configuration, read_config, stored, with_domid
+from libxlpy.cli.terminal.follow import (
+    GUESTS,
+    cause_text,
+    follow,
+    print_report,
+    view_for,
+)
+from libxlpy.cli.terminal.interrupt import Interrupt, run
+from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
+from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.waiting import STREAM, told_if_long
+from libxlpy_protocol.xen import PAGE_SIZE
+
+#: Phase that begins -> what `xl` says then.
+STEPS = {
+    "name": "migration sender: Target has acknowledged transfer.",
+    "go": "migration sender: Giving target permission to start.",
+    "moved": "migration sender: Target reports successful startup.",
+}
+#: Seconds without a byte after which a target is given up, by default.
+NO_PROGRESS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateOptions:
+    """Options of `xlpy migrate`, see `app.migrate`."""
+
+    config: Path | None
+    command: str
+    alone: bool
+    paused: bool
+    preserve_domid: bool
+    debug: bool
+    live: bool
+    json: bool
+    timeout: int | None
+    no_progress: int | None
+    domain: str
+    target: str
+
+
+def migrate_domain(settings: Settings, options: MigrateOptions) -> int:
+    """Migrate a domain to another host; give the exit status."""
+    config = read_config(options.config) if options.config else None
+    return run(
+        settings.signals,
+        lambda interrupt: Migrate(settings, options, interrupt).run(config),
+    )
+
+
+def rune(options: MigrateOptions, *, verbose: bool) -> str:
+    """Give the shell's command that leads to a receiver.
+
+    As `xl` does: with an empty ssh command the target itself is the command. Where
+    there is no `xlpy` on the other host, it is `xl` that receives.
+    """
+    if not options.command:
+        return options.target
+    arguments = "migrate-receive"
+    for given, option in (
+        (options.alone, " -e"),
+        (options.debug, " -d"),
+        (options.paused, " -p"),
+    ):
+        arguments += option if given else ""
+    ours = f"xlpy{' -v' if verbose else ''} {arguments}"
+    there = f"command -v xlpy >/dev/null && exec {ours}; exec xl {arguments}"
+    return f"exec {options.command} {options.target} {shlex.quote(there)}"
+
+
+class Migrate:
+    """One `xlpy migrate`."""
+
+    def __init__(
+        self, settings: Settings, options: MigrateOptions, interrupt: Interrupt
+    ) -> None:
+        self._settings = settings
+        self._out = settings.out
+        self._options = options
+        self._interrupt = interrupt
+
+    async def run(self, override: Configuration | None) -> int:
+        """Do it all, with a configuration of the user's if there is one."""
+        options, settings = self._options, self._settings
+        no_progress = options.no_progress or NO_PROGRESS
+        deadlines = Deadlines(total=options.timeout, no_progress=no_progress)
+        async with Context(
+            settings.backend, settings.host, deadlines, stall=STREAM
+        ) as ctx:
+            domain = await find_domain(ctx, options.domain)
+            config = override or await stored(ctx, domain.domid)
+            if not config.json:
+                text = f"configuration {options.config} is in xl's text format: give"
+                raise CommandFailed(f"{text} JSON (`xl create --dryrun` prints it)")
+            if options.preserve_domid:
+                config = with_domid(config, domain.domid)
+            command = MigrationCommand(rune(options, verbose=settings.verbose))
+            try:
+                async with command:
+                    result = await self._send(ctx, domain, config, command)
+            except PeerFailed as exc:
+                raise self._failure(domain, exc, command.end) from exc
+            except JobError as exc:
+                raise self._failure(domain, exc, "") from exc
+        self._tell(domain, result)
+        return GOOD
+
+    async def _send(
+        self,
+        ctx: Context,
+        domain: DomainInfo,
+        config: Configuration,
+        command: MigrationCommand,
+    ) -> MigrateResult:
+        flags = SuspendFlags.LIVE if self._options.live else SuspendFlags(0)
+        if self._options.debug:
+            flags |= SuspendFlags.DEBUG
+        view = view_for(
+            self._settings,
+            what=f"migrate {domain.name}",
+            json=self._options.json,
+            pages=domain.memory_kib * 1024 // PAGE_SIZE,
+        )
+        with told_if_long(self._out, f"a receiver at {one_line(self._options.target)}"):
+            job = await ctx.domain_migrate(
+                domain.domid,
+                command.read_fd,
+                command.write_fd,
+                flags,
+                config=config.text,
+            )
+        if not self._options.json:
+            job.listen(self._step)
+        with view:
+            result = await follow(job, view, self._interrupt)
+        self._interrupt.settle()
+        self._settings.changed = True
+        return result
+
+    def _step(self, event: JobEvent) -> None:
+        if isinstance(event, PhaseEvent) and event.name in STEPS:
+            self._out.note(STEPS[event.name])
+
+    # ----- the end ----------------------------------------------------------------
+
+    def _tell(self, domain: DomainInfo, result: MigrateResult) -> None:
+        for fact in result.report.failed_repairs:
+            self._out.note(f"xlpy: {one_line(fact)}; `xlpy recover` tries again")
+        if self._options.json:
+            facts = asdict(result)
+            del facts["report"]
+            facts["statistics"] = asdict(result.statistics)
+            facts["guest"] = result.guest.value
+            told = {"result": "migrated", "target": self._options.target}
+            self._out.json({**told, **facts})
+            return
+        speed = result.bytes_written / max(result.duration, 1e-9)
+        self._out.note(
+            f"migrated {title(domain)}: {size_text(result.bytes_written)} in "
+            f"{result.duration:.2f} s ({size_text(speed)}/s), downtime "
+            f"{result.downtime_ns / 1e6:.0f} ms{self._settings.signals.too_late}"
+        )
+        self._out.note("Migration successful.")
+
+    def _failure(self, domain: DomainInfo, exc: JobError, command: str) -> Exception:
+        if self._settings.verbose:
+            print_report(self._out, exc)
+        if self._options.json:
+            facts = {"result": "failed", "error": str(exc), "guest": exc.guest.value}
+            self._out.json({**facts, "domid": domain.domid, "name": domain.name})
+        parts = [
+            f"migration of {title(domain)} {cause_text(exc, self._interrupt)}",
+            *([f"the command to reach it: {command}"] if command else []),
+            *exc.details.failed_repairs,
+            _where(exc),
+        ]
+        return self._interrupt.failure("; ".join(parts))
+
+
+def _where(exc: JobError) -> str:
+    """Say where the guest is, and what settles it if that is not known."""
+    if isinstance(exc, MigrationOpen):
+        return (
+            "it is left suspended here: look whether it runs at the target, then say "
+            "`xlpy migrate --resolve`"
+        )
+    if exc.guest is GuestState.UNKNOWN and not exc.details.what:
+        return "guest was not touched"
+    return GUESTS[exc.guest]

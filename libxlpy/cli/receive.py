@@ -1,0 +1,117 @@
+"""`xlpy migrate-receive`: the other end of `xlpy migrate` and `xl migrate`.
+
+What is said to the sender goes to stdout, and nothing else does: all else is on stderr.
+"""
+
+import os
+from dataclasses import dataclass
+
+from libxlpy import Context, GuestState, JobError, JobEvent, MigrationOpen, PhaseEvent
+from libxlpy.cli.terminal.follow import GUESTS, cause_text, print_report
+from libxlpy.cli.terminal.interrupt import Interrupt, run
+from libxlpy.cli.terminal.outcome import GOOD
+from libxlpy.cli.terminal.output import one_line
+from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.waiting import STREAM
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+#: Phase that begins -> what `xl` says then.
+STEPS = {
+    "received": (
+        "migration target: Transfer complete, requesting permission to start domain."
+    ),
+    "start": "migration target: Got permission, starting domain.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveOptions:
+    """Options of `xlpy migrate-receive`, see `app.migrate_receive`."""
+
+    paused: bool
+    alone: bool
+    debug: bool
+
+
+def receive_domain(settings: Settings, options: ReceiveOptions) -> int:
+    """Receive a domain; give the exit status."""
+    read_fd, write_fd = _taken()
+    return run(
+        settings.signals,
+        lambda interrupt: Receive(settings, options, interrupt).run(read_fd, write_fd),
+    )
+
+
+def _taken() -> tuple[int, int]:
+    """Give what leads to the sender; whoever prints from here on, prints to stderr."""
+    pair = os.dup(STDIN), os.dup(STDOUT)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(null, STDIN)
+    os.close(null)
+    os.dup2(STDERR, STDOUT)
+    return pair
+
+
+class Receive:
+    """One `xlpy migrate-receive`."""
+
+    def __init__(
+        self, settings: Settings, options: ReceiveOptions, interrupt: Interrupt
+    ) -> None:
+        self._settings = settings
+        self._out = settings.out
+        self._options = options
+        self._interrupt = interrupt
+
+    async def run(self, read_fd: int, write_fd: int) -> int:
+        """Receive one domain."""
+        settings, options = self._settings, self._options
+        try:
+            async with Context(settings.backend, settings.host, stall=STREAM) as ctx:
+                self._out.note("migration target: Ready to receive domain.")
+                job = await ctx.domain_receive(
+                    read_fd,
+                    write_fd,
+                    paused=options.paused,
+                    monitor=not options.alone,
+                )
+                job.listen(self._step)
+                with self._interrupt.cancels(job):
+                    result = await job
+                self._interrupt.settle()
+        except JobError as exc:
+            raise self._failure(exc) from exc
+        settings.changed = True
+        for fact in result.report.failed_repairs:
+            self._out.note(f"xlpy: {one_line(fact)}")
+        # sic: that is how xl spells it
+        self._out.note("migration target: Domain started successsfully.")
+        return GOOD
+
+    def _step(self, event: JobEvent) -> None:
+        if isinstance(event, PhaseEvent) and event.name in STEPS:
+            self._out.note(STEPS[event.name])
+
+    def _failure(self, exc: JobError) -> Exception:
+        if self._settings.verbose:
+            print_report(self._out, exc)
+        what = exc.details.what or "migration to here"
+        parts = [
+            f"{what} {cause_text(exc, self._interrupt)}",
+            *exc.details.failed_repairs,
+            _left(exc),
+        ]
+        return self._interrupt.failure("; ".join(parts))
+
+
+def _left(exc: JobError) -> str:
+    """Say what is left of the domain, and what settles that."""
+    domid = exc.details.domid
+    if isinstance(exc, MigrationOpen):
+        return (
+            f"its copy, domid {domid}, is left paused: look whether the domain runs "
+            "where it came from, then say `xlpy migrate --resolve`"
+        )
+    if exc.guest in (GuestState.GONE, GuestState.UNKNOWN):
+        return "no domain is left of it"
+    return f"{GUESTS[exc.guest]}, domid {domid}"

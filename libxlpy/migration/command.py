@@ -1,0 +1,111 @@
+"""A command, such as ssh, whose stdin and stdout lead to the other end of a migration.
+
+It runs in a shell, with our environment and terminal: it is the user's, and may have
+to ask for a password. What it says on stderr goes where ours goes.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+from types import TracebackType
+from typing import Self
+
+from libxlpy.aio import aside
+from libxlpy.errors import BackendError, exit_text
+
+SHELL = "/bin/sh"
+#: Ctrl-C is for us to act on: the connection must outlive it.
+PREFIX = "trap '' INT QUIT; "
+#: Seconds for the shell to be there.
+SPAWN_WITHIN = 30.0
+#: Seconds for the command to end by itself once the connection was closed, as xl; and
+#: after each signal then.
+LEAVE_WITHIN = 2.0
+
+
+class MigrationCommand:
+    """The command while it runs; enter it with ``async with``."""
+
+    def __init__(self, command: str) -> None:
+        """Take what a shell is to run; nothing starts before it is entered.
+
+        Args:
+            command: E.g. ``"exec ssh target xl migrate-receive"``.
+        """
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        #: What it says, and what it hears.
+        self.read_fd = -1
+        self.write_fd = -1
+        #: How it ended, e.g. ``"exit status 255"``; "" while it has not.
+        self.end = ""
+
+    async def __aenter__(self) -> Self:
+        """Start it.
+
+        Raises:
+            BackendError: It can't be started.
+        """
+        argv = [SHELL, "-c", PREFIX + self._command]
+        try:
+            self._process = process = await aside(lambda: _start(argv), SPAWN_WITHIN)
+        except TimeoutError as exc:
+            raise BackendError(f"{SHELL} did not start: its disk is slow") from exc
+        except OSError as exc:
+            raise BackendError(f"can't start {SHELL}: {exc.strerror}") from exc
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.read_fd = process.stdout.fileno()
+        self.write_fd = process.stdin.fileno()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection, and see that it ends, bounded."""
+        process = self._process
+        assert process is not None
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            for number in (None, signal.SIGTERM, signal.SIGKILL):
+                if number is not None:
+                    signal.pidfd_send_signal(pidfd, number)
+                if await _ended(pidfd):
+                    break
+        finally:
+            os.close(pidfd)
+        status = process.poll()
+        if status is None:
+            self.end = "has not ended"
+        elif status < 0:
+            self.end = exit_text(signal=-status, status=None)
+        else:
+            self.end = exit_text(signal=None, status=status)
+
+
+def _start(argv: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+async def _ended(pidfd: int) -> bool:
+    """Wait for an end, for so long; tell whether it came."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        async with asyncio.timeout(LEAVE_WITHIN):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(pidfd)
+    return True

@@ -1,0 +1,52 @@
+"""What becomes of a job whose process died, and the steps to it."""
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from libxlpy.results import ImageState
+
+
+class Outcome(enum.Enum):
+    """What became of a job."""
+
+    #: It has reached its aim all the same.
+    FINISHED = "finished"
+    #: Everything is as before it.
+    ROLLED_BACK = "rolled back"
+    #: There is no guest any more; what was left of the job is removed.
+    GUEST_GONE = "guest gone"
+    #: Nobody here knows which end of a migration has the guest; it is not touched.
+    OPEN = "open"
+    #: The domain is not touched, the text says why.
+    LEFT = "left alone"
+    #: Its helper goes on, as it was told to; or another recovery is at it.
+    RUNNING = "still running"
+    #: What is written of it can't be read or trusted; nothing was touched.
+    UNREADABLE = "unreadable"
+    #: Something could not be put right; the next recover tries again.
+    FAILED = "failed"
+
+
+#: Nothing of these is left to do.
+SETTLED = frozenset(
+    {Outcome.FINISHED, Outcome.ROLLED_BACK, Outcome.GUEST_GONE, Outcome.LEFT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do; ``fact`` is told once it is done."""
+
+    fact: str
+    act: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of the job."""
+
+    outcome: Outcome
+    text: str
+    steps: list[Step] = field(default_factory=list)
+    image: ImageState = ImageState.PARTIAL

@@ -1,0 +1,84 @@
+"""What becomes of a migration, at either end, whose process died.
+
+Until the sender has said GO its guest is its own; once it was told that the copy runs,
+it is not. In between only facts of both ends can tell: nothing is done.
+"""
+
+from libxlpy.domain import requests
+from libxlpy.domain.info import DomainFacts
+from libxlpy.domain.names import AWAY
+from libxlpy.journal import Entry
+from libxlpy.process.environment import Environment
+from libxlpy.recovery.decision import Decision, Outcome, Step
+from libxlpy.results import ImageState
+
+#: Phases of a sender whose copy may run.
+GIVEN = frozenset({"go", "report"})
+#: Phases of a receiver whose sender may know that the copy is whole.
+WHOLE = frozenset({"received", "go", "start"})
+MOVED = "moved"
+LOOK = "look at the other end, then say `xlpy migrate --resolve`"
+
+
+class Moving:
+    """One end of a migration."""
+
+    def __init__(self, env: Environment, entry: Entry, left_by: str) -> None:
+        """Take it.
+
+        Args:
+            env: Backend, deadlines, the helper for hypercalls.
+            entry: The job.
+            left_by: Whose death left it, as in messages.
+        """
+        self._env = env
+        self._entry = entry
+        self._left_by = left_by
+
+    def sent(self, facts: DomainFacts) -> Decision | None:
+        """Decide about the sender's guest; None: it is its own, as after a save."""
+        phase = self._entry.phase
+        if phase not in GIVEN and phase != MOVED:
+            return None
+        if not facts.suspended:
+            text = f"somebody has let it run here, although it was given away; {LOOK}"
+            return Decision(Outcome.LEFT, text)
+        if phase == MOVED:
+            text = "it runs at the other end"
+            return self._decision(Outcome.FINISHED, text, self._destroyed())
+        text = f"{self._left_by} when it may have been given away; {LOOK}"
+        return self._decision(Outcome.OPEN, text)
+
+    def received(self, facts: DomainFacts) -> Decision:
+        """Decide about the receiver's copy."""
+        if not facts.paused:
+            return self._decision(Outcome.FINISHED, "its copy runs")
+        if self._entry.phase in WHOLE:
+            text = f"{self._left_by} with a whole copy, which is paused; {LOOK}"
+            return self._decision(Outcome.OPEN, text)
+        text = f"{self._left_by} before its sender knew of a copy"
+        return Decision(Outcome.ROLLED_BACK, text, [self._destroyed()])
+
+    @staticmethod
+    def _decision(outcome: Outcome, text: str, *steps: Step) -> Decision:
+        return Decision(outcome, text, list(steps), ImageState.COMPLETE)
+
+    # ----- steps ------------------------------------------------------------------
+
+    def _destroyed(self) -> Step:
+        env, entry = self._env, self._entry
+        return Step(
+            "domain destroyed here",
+            lambda: requests.destroy(env, entry.domid, entry.uuid),
+        )
+
+    def named_back(self) -> list[Step]:
+        """Give the domain its own name again, if it has lost it."""
+        return [Step("", self._name_back)]
+
+    async def _name_back(self) -> None:
+        env, entry = self._env, self._entry
+        old = (await requests.look(env, entry.domid)).name
+        if old.endswith(AWAY):
+            new = old.removesuffix(AWAY)
+            await requests.rename(env, entry.domid, new, uuid=entry.uuid, old=old)
