@@ -20,7 +20,7 @@ STEPS = {
     "received": (
         "migration target: Transfer complete, requesting permission to start domain."
     ),
-    "start": "migration target: Got permission, starting domain.",
+    "unpause": "migration target: Got permission, starting domain.",
 }
 
 

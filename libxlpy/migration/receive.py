@@ -12,6 +12,7 @@ Xen: tools/xl/xl_migrate.c, migrate_receive().
 """
 
 from abc import abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 
 from libxlpy.domain import requests
@@ -21,7 +22,7 @@ from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.domain.resume import domain_unpause
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_xen import XenToolstack
-from libxlpy.errors import JobError, MigrationOpen, PeerFailed, XenError
+from libxlpy.errors import DomainNotFound, JobError, MigrationOpen, PeerFailed, XenError
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.waiting import Interruptible
@@ -190,7 +191,7 @@ class _Receive(Operation[RestoreResult]):
                 run.enter("go")
                 await self._waits.wait(self._channel.hear(GO, "peer_answer", seconds))
             case Receiving.START:
-                run.enter("start")
+                run.enter("unpause")
                 await self._start(facts)
             case Receiving.REPORT:
                 report = REPORT + bytes([RUNS])
@@ -199,7 +200,8 @@ class _Receive(Operation[RestoreResult]):
                 report = REPORT + bytes([DOES_NOT_RUN])
                 await self._channel.say(report, "peer_answer", seconds)
             case Receiving.REMOVE | Receiving.WITHDRAW:
-                await requests.destroy(self.env, self.domid, self.uuid)
+                with suppress(DomainNotFound):  # somebody was quicker
+                    await requests.destroy(self.env, self.domid, self.uuid)
                 facts.append(REMOVED)
             case _:
                 await self._channel.say(GO, "peer_answer", seconds)

@@ -15,7 +15,7 @@ from libxlpy.results import ImageState
 #: Phases of a sender whose copy may run.
 GIVEN = frozenset({"go", "report"})
 #: Phases of a receiver whose sender may know that the copy is whole.
-WHOLE = frozenset({"received", "go", "start"})
+WHOLE = frozenset({"received", "go", "unpause"})
 MOVED = "moved"
 LOOK = "look at the other end, then say `xlpy migrate --resolve`"
 
