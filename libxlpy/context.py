@@ -190,6 +190,23 @@ class Context:
         """Let a paused domain run; errors as of :func:`.resume.domain_unpause`."""
         await resume.domain_unpause(self._env(), domid, uuid)
 
+    async def domain_rename(self, domid: int, name: str, *, uuid: str = "") -> None:
+        """Give a domain another name, as ``libxl_domain_rename``.
+
+        Also of one that somebody works on: a job knows its domain by number and uuid.
+
+        Args:
+            domid: Of the domain.
+            name: No other domain has it.
+            uuid: As for :meth:`domain_destroy`.
+
+        Raises:
+            UsageError: The name can't be one or is taken, or there is no such domain.
+            BackendError: The hypervisor can't be asked.
+            XenstoreError: Xenstored can't be used.
+        """
+        await requests.rename(self._env(), domid, name, uuid=uuid)
+
     async def domain_destroy(self, domid: int, *, uuid: str = "") -> None:
         """End a domain at once; errors as of :func:`libxlpy.domain.requests.do`.
 

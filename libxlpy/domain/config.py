@@ -7,6 +7,7 @@ from libxlpy.errors import UsageError
 from libxlpy_protocol.json_text import JsonError, parse
 
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
+NO_NAME = "configuration gives the domain no name"
 
 
 def parse_config(config: bytes | None) -> dict[str, Any]:
@@ -38,14 +39,18 @@ def checked_uuid(uuid: object) -> str | None:
         raise UsageError(f"uuid {uuid!r:.80} of the configuration is none") from exc
 
 
-def checked_name(name: object) -> str:
+def checked_name(name: object, missing: str = NO_NAME) -> str:
     """Give a domain's name.
+
+    Args:
+        name: As it was given.
+        missing: What to say if there is none.
 
     Raises:
         UsageError: It is none.
     """
     if not isinstance(name, str) or not name:
-        raise UsageError("configuration gives the domain no name")
+        raise UsageError(missing)
     if not name.isprintable():  # what neither C nor xenstore can hold is among it
         raise UsageError(f"{name!r:.80} can't be a domain's name")
     return name

@@ -7,8 +7,15 @@ from contextlib import AbstractAsyncContextManager
 from libxlpy.domain import hypercalls
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.toolstack import toolstack_of
-from libxlpy.errors import DomainNotFound, DomainReused, NotSupported
+from libxlpy.errors import (
+    DomainNotFound,
+    DomainReused,
+    NotSupported,
+    UsageError,
+    XenstoreError,
+)
 from libxlpy.process.environment import Environment
+from libxlpy.process.link import HelperLink
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.enums import Op
 
@@ -127,6 +134,83 @@ async def destroy(env: Environment, domid: int, uuid: str = "") -> None:
             async with asyncio.timeout(env.deadlines.domain_op):
                 while await hypercalls.find(ops, domid, uuid):  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_AGAIN)
+
+
+async def rename(
+    env: Environment, domid: int, name: str, *, uuid: str = "", old: str = ""
+) -> None:
+    """Give a domain another name: all is looked at and written in one transaction.
+
+    Args:
+        env: Backend, deadlines, the helper for hypercalls.
+        domid: Of the domain.
+        name: No other domain has it.
+        uuid: Of the domain that is meant; "" for whichever has the domid.
+        old: What it must be called until then; "" for whatever it is. A domain that is
+            called ``name`` already is right in any case: the answer to a transaction
+            may be lost, and it is done again.
+
+    Raises:
+        DomainNotFound: There is no such domain, or another has its domid.
+        UsageError: The name can't be one, another domain has it, or the domain is not
+            called ``old``.
+        BackendError: The hypervisor can't be asked.
+        XenstoreError: Xenstored can't be used; who knows what the domain is called.
+
+    Xen: tools/libs/light/libxl_domain.c, libxl__domain_rename().
+    """
+    toolstack_of(env).check_name(name)
+    seconds = 2 * env.deadlines.xenstore + env.deadlines.domain_op
+    async with env.hypercalls() as ops, _store(env) as store:
+        uuid = (await hypercalls.get(ops, hypercalls.check_domid(domid), uuid)).uuid
+
+        async def work(number: int) -> None:
+            await _check_called(store, domid, uuid, (old, name), number)
+            await _check_free(store, ops, domid, name, number)
+            for path in (f"/local/domain/{domid}/name", f"/vm/{uuid}/name"):
+                await store.write(path, name.encode(), transaction=number)
+
+        try:
+            async with asyncio.timeout(seconds):
+                await store.transact(work)
+        except TimeoutError as exc:
+            text = f"domain {domid} was not renamed to '{name}' in {seconds:g} s"
+            raise XenstoreError(text) from exc
+
+
+async def _check_called(
+    store: Xenstore, domid: int, uuid: str, names: tuple[str, str], number: int
+) -> None:
+    """See in a transaction that xenstored's nodes are our domain's, and so named."""
+    home = f"/local/domain/{domid}"
+    if await store.read(home, transaction=number) is None:
+        raise DomainNotFound(domid)
+    vm = await store.read_text(f"{home}/vm", transaction=number)
+    if vm not in {"", f"/vm/{uuid}"}:
+        raise DomainReused(domid)
+    name = await store.read_text(f"{home}/name", transaction=number)
+    if names[0] and name not in names:
+        text = f"domain {domid} is called '{name}', not '{names[0]}': left alone"
+        raise UsageError(text)
+
+
+async def _check_free(
+    store: Xenstore, ops: HelperLink, domid: int, name: str, number: int
+) -> None:
+    """See in a transaction that no other domain has a name.
+
+    All that is read here disturbs the transaction if it changes: other domains' names,
+    and the node above them when one comes.
+    """
+    await store.read("/local/domain", transaction=number)
+    for other in await hypercalls.list_facts(ops):
+        path = f"/local/domain/{other.domid}/name"
+        taken = await store.read(path, transaction=number) == name.encode()
+        if taken and other.domid != domid:
+            raise UsageError(
+                f"name '{name}' is taken by domain {other.domid}: rename or destroy "
+                "that one first, or choose another"
+            )
 
 
 def _store(env: Environment) -> AbstractAsyncContextManager[Xenstore]:

@@ -11,6 +11,8 @@ from libxlpy.domain.config import checked_name, checked_uuid, parse_config
 from libxlpy.errors import BackendError, UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
+from libxlpy.simxen.errors import SimxenError
+from libxlpy.simxen.spec import read_name
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
 
@@ -47,6 +49,17 @@ class SimxenToolstack:
         async with self._host(ANSWER_TIMEOUT, missing) as client:
             return host_config(await client.info(domid))
 
+    def check_name(self, name: str) -> None:
+        """Refuse what the host would build no domain of.
+
+        Raises:
+            UsageError: It would not.
+        """
+        try:
+            read_name("name", name)
+        except SimxenError as exc:
+            raise UsageError(str(exc)) from exc
+
     async def destroy(self, domid: int, uuid: str) -> None:
         """End a domain; errors as of ``HelperLink.checked_op``."""
         async with self._env.hypercalls() as ops:
@@ -76,12 +89,10 @@ class SimxenToolstack:
             domid = await client.create(**fields, restore=True)
         return domid, str(fields["name"]), fields["type"] == "hvm"
 
-    async def launch(
-        self, domid: int, uuid: str, *, paused: bool, name: str | None = None
-    ) -> None:
+    async def launch(self, domid: int, uuid: str, *, paused: bool) -> None:
         """Let the guest of a domain run that was filled; errors as of the host."""
         async with self._host(GUEST_TIMEOUT, NO_ANSWER) as client:
-            await client.launch(domid, uuid=uuid, name=name, paused=paused)
+            await client.launch(domid, uuid=uuid, paused=paused)
 
     async def launch_once(self, domid: int, uuid: str) -> None:
         """Launch a guest paused, unless it was launched already."""

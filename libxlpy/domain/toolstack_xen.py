@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from libxlpy.aio import finish
+from libxlpy.domain.config import checked_name
 from libxlpy.errors import BackendError, DomainReused
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.escalation import Escalation, Step
@@ -54,6 +55,14 @@ class XenToolstack:
             text = f"configuration {path} is longer than {CONFIG_MAX} bytes"
             raise BackendError(text)
         return without_domid(config)
+
+    def check_name(self, name: str) -> None:
+        """Refuse what can't be a domain's name.
+
+        Raises:
+            UsageError: It can't.
+        """
+        checked_name(name, "a domain's name can't be empty")
 
     async def destroy(self, domid: int, uuid: str) -> None:
         """Remove a domain with its devices, device model and xenstore nodes.

@@ -130,11 +130,9 @@ class SimxenRestore(Operation[RestoreResult]):
 
     async def _launch(self, run: Run) -> None:
         run.enter("launch")
-        name, paused = self._name, self._wanted.paused
+        paused = self._wanted.paused
         try:
-            await self._toolstack.launch(
-                self.domid, self.uuid, name=name, paused=paused
-            )
+            await self._toolstack.launch(self.domid, self.uuid, paused=paused)
         except LibxlpyError as exc:
             run.fail(XenError(-1, 0, f"the host could not launch the guest: {exc}"))
 

@@ -52,7 +52,6 @@ class Domain:
     ) -> None:
         self.domid = domid
         self.spec = spec
-        self.name = spec.name
         self.uuid = spec.uuid or uuid.uuid4()
         self.faults = FaultPlan()
         self.suspend_channel = SuspendChannel() if spec.suspend_channel else None

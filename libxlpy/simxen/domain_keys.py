@@ -1,5 +1,7 @@
 """The xenstore nodes of a domain, as libxl makes them, and who may touch them.
 
+A domain's name is kept here alone: whoever renames it, writes it.
+
 Source: Xen, tools/libs/light/libxl_create.c, libxl__domain_make().
 """
 
@@ -16,7 +18,7 @@ def write_keys(store: Store, domain: Domain) -> None:
     nodes = [
         (home, "", readable),
         (f"{home}/vm", vm, readable),
-        (f"{home}/name", domain.name, readable),
+        (f"{home}/name", domain.spec.name, readable),
         (f"{home}/domid", str(domid), readable),
         (f"{home}/cpu", "", readable),
         *(
@@ -36,7 +38,7 @@ def write_keys(store: Store, domain: Domain) -> None:
         (f"{home}/control/feature-reboot", "", own),
         (f"{home}/data", "", own),
         (vm, "", readable),
-        (f"{vm}/name", domain.name, readable),
+        (f"{vm}/name", domain.spec.name, readable),
         (f"{vm}/uuid", str(domain.uuid), readable),
         (f"/libxl/{domid}", "", closed),
         (f"/libxl/{domid}/type", domain.spec.type, closed),
@@ -44,6 +46,17 @@ def write_keys(store: Store, domain: Domain) -> None:
     for path, value, permissions in nodes:
         store.put(path, value, permissions)
     store.introduce(domid)
+
+
+def name_of(store: Store, domain: Domain) -> str:
+    """Give what a domain is called now; "" if somebody has removed it."""
+    return store.text(f"{_home(domain.domid)}/name")
+
+
+def rename(store: Store, domain: Domain, name: str) -> None:
+    """Have a domain called otherwise."""
+    for path in (f"{_home(domain.domid)}/name", f"/vm/{domain.uuid}/name"):
+        store.put(path, name)
 
 
 def write_device_model_keys(store: Store, domid: int) -> None:

@@ -62,11 +62,11 @@ def domain_values(domain: Domain) -> list[int]:
     ]
 
 
-def domain_facts(domain: Domain) -> dict[str, Any]:
+def domain_facts(domain: Domain, name: str) -> dict[str, Any]:
     """Give what ``list`` and ``info`` of the control socket show of a domain."""
     return {
         "domid": domain.domid,
-        "name": domain.name,
+        "name": name,
         "type": domain.spec.type,
         "uuid": str(domain.uuid),
         "memory_mib": domain.spec.memory_mib,

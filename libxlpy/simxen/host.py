@@ -21,7 +21,9 @@ from libxlpy.simxen.directory import (
 )
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.domain_keys import (
+    name_of,
     remove_keys,
+    rename,
     write_device_model_keys,
     write_keys,
 )
@@ -128,8 +130,9 @@ class Host:
             raise SimxenError(
                 f"domain {domid} holds no guest: restore into it, then launch"
             )
-        if name is not None and name != domain.name:
-            self._rename(domain, name)
+        if name is not None and name != name_of(self.store, domain):
+            self._check_name(name)
+            rename(self.store, domain, name)
         try:
             await self._start(domain)
         except BaseException:
@@ -177,7 +180,7 @@ class Host:
         """Give all that is known of a domain."""
         device_model = self._device_models.get(domain.domid)
         return {
-            **domain_facts(domain),
+            **domain_facts(domain, name_of(self.store, domain)),
             "qemu_logdirty": device_model.dirty_log if device_model else None,
             "qmp_running": device_model.running if device_model else None,
         }
@@ -228,12 +231,6 @@ class Host:
         self.store.domain_shut_down(domain.domid)
         self._record()
 
-    def _rename(self, domain: Domain, name: str) -> None:
-        self._check_name(name)
-        domain.name = name
-        for path in (f"/local/domain/{domain.domid}/name", f"/vm/{domain.uuid}/name"):
-            self.store.put(path, name)
-
     def _free(self, domid: int) -> int:
         if domid in self.domains:
             raise SimxenError(f"domid {domid} is in use: destroy that domain first")
@@ -241,7 +238,7 @@ class Host:
 
     def _check_name(self, name: str) -> None:
         for other in self.domains.values():
-            if other.name == name:
+            if name_of(self.store, other) == name:
                 raise SimxenError(
                     f"name {name!r} is taken by domain {other.domid}: choose another"
                 )

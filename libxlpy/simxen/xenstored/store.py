@@ -107,6 +107,11 @@ class Store:
             self.tree.set_permissions(path, entries, 0)
         self.fire([Change(path)])
 
+    def text(self, path: str) -> str:
+        """Give a node's value, "" if there is no such node."""
+        node = self.tree.nodes.get(path)
+        return "" if node is None else node.value.decode(errors="replace")
+
     def remove(self, path: str) -> None:
         """Remove a node, if there, as dom0, and tell watchers."""
         with contextlib.suppress(XenstoreError):
