@@ -30,6 +30,7 @@ class Wanted:
     paused: bool = False
     #: Have a process look after it, as ``xl`` does.
     monitor: bool = False
+    keep_uuid: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The other end of a migration, played by a test: it can break off wherever it likes."""
+"""The other end of a migration, played by a test, which breaks off where it likes."""
 
 import asyncio
 import contextlib
@@ -41,8 +41,9 @@ class Peer:
     # ----- what either end does ---------------------------------------------------
 
     async def say(self, message: bytes) -> None:
-        self.writer.write(message)
-        await self.writer.drain()
+        for at in range(0, len(message), CHUNK):
+            self.writer.write(message[at : at + CHUNK])
+            await self.writer.drain()
 
     async def hear(self, message: bytes) -> None:
         async with asyncio.timeout(PATIENCE):

@@ -1,0 +1,249 @@
+"""Each way in which `xl migrate` can fail a receiver: what is left here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from libxlpy import (
+    Context,
+    DomainInfo,
+    GuestState,
+    JobError,
+    MigrationOpen,
+    Outcome,
+    PeerFailed,
+    RestoreResult,
+    StreamError,
+    TimedOut,
+    UsageError,
+)
+from libxlpy.journal import Folder
+from libxlpy.simxen import client
+from libxlpy.streams.xl import pack_header
+from libxlpy_protocol.migration.xl import GO, READY, RECEIVED, REPORT
+from tests.support.guest import Guest, aside
+from tests.support.peers import Peer
+from tests.support.real_host import QUICK
+
+DEADLINES = replace(QUICK, peer_ready=1.0, peer_built=1.0, peer_answer=1.0)
+Script = Callable[[Peer], Awaitable[None]]
+RAN = REPORT + b"\0"
+DID_NOT = REPORT + b"\xff"
+
+
+@pytest.fixture(params=["pv", "hvm"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def image(
+    host: Path, ctx: Context, tmp_path: Path, kind: str
+) -> AsyncIterator[bytes]:
+    """Give a saved domain that is no more; what becomes of it is destroyed."""
+    path = tmp_path / "image"
+    before = {info.domid for info in await ctx.list_domains()}
+    with Guest(host, kind, rate=100) as guest, path.open("ab") as file:
+        config = await ctx.retrieve_config(guest.domid)
+        await aside(path.write_bytes, pack_header(config, json=True))
+        await (await ctx.domain_suspend(guest.domid, file.fileno()))
+        await ctx.domain_destroy(guest.domid)
+    yield await aside(path.read_bytes)
+    for info in await ctx.list_domains():
+        if info.domid not in before:
+            await aside(destroy, host, info.domid)
+            with Folder(host / "jobs").lock(info.domid) as lock:
+                lock.forget()
+
+
+def destroy(host: Path, domid: int) -> None:
+    client.request(host, "destroy", domid=domid)
+
+
+async def receive(
+    ctx: Context, script: Script, *, paused: bool = False
+) -> RestoreResult:
+    """Receive from a peer that follows a script."""
+    async with Peer.connected() as (peer, theirs):
+        playing = asyncio.create_task(script(peer))
+        try:
+            fd = theirs.fileno()
+            job = await ctx.domain_receive(fd, fd, paused=paused, deadlines=DEADLINES)
+            result = await job
+            theirs.close()
+            await playing
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
+    return result
+
+
+async def new(ctx: Context, before: set[int]) -> list[DomainInfo]:
+    return [info for info in await ctx.list_domains() if info.domid not in before]
+
+
+@pytest.fixture
+async def before(ctx: Context) -> set[int]:
+    return {info.domid for info in await ctx.list_domains()}
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_domain_that_is_given_runs(
+    ctx: Context, image: bytes, before: set[int], *, paused: bool
+):
+    async def good(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(image)
+        await peer.hear(RECEIVED)
+        (info,) = await new(ctx, before)
+        assert info.paused
+        assert info.name.endswith("--incoming")
+        await peer.say(GO)
+        await peer.hear(RAN)
+        assert await peer.ends() == b""
+
+    result = await receive(ctx, good, paused=paused)
+    (info,) = await new(ctx, before)
+    assert result.guest is (GuestState.PAUSED if paused else GuestState.RUNNING)
+    assert info.name == result.name
+    assert "--" not in info.name
+    assert info.paused is paused
+    assert await ctx.list_jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "error", "words"),
+    [
+        pytest.param(b"", PeerFailed, "0 of 48", id="nothing"),
+        pytest.param(b"x" * 48, PeerFailed, "magic", id="other"),
+        pytest.param(pack_header(b"{}", json=True), UsageError, "c_info", id="config"),
+    ],
+)
+async def test_sender_that_says_no_domain_leaves_nothing(
+    ctx: Context, before: set[int], sent: bytes, error: type[Exception], words: str
+):
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(sent)
+        peer.writer.write_eof()
+
+    with pytest.raises(error, match=words):
+        await receive(ctx, script)
+    assert await new(ctx, before) == []
+
+
+async def test_sender_that_is_silent_is_not_waited_for(ctx: Context, before: set[int]):
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimedOut, match="peer_answer"):
+        await receive(ctx, script)
+    assert await new(ctx, before) == []
+
+
+async def test_stream_that_is_cut_leaves_nothing(
+    ctx: Context, image: bytes, before: set[int]
+):
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(image[:-4])
+        peer.writer.write_eof()
+        assert await peer.ends() == b"", "it was said to be received"
+
+    with pytest.raises(StreamError):
+        await receive(ctx, script)
+    assert await new(ctx, before) == []
+    assert await ctx.list_jobs() == []
+
+
+async def test_copy_that_nobody_can_be_told_of_is_destroyed(
+    ctx: Context, image: bytes, before: set[int]
+):
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        peer.stop_listening()
+        await peer.say(image)
+
+    with pytest.raises(PeerFailed, match="could not be told") as caught:
+        await receive(ctx, script)
+    assert caught.value.repairs[0] == "copy destroyed"
+    assert await new(ctx, before) == []
+    assert await ctx.list_jobs() == []
+
+
+async def end(peer: Peer) -> None:
+    peer.writer.write_eof()
+
+
+async def other(peer: Peer) -> None:
+    await peer.say(b"domain is mine\n".ljust(len(GO), b"!"))
+
+
+async def half(peer: Peer) -> None:
+    await peer.say(GO[:-1])
+    peer.writer.write_eof()
+
+
+async def nothing(peer: Peer) -> None:
+    pass
+
+
+@pytest.mark.parametrize("then", [end, other, half, nothing])
+async def test_copy_that_was_not_given_stays_paused_and_is_told(
+    ctx: Context, image: bytes, before: set[int], then: Script
+):
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(image)
+        await peer.hear(RECEIVED)
+        await then(peer)
+        await asyncio.Event().wait()
+
+    with pytest.raises(MigrationOpen) as caught:
+        await receive(ctx, script)
+    (info,) = await new(ctx, before)
+    assert info.paused
+    assert info.name.endswith("--incoming")
+    assert caught.value.guest is GuestState.PAUSED
+    (found,) = await ctx.recover()
+    assert found.outcome is Outcome.OPEN
+    assert [x.domid for x in await new(ctx, before)] == [info.domid]
+
+
+async def test_copy_that_runs_stays_whatever_the_sender_hears(
+    ctx: Context, image: bytes, before: set[int]
+):
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(image)
+        await peer.hear(RECEIVED)
+        peer.stop_listening()
+        await peer.say(GO)
+
+    result = await receive(ctx, script)
+    assert result.guest is GuestState.RUNNING
+    (info,) = await new(ctx, before)
+    assert info.name == result.name
+
+
+async def test_copy_that_can_t_run_is_destroyed_and_the_sender_s_may_run(
+    ctx: Context, host: Path, image: bytes, before: set[int]
+):
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(image)
+        await peer.hear(RECEIVED)
+        (info,) = await new(ctx, before)
+        await aside(lambda: destroy(host, info.domid))
+        await peer.say(GO)
+        await peer.hear(DID_NOT)
+        await peer.hear(GO)
+
+    with pytest.raises(JobError):
+        await receive(ctx, script)
+    assert await new(ctx, before) == []
+    assert await ctx.list_jobs() == []
