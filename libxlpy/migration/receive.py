@@ -199,6 +199,9 @@ class _Receive(Operation[RestoreResult]):
             case Receiving.REFUSAL:
                 report = REPORT + bytes([DOES_NOT_RUN])
                 await self._channel.say(report, "peer_answer", seconds)
+            case Receiving.DECLINE:
+                both = REPORT + bytes([DOES_NOT_RUN]) + GO
+                await self._channel.say(both, "peer_answer", seconds)
             case Receiving.REMOVE | Receiving.WITHDRAW:
                 with suppress(DomainNotFound):  # somebody was quicker
                     await requests.destroy(self.env, self.domid, self.uuid)
@@ -237,7 +240,7 @@ class _Receive(Operation[RestoreResult]):
         """Take what ends it: in doubt about the guest, the doubt."""
         if self._state is Receiving.REPORT:
             return  # it runs here: what the sender makes of that is for the sender
-        if RECEIVER[self._state][Event.FAILED] is Receiving.OPEN:
+        if RECEIVER[self._state][Event.FAILED] in (Receiving.DECLINE, Receiving.OPEN):
             text = f"whether {self._domain.name!r} is ours the sender has not said"
             error = MigrationOpen(f"{text}: {error.args[0]}")
         run.fail(error)

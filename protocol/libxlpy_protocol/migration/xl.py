@@ -73,11 +73,13 @@ class Receiving(enum.Enum):
     CONFIG = "config"
     #: Builds the domain, paused, from the stream.
     BUILD = "build"
-    #: Says RECEIVED.
+    #: Says RECEIVED; FAILED: the whole of it has not left.
     RECEIVED = "received"
     #: Waits for GO.
     GO = "go"
-    #: Lets the copy run.
+    #: Says that the copy does not run, gives the sender permission, and keeps it.
+    DECLINE = "decline"
+    #: Lets the copy run; FAILED: it is known to be paused.
     START = "start"
     #: Says that it runs.
     REPORT = "report"
@@ -125,8 +127,10 @@ RECEIVER: Final[Mapping[Receiving, Mapping[Event, Receiving]]] = {
         Event.DONE: Receiving.GO,
         Event.FAILED: Receiving.WITHDRAW,
     },
-    # The sender's host may be gone: then this copy is the guest.
-    Receiving.GO: {Event.DONE: Receiving.START, Event.FAILED: Receiving.OPEN},
+    # GO may be lost, or late: then the sender waits for a word. Or the sender's host is
+    # gone: then this copy is the guest.
+    Receiving.GO: {Event.DONE: Receiving.START, Event.FAILED: Receiving.DECLINE},
+    Receiving.DECLINE: {Event.DONE: Receiving.OPEN, Event.FAILED: Receiving.OPEN},
     Receiving.START: {
         Event.DONE: Receiving.REPORT,
         Event.FAILED: Receiving.REFUSAL,

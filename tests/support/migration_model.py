@@ -1,0 +1,245 @@
+"""A model of a migration's two ends: what they are and do, and all that is at a moment.
+
+A guest that has moved and dies with its new host is no concern of it.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from libxlpy_protocol.migration.xl import (
+    DOES_NOT_RUN,
+    GO,
+    READY,
+    RECEIVED,
+    RECEIVER,
+    REPORT,
+    RUNS,
+    SENDER,
+    Event,
+    Receiving,
+    Sending,
+)
+
+Place: TypeAlias = Sending | Receiving
+
+HEADER: Final = b"header and configuration"
+STREAM: Final = b"stream"
+IT_RUNS: Final = REPORT + bytes([RUNS])
+IT_DOES_NOT: Final = REPORT + bytes([DOES_NOT_RUN])
+
+#: What a trace calls them.
+NAMES: Final = {
+    READY: "READY",
+    HEADER: "the header",
+    STREAM: "the stream",
+    RECEIVED: "RECEIVED",
+    GO: "GO",
+    IT_RUNS: "REPORT (it runs)",
+    IT_DOES_NOT: "REPORT (it does not)",
+}
+
+
+class Source(enum.Enum):
+    """The guest at the sender."""
+
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    DESTROYED = "destroyed"
+    #: Gone with its host.
+    LOST = "lost"
+
+
+class Copy(enum.Enum):
+    """The guest at the receiver, once it is whole."""
+
+    NONE = "not there"
+    PAUSED = "paused"
+    RUNNING = "running"
+
+
+class Life(enum.Enum):
+    """Whether an end goes on."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    #: Its host is gone, too.
+    LOST = "lost"
+
+
+class Journal(enum.Enum):
+    """What the sender's journal knows."""
+
+    NOTHING = "nothing"
+    #: The guest may run elsewhere: recovery leaves it as it is, and says so.
+    GO = "go"
+    #: It runs elsewhere: recovery destroys what is left.
+    MOVED = "moved"
+
+
+class Deed(enum.Enum):
+    """An act that is no text: what it does, in the words of a trace."""
+
+    SUSPEND = "suspends the guest"
+    RENAME = "renames"
+    JOURNAL_GO = "writes 'go' to the journal"
+    DISARM = "tells its helper to leave the guest suspended"
+    JOURNAL_MOVED = "writes 'moved' to the journal"
+    DESTROY = "destroys the guest"
+    RESUME = "lets its own guest run"
+    BUILD = "completes the copy, paused"
+    UNPAUSE = "lets the copy run"
+    REMOVE = "destroys the copy"
+
+
+EFFECTS: Final[Mapping[Deed, Mapping[str, Any]]] = {
+    Deed.SUSPEND: {"source": Source.SUSPENDED},
+    Deed.RENAME: {},
+    Deed.JOURNAL_GO: {"journal": Journal.GO},
+    Deed.DISARM: {"guarded": False},
+    Deed.JOURNAL_MOVED: {"journal": Journal.MOVED},
+    Deed.DESTROY: {"source": Source.DESTROYED},
+    Deed.RESUME: {"source": Source.RUNNING},
+    Deed.BUILD: {"copy": Copy.PAUSED},
+    Deed.UNPAUSE: {"copy": Copy.RUNNING},
+    Deed.REMOVE: {"copy": Copy.NONE},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """An act: write a text."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """An act: wait for a text, and what each that may come means."""
+
+    done: bytes
+    refused: bytes | None = None
+
+    def event(self, text: bytes) -> Event:
+        """What it means to have read it."""
+        if text == self.done:
+            return Event.DONE
+        return Event.REFUSED if text == self.refused else Event.FAILED
+
+
+Act: TypeAlias = Deed | Say | Hear
+
+#: What an end does in a state, in this order; its last act done, the state is.
+ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
+    Sending.READY: (Hear(READY),),
+    Sending.COPY: (Say(HEADER), Deed.SUSPEND, Say(STREAM)),
+    Sending.RECEIVED: (Hear(RECEIVED),),
+    Sending.NAME: (Deed.RENAME,),
+    Sending.GO: (Deed.JOURNAL_GO, Deed.DISARM, Say(GO)),
+    Sending.REPORT: (Hear(IT_RUNS, refused=IT_DOES_NOT),),
+    Sending.PERMISSION: (Hear(GO),),
+    Sending.MOVED: (Deed.JOURNAL_MOVED, Deed.DESTROY),
+    Sending.STAYS: (Deed.RESUME,),
+    Sending.OPEN: (),
+    Receiving.CONFIG: (Say(READY), Hear(HEADER)),
+    Receiving.BUILD: (Hear(STREAM), Deed.BUILD),
+    Receiving.RECEIVED: (Say(RECEIVED),),
+    Receiving.GO: (Hear(GO),),
+    Receiving.DECLINE: (Say(IT_DOES_NOT), Say(GO)),
+    Receiving.START: (Deed.RENAME, Deed.UNPAUSE),
+    Receiving.REPORT: (Say(IT_RUNS),),
+    Receiving.REFUSAL: (Say(IT_DOES_NOT),),
+    Receiving.REMOVE: (Deed.REMOVE,),
+    Receiving.PERMISSION: (Say(GO),),
+    Receiving.WITHDRAW: (Deed.REMOVE,),
+    Receiving.RUNS: (),
+    Receiving.NOTHING: (),
+    Receiving.OPEN: (),
+}
+
+#: Where FAILED must mean that the state's last act has had no effect. Whoever can't
+#: tell must find out, or undo it, before it says FAILED.
+CERTAIN: Final[frozenset[Place]] = frozenset(
+    {
+        Sending.GO,
+        Receiving.BUILD,
+        Receiving.RECEIVED,
+        Receiving.START,
+        Receiving.REMOVE,
+        Receiving.WITHDRAW,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sender and a receiver, as they are built."""
+
+    sender: Mapping[Sending, Mapping[Event, Sending]] = field(
+        default_factory=lambda: SENDER
+    )
+    receiver: Mapping[Receiving, Mapping[Event, Receiving]] = field(
+        default_factory=lambda: RECEIVER
+    )
+    acts: Mapping[Place, tuple[Act, ...]] = field(default_factory=lambda: ACTS)
+    certain: frozenset[Place] = CERTAIN
+    #: The sender's helper lets the guest run again if its parent dies.
+    guarded: bool = True
+
+    def follows(self, place: Place, event: Event) -> Place | None:
+        """What comes next; None after an end."""
+        if isinstance(place, Sending):
+            row: Mapping[Event, Place] | None = self.sender.get(place)
+        else:
+            row = self.receiver.get(place)
+        return None if row is None else row[event]
+
+
+def past(place: Place, event: Event) -> str:
+    """How a state has ended, as a text: fast to hash and to compare."""
+    return f"{type(place).__name__} {place.name} {event.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One of the two: where it is, and what it has been through."""
+
+    place: Place
+    #: Index of the act it is at.
+    at: int = 0
+    life: Life = Life.ALIVE
+    #: Each `past`: all that it can know of the other end is in here.
+    seen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A direction of the connection."""
+
+    texts: tuple[bytes, ...] = ()
+    intact: bool = True
+
+
+@dataclass(frozen=True)
+class World:
+    """All that is at one moment."""
+
+    sender: End = End(Sending.READY)
+    receiver: End = End(Receiving.CONFIG)
+    source: Source = Source.RUNNING
+    copy: Copy = Copy.NONE
+    to_receiver: Way = Way()
+    to_sender: Way = Way()
+    guarded: bool = True
+    journal: Journal = Journal.NOTHING
+    #: The sender has reported that destroying its guest, or letting it run, failed.
+    reported: bool = False
+    #: How many led here, where they are counted.
+    faults: int = 0
+
+    def __str__(self) -> str:
+        ends = (("sender", self.sender), ("receiver", self.receiver))
+        words = [f"{name} {end.life.value} in {end.place.name}" for name, end in ends]
+        words += [f"guest {self.source.value}", f"copy {self.copy.value}"]
+        return ", ".join([*words, f"journal: {self.journal.value}"])
