@@ -160,8 +160,8 @@ class _Receive(Operation[RestoreResult]):
                 return settled
             await self._hand_over(run, facts)
         if self._state in RECEIVER:  # a defect came between
-            self._state = Receiving.OPEN
-        self.is_left = self._state is Receiving.OPEN
+            self._state = Receiving.DOUBT
+        self.is_left = self._state in (Receiving.OPEN, Receiving.DOUBT)
         settled = await ask_guest(self.env, self.domid, self.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
@@ -172,6 +172,9 @@ class _Receive(Operation[RestoreResult]):
             event = Event.DONE
             try:
                 await self._step(run, facts)
+            except MigrationOpen as exc:
+                run.fail(exc)
+                event = Event.UNSURE
             except JobError as exc:
                 self._fail(run, exc)
                 event = Event.FAILED
@@ -214,10 +217,8 @@ class _Receive(Operation[RestoreResult]):
         if not self._domain.paused:
             try:
                 await domain_unpause(self.env, self.domid, self.uuid)
-            except LibxlpyError:
-                settled = await ask_guest(self.env, self.domid, self.uuid)
-                if settled.guest is not GuestState.RUNNING:
-                    raise
+            except LibxlpyError as exc:
+                await self._check_runs(exc)
         try:
             await requests.rename(
                 self.env,
@@ -228,6 +229,23 @@ class _Receive(Operation[RestoreResult]):
             )
         except LibxlpyError as exc:
             facts.append(failed(NAMED, exc))
+
+    async def _check_runs(self, error: LibxlpyError) -> None:
+        """Find out whether a copy runs that could not be let run.
+
+        Raises:
+            MigrationOpen: Nobody can tell.
+            LibxlpyError: It does not: what was in the way.
+        """
+        settled = await ask_guest(self.env, self.domid, self.uuid)
+        match settled.guest:
+            case GuestState.PAUSED | GuestState.GONE:
+                raise error
+            case GuestState.UNKNOWN:
+                text = f"whether {self._domain.name!r} runs could not be found out"
+                raise MigrationOpen(f"{text}: {error}") from error
+            case _:
+                pass  # it does, or did and has ended by itself
 
     def interrupt(self, reason: str) -> bool:
         """See the base class: the copy then stays as it is."""

@@ -147,7 +147,7 @@ ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
     Receiving.RECEIVED: (Say(RECEIVED),),
     Receiving.GO: (Hear(GO),),
     Receiving.DECLINE: (Say(IT_DOES_NOT), Say(GO)),
-    Receiving.START: (Deed.RENAME, Deed.UNPAUSE),
+    Receiving.START: (Deed.UNPAUSE,),
     Receiving.REPORT: (Say(IT_RUNS),),
     Receiving.REFUSAL: (Say(IT_DOES_NOT),),
     Receiving.REMOVE: (Deed.REMOVE,),
@@ -156,6 +156,7 @@ ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
     Receiving.RUNS: (),
     Receiving.NOTHING: (),
     Receiving.OPEN: (),
+    Receiving.DOUBT: (),
 }
 
 #: Where FAILED must mean that the state's last act has had no effect. Whoever can't
@@ -193,7 +194,7 @@ class Pair:
             row: Mapping[Event, Place] | None = self.sender.get(place)
         else:
             row = self.receiver.get(place)
-        return None if row is None else row[event]
+        return None if row is None else row.get(event)
 
 
 def past(place: Place, event: Event) -> str:

@@ -90,7 +90,8 @@ def _acts(pair: Pair, world: World, name: str) -> Iterator[Step]:
         case Say():
             outcomes = _said(world, name, act, sure=sure)
         case _:
-            outcomes = _done(world, act, sure=sure)
+            unsure = pair.follows(end.place, Event.UNSURE) is not None
+            outcomes = _done(world, act, sure=sure, unsure=unsure)
     for words, after, event, good in outcomes:
         yield Step(f"{name} {words}", _advance(pair, after, name, event), good)
 
@@ -123,10 +124,12 @@ def _said(world: World, name: str, act: Say, *, sure: bool) -> Iterator[Outcome]
         yield Outcome(words, after, Event.FAILED, good=False)
 
 
-def _done(world: World, deed: Deed, *, sure: bool) -> Iterator[Outcome]:
+def _done(world: World, deed: Deed, *, sure: bool, unsure: bool) -> Iterator[Outcome]:
     words = deed.value
     after = replace(world, **EFFECTS[deed])
     yield Outcome(words, after, Event.DONE, good=True)
+    for then in (world, after) if unsure else ():
+        yield Outcome(f"{words}: nobody knows", then, Event.UNSURE, good=False)
     yield Outcome(f"{words}: fails", world, Event.FAILED, good=False)
     if not sure:
         words += ": fails, yet it is done"

@@ -44,6 +44,7 @@ class Peer:
         for at in range(0, len(message), CHUNK):
             self.writer.write(message[at : at + CHUNK])
             await self.writer.drain()
+            await asyncio.sleep(0)  # others get their turn
 
     async def hear(self, message: bytes) -> None:
         async with asyncio.timeout(PATIENCE):

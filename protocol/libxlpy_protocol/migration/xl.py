@@ -38,6 +38,8 @@ class Event(enum.Enum):
     #: The report says that the copy does not run.
     REFUSED = "refused"
     FAILED = "failed"
+    #: Nobody can tell whether it is done.
+    UNSURE = "unsure"
 
 
 class Sending(enum.Enum):
@@ -97,6 +99,8 @@ class Receiving(enum.Enum):
     NOTHING = "nothing"
     #: A whole copy is left, paused, and may be the only one.
     OPEN = "open"
+    #: A whole copy is left, and may run.
+    DOUBT = "doubt"
 
 
 SENDER: Final[Mapping[Sending, Mapping[Event, Sending]]] = {
@@ -134,6 +138,7 @@ RECEIVER: Final[Mapping[Receiving, Mapping[Event, Receiving]]] = {
     Receiving.START: {
         Event.DONE: Receiving.REPORT,
         Event.FAILED: Receiving.REFUSAL,
+        Event.UNSURE: Receiving.DOUBT,
     },
     Receiving.REPORT: {Event.DONE: Receiving.RUNS, Event.FAILED: Receiving.RUNS},
     Receiving.REFUSAL: {

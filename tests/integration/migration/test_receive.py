@@ -42,7 +42,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def image(
     host: Path, ctx: Context, tmp_path: Path, kind: str
-) -> AsyncIterator[bytes]:
+) -> AsyncIterator[Path]:
     """Give a saved domain that is no more; what becomes of it is destroyed."""
     path = tmp_path / "image"
     before = {info.domid for info in await ctx.list_domains()}
@@ -51,7 +51,7 @@ async def image(
         await aside(path.write_bytes, pack_header(config, json=True))
         await (await ctx.domain_suspend(guest.domid, file.fileno()))
         await ctx.domain_destroy(guest.domid)
-    yield await aside(path.read_bytes)
+    yield path
     for info in await ctx.list_domains():
         if info.domid not in before:
             await aside(destroy, host, info.domid)
@@ -92,11 +92,11 @@ async def before(ctx: Context) -> set[int]:
 
 @pytest.mark.parametrize("paused", [False, True])
 async def test_domain_that_is_given_runs(
-    ctx: Context, image: bytes, before: set[int], *, paused: bool
+    ctx: Context, image: Path, before: set[int], *, paused: bool
 ):
     async def good(peer: Peer) -> None:
         await peer.hear(READY)
-        await peer.say(image)
+        await peer.say(await aside(image.read_bytes))
         await peer.hear(RECEIVED)
         (info,) = await new(ctx, before)
         assert info.paused
@@ -146,11 +146,11 @@ async def test_sender_that_is_silent_is_not_waited_for(ctx: Context, before: set
 
 
 async def test_stream_that_is_cut_leaves_nothing(
-    ctx: Context, image: bytes, before: set[int]
+    ctx: Context, image: Path, before: set[int]
 ):
     async def script(peer: Peer) -> None:
         await peer.hear(READY)
-        await peer.say(image[:-4])
+        await peer.say((await aside(image.read_bytes))[:-4])
         peer.writer.write_eof()
         assert await peer.ends() == b"", "it was said to be received"
 
@@ -161,12 +161,12 @@ async def test_stream_that_is_cut_leaves_nothing(
 
 
 async def test_copy_that_nobody_can_be_told_of_is_destroyed(
-    ctx: Context, image: bytes, before: set[int]
+    ctx: Context, image: Path, before: set[int]
 ):
     async def script(peer: Peer) -> None:
         await peer.hear(READY)
         peer.stop_listening()
-        await peer.say(image)
+        await peer.say(await aside(image.read_bytes))
 
     with pytest.raises(PeerFailed, match="could not be told") as caught:
         await receive(ctx, script)
@@ -194,11 +194,11 @@ async def nothing(peer: Peer) -> None:
 
 @pytest.mark.parametrize("then", [end, other, half, nothing])
 async def test_copy_that_was_not_given_stays_paused_and_is_told(
-    ctx: Context, image: bytes, before: set[int], then: Script
+    ctx: Context, image: Path, before: set[int], then: Script
 ):
     async def script(peer: Peer) -> None:
         await peer.hear(READY)
-        await peer.say(image)
+        await peer.say(await aside(image.read_bytes))
         await peer.hear(RECEIVED)
         await then(peer)
         await asyncio.Event().wait()
@@ -215,11 +215,11 @@ async def test_copy_that_was_not_given_stays_paused_and_is_told(
 
 
 async def test_copy_that_runs_stays_whatever_the_sender_hears(
-    ctx: Context, image: bytes, before: set[int]
+    ctx: Context, image: Path, before: set[int]
 ):
     async def script(peer: Peer) -> None:
         await peer.hear(READY)
-        await peer.say(image)
+        await peer.say(await aside(image.read_bytes))
         await peer.hear(RECEIVED)
         peer.stop_listening()
         await peer.say(GO)
@@ -231,11 +231,11 @@ async def test_copy_that_runs_stays_whatever_the_sender_hears(
 
 
 async def test_copy_that_can_t_run_is_destroyed_and_the_sender_s_may_run(
-    ctx: Context, host: Path, image: bytes, before: set[int]
+    ctx: Context, host: Path, image: Path, before: set[int]
 ):
     async def script(peer: Peer) -> None:
         await peer.hear(READY)
-        await peer.say(image)
+        await peer.say(await aside(image.read_bytes))
         await peer.hear(RECEIVED)
         (info,) = await new(ctx, before)
         await aside(lambda: destroy(host, info.domid))
