@@ -179,6 +179,7 @@ class Context:
         Raises:
             DomainNotFound: There is no such domain.
             BackendError: It has none, or it can't be read.
+            XenstoreError: Xenstored can't be asked.
         """
         return await requests.retrieve_config(self._env(), domid)
 

@@ -81,11 +81,12 @@ async def resolve(env: Environment, domain: int | str) -> int:
 
 
 async def retrieve_config(env: Environment, domid: int) -> bytes:
-    """Give a domain's configuration.
+    """Give a domain's configuration: as it is now, not as it was made.
 
     Raises:
         DomainNotFound: There is no such domain.
         BackendError: It has none, or it can't be read.
+        XenstoreError: Xenstored can't be asked.
     """
     async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, hypercalls.check_domid(domid))

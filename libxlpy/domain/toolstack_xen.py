@@ -9,7 +9,9 @@ Xen: tools/libs/light/libxl_domain.c, libxl__destroy_domid().
 import asyncio
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from libxlpy.aio import finish
 from libxlpy.domain.config import checked_name
@@ -18,6 +20,7 @@ from libxlpy.process.environment import Environment, found
 from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, last_line, start_process
 from libxlpy.process.packages import helper_python
+from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.json_text import JsonError, parse_object
 
 #: Hosts libxenlight.
@@ -26,6 +29,9 @@ BUILDER = "libxlpy_helper.builder.main"
 ANOTHER_DOMAIN = 8
 #: Longest configuration that is taken, bytes; libxl's are some KiB.
 CONFIG_MAX = 1 << 20
+#: Of an HVM domain that may grow, KiB; Xen: tools/libs/light/libxl_internal.h,
+#: LIBXL_MAXMEM_CONSTANT.
+MAXMEM_CONSTANT = 1024
 
 
 class XenToolstack:
@@ -40,10 +46,11 @@ class XenToolstack:
         self._env = env
 
     async def config(self, domid: int, uuid: str) -> bytes:
-        """Give the configuration that libxl keeps of a domain.
+        """Give the configuration that libxl keeps of a domain, as the domain is now.
 
         Raises:
             BackendError: It has none, or it can't be read.
+            XenstoreError: Xenstored can't be asked.
         """
         path = self._env.backend.userdata_path(domid, uuid)
         try:
@@ -54,7 +61,12 @@ class XenToolstack:
         if len(config) > CONFIG_MAX:
             text = f"configuration {path} is longer than {CONFIG_MAX} bytes"
             raise BackendError(text)
-        return without_domid(config)
+        socket, timeout = (
+            self._env.backend.xenstore_socket,
+            self._env.deadlines.xenstore,
+        )
+        async with connect(socket, timeout=timeout) as store:
+            return brought_up_to_date(config, await Current.of(store, domid, uuid))
 
     def check_name(self, name: str) -> None:
         """Refuse what can't be a domain's name.
@@ -117,14 +129,66 @@ def _read_start(path: Path) -> bytes:
         return file.read(CONFIG_MAX + 1)
 
 
-def without_domid(config: bytes) -> bytes:
-    """Forget the domid that a domain was made with; as ``xl save`` does, without -D.
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What a domain is now; the stored configuration says what it was made as."""
 
-    Libxenlight gives none twice within a minute: with it a restore might have to wait.
+    uuid: str
+    #: "" if it is not known: what is stored holds.
+    name: str
+    #: KiB that it is to use, and may come to use; None as above.
+    target: int | None
+    static_max: int | None
+
+    @classmethod
+    async def of(cls, store: Xenstore, domid: int, uuid: str) -> Self:
+        """Read it."""
+        home = f"/local/domain/{domid}"
+        name = await store.read_text(f"{home}/name")
+        target = await store.read_text(f"{home}/memory/target")
+        static_max = await store.read_text(f"{home}/memory/static-max")
+        return cls(uuid, name, _number(target), _number(static_max))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def brought_up_to_date(config: bytes, now: Current) -> bytes:
+    """Give a stored configuration with what has changed since the domain was made.
+
+    Name, uuid and memory are the domain's own. The domid that it was made with is
+    forgotten, as ``xl save`` does without -D: libxenlight gives none twice within a
+    minute, with it a restore might have to wait.
+
+    Xen: tools/libs/light/libxl_domain.c, retrieve_domain_configuration_end().
     """
     try:
         parsed = parse_object(config.rstrip(b"\0"))
-        del parsed["c_info"]["domid"]
-    except (JsonError, KeyError, TypeError):
-        return config  # there is none, or it is for others to judge
+    except JsonError:
+        return config  # for others to judge
+    created, built = parsed.get("c_info"), parsed.get("b_info")
+    if not isinstance(created, dict):
+        return config
+    created.pop("domid", None)
+    created["uuid"] = now.uuid
+    if now.name:
+        created["name"] = now.name
+    if isinstance(built, dict) and now.target is not None:
+        built["target_memkb"] = now.target + _fudge(created, built)
+    if isinstance(built, dict) and now.static_max is not None:
+        built["max_memkb"] = now.static_max
     return json.dumps(parsed, indent=4).encode() + b"\n"
+
+
+def _fudge(created: dict[str, Any], built: dict[str, Any]) -> int:
+    """Give the KiB that a target in xenstore does not count.
+
+    Xen: tools/libs/light/libxl_internal.h, libxl__get_targetmem_fudge().
+    """
+    most, target, video = (
+        value if type(value := built.get(key)) is int else 0
+        for key in ("max_memkb", "target_memkb", "video_memkb")
+    )
+    grows = created.get("type") == "hvm" and most > target
+    return video + MAXMEM_CONSTANT * grows

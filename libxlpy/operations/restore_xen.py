@@ -97,7 +97,11 @@ class XenRestore(Operation[RestoreResult]):
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""
         return Start(
-            Mode.RESTORE, domid=self.domid, image=Image.LIBXL, stream_fd=stream_fd
+            Mode.RESTORE,
+            domid=self.domid,
+            image=Image.LIBXL,
+            stream_fd=stream_fd,
+            xenstore_path=str(self.env.backend.xenstore_socket),
         )
 
     async def answer(self, call: CallMessage, run: Run) -> AnswerTo:

@@ -58,8 +58,9 @@ class Start(Message):
     ``callback_mask`` has bit N for each call number N that the parent answers.
     ``emulator_path`` is the file that qemu saved to, or that a restore writes.
     ``emulator_id`` 0 is no emulator, 2 qemu. ``xenstore_path`` and ``qmp_path`` are
-    sockets, only for the repair after the parent is lost. ``uuid`` is the guest's own
-    handle: a domid is used again once its domain is gone; empty if not known.
+    sockets, only for the repair after the parent is lost, and for the monitor that a
+    builder starts. ``uuid`` is the guest's own handle: a domid is used again once its
+    domain is gone; empty if not known.
     """
 
     mode: Mode

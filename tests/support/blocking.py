@@ -37,6 +37,9 @@ def nothing_may_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockBuster]:
     guard.functions["os.unlink"].can_block_in(
         "libxlpy/domain/device_model.py", "remove_state"
     )
+    guard.functions["os.unlink"].can_block_in(
+        "libxlpy/simxen/xenstored/server.py", "stop"
+    )
     guard.functions["os.stat"].can_block_in(
         "libxlpy/domain/device_model.py", {"_remove_made", "_is_state"}
     )

@@ -129,7 +129,7 @@ class Builder:
             self._toolstack.destroy(domid)
         operation.phase("start")
         if self._options.monitor:
-            monitor.start(domid, self._config)
+            monitor.start(domid, self._config, operation.start.xenstore_path)
         if not self._options.paused:
             self._toolstack.launch(domid)
 

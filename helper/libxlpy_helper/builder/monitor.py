@@ -10,12 +10,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from libxlpy_helper.domain_ops import find, is_suspended
 from libxlpy_helper.launch import python
 from libxlpy_helper.options import Options
+from libxlpy_helper.peers.xenstore import XenstoreClient
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
@@ -40,19 +42,26 @@ POLICIES: Final = {
 DUMPS: Final = "/var/lib/xen/dump"
 LOG: Final = "/var/log/xen/xlpy-{}.log"
 LOOK_AGAIN: Final = 0.5  # seconds between two looks at a suspended domain
+XENSTORE_MAX: Final = 10.0  # seconds for xenstored to tell a name
 
 
-def start(domid: int, config: bytes) -> None:
+def start(domid: int, config: bytes, xenstore_path: str) -> None:
     """Start a monitor of ``domid`` and leave it alone.
 
     It gets none of our descriptors: as long as it had the stream, or a pipe, no peer
     would see its end.
+
+    Args:
+        domid: Of the domain.
+        config: What it was made with.
+        xenstore_path: Xenstored's socket.
     """
     passed = _inheritable()
     fd = os.memfd_create("libxlpy-config", 0)
     os.write(fd, config)
     os.lseek(fd, 0, os.SEEK_SET)
-    argv = [*python("libxlpy_helper.builder.monitor"), str(domid), str(fd)]
+    arguments = [str(domid), str(fd), xenstore_path]
+    argv = [*python("libxlpy_helper.builder.monitor"), *arguments]
     null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
     files = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
     files += [(os.POSIX_SPAWN_CLOSE, each) for each in passed]
@@ -77,9 +86,12 @@ def _is_inheritable(fd: int) -> bool:
 class Monitor:
     """One domain, and those that follow it."""
 
-    def __init__(self, toolstack: Toolstack, handle: Handle, config: bytes) -> None:
+    def __init__(
+        self, toolstack: Toolstack, handle: Handle, config: bytes, xenstore_path: str
+    ) -> None:
         self._toolstack = toolstack
         self._handle = handle
+        self._xenstore_path = xenstore_path
         self._parsed: dict[str, Any] = json.loads(config)
         # A domid was for the first one: libxenlight gives none twice within a minute.
         self._parsed.get("c_info", {}).pop("domid", None)
@@ -94,7 +106,7 @@ class Monitor:
 
     @property
     def name(self) -> str:
-        """The domain's name, as configured."""
+        """The domain's name, as configured, or as it was called at its end."""
         return str(self._parsed.get("c_info", {}).get("name", ""))
 
     def run(self, domid: int) -> None:
@@ -119,6 +131,7 @@ class Monitor:
         key, default = POLICIES.get(event.reason, ("on_crash", "destroy"))
         action = str(self._parsed.get(key, default)).replace("_", "-")
         _say(f"domain {domid} shut down, reason {event.reason}: {action}")
+        self._learn_name(domid)
         return self._actions.get(action, self._destroy)(domid)
 
     def _until_resumed(self, domid: int) -> int | None:
@@ -128,6 +141,23 @@ class Monitor:
                 return domid
             time.sleep(LOOK_AGAIN)
         return None
+
+    def _learn_name(self, domid: int) -> None:
+        """Take the name that the domain has: somebody may have renamed it.
+
+        Xen: tools/xl/xl_vmcontrol.c, reload_domain_config().
+        """
+        end_by = time.monotonic() + XENSTORE_MAX
+        try:
+            with closing(
+                XenstoreClient(self._xenstore_path, end_by, XENSTORE_MAX)
+            ) as store:
+                name = store.read(f"/local/domain/{domid}/name").decode()
+        except (OSError, ValueError) as exc:
+            _say(f"can't read the name of domain {domid}, takes '{self.name}': {exc}")
+            return
+        if name:
+            self._parsed.setdefault("c_info", {})["name"] = name
 
     def _destroy(self, domid: int) -> int | None:
         self._toolstack.destroy(domid)
@@ -154,17 +184,18 @@ class Monitor:
 
 
 def main() -> NoReturn:
-    """``DOMID CONFIG_FD``: look after the domain; the entry point."""
-    domid, config_fd = (int(text) for text in sys.argv[1:])
-    with os.fdopen(config_fd, "rb") as file:
+    """``DOMID CONFIG_FD XENSTORE``: look after the domain; the entry point."""
+    domid, config_fd, xenstore_path = sys.argv[1:]
+    with os.fdopen(int(config_fd), "rb") as file:
         config = file.read()
     library = open_library(Options(os.getppid(), "xen", host="", library=""))
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)
-    monitor = Monitor(Toolstack(library.version, write_fd), library.open(), config)
+    toolstack = Toolstack(library.version, write_fd)
+    monitor = Monitor(toolstack, library.open(), config, xenstore_path)
     _log_to(LOG.format(monitor.name.replace("/", "_")))
     try:
-        monitor.run(domid)
+        monitor.run(int(domid))
     except XenlightError as exc:
         _say(str(exc))
         for line in parse_log(os.read(read_fd, 1 << 20)):

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,12 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.domain import toolstack_simxen
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_simxen import domain_fields
+from libxlpy.domain.toolstack_xen import XenToolstack
 from libxlpy.process.environment import Environment, HypercallHelpers
+from libxlpy.simxen.xenstored.server import XenstoreServer
+from libxlpy.simxen.xenstored.store import Store
+
+UUID = "0b2ff1c0-5a4e-4a5f-9f6a-111111111111"
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
 
@@ -67,16 +75,99 @@ def test_odd_configuration_is_named(part: str, key: str, value: str, why: str):
         domain_fields(text.encode())
 
 
-async def test_configuration_kept_by_xen_is_read_beside_the_loop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+# ----- kept by libxl ------------------------------------------------------------------
+
+
+@dataclass
+class Kept:
+    """A dom0 with what libxl keeps of domain 7, and its xenstore."""
+
+    where: backend.Backend
+    store: Store
+
+    @property
+    def toolstack(self) -> XenToolstack:
+        found = toolstack_of(Environment(self.where, Deadlines(), HypercallHelpers()))
+        assert isinstance(found, XenToolstack)
+        return found
+
+    async def config(self, stored: bytes) -> bytes:
+        """Have something stored; give what is told of it."""
+        path = self.where.userdata_path(7, UUID)
+        await asyncio.to_thread(path.write_bytes, stored)
+        return await self.toolstack.config(7, UUID)
+
+    async def told(self, **stored: Any) -> Any:
+        return json.loads(await self.config(json.dumps(stored).encode() + b"\n\0"))
+
+
+@pytest.fixture
+async def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Kept]:
     monkeypatch.setattr(backend, "XEN_LIB_DIR", tmp_path)
-    where = backend.Backend("xen", None, tmp_path, tmp_path, tmp_path)
-    await asyncio.to_thread(where.userdata_path(7, "u").write_bytes, b"{}\n\0")
-    toolstack = toolstack_of(Environment(where, Deadlines(), HypercallHelpers()))
-    assert await toolstack.config(7, "u") == b"{}\n\0"
+    socket = tmp_path / "xs"
+    server = XenstoreServer(store := Store(), socket)
+    await server.start()
+    yield Kept(backend.Backend("xen", None, socket, tmp_path, tmp_path), store)
+    await server.stop()
+
+
+async def test_configuration_kept_by_xen_is_read_beside_the_loop(kept: Kept):
+    assert await kept.told(c_info={"name": "web"}) == {
+        "c_info": {"name": "web", "uuid": UUID}
+    }
     with pytest.raises(errors.BackendError, match="no configuration of domain 8"):
-        await toolstack.config(8, "u")
+        await kept.toolstack.config(8, "u")
+
+
+async def test_its_name_and_uuid_are_those_of_the_domain_now(kept: Kept):
+    kept.store.put("/local/domain/7/name", "web")
+    created = {"name": "web--incoming", "uuid": "of before", "domid": 7, "x": 1}
+    told = await kept.told(c_info=created)
+    assert told == {"c_info": {"name": "web", "uuid": UUID, "x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "target"),
+    [
+        ("pvh", {}, 131072),
+        ("pvh", {"video_memkb": 0}, 131072),
+        ("hvm", {"video_memkb": 8192}, 131072 + 8192),
+        ("hvm", {"video_memkb": 8192, "target_memkb": 200000}, 131072 + 8192 + 1024),
+        ("pv", {"target_memkb": 200000}, 131072),
+    ],
+)
+async def test_its_memory_is_that_of_the_domain_now(
+    kept: Kept, kind: str, stored: dict[str, int], target: int
+):
+    """As ``xl mem-set`` has left it, counted as libxl counts it."""
+    kept.store.put("/local/domain/7/memory/target", "131072")
+    kept.store.put("/local/domain/7/memory/static-max", "300000")
+    built = {"max_memkb": 262144, "target_memkb": 262144, **stored}
+    told = await kept.told(c_info={"type": kind}, b_info=built)
+    assert told["b_info"] == {**built, "max_memkb": 300000, "target_memkb": target}
+
+
+async def test_what_xenstore_does_not_tell_stays_as_it_is_stored(kept: Kept):
+    kept.store.put("/local/domain/7/memory/target", "all of it")
+    stored = {"c_info": {"name": "w", "uuid": UUID}, "b_info": {"target_memkb": 4096}}
+    assert await kept.told(**stored) == stored
+    assert await kept.told(**stored | {"b_info": 1}) == stored | {"b_info": 1}
+
+
+@pytest.mark.parametrize("text", [b"name = 1", b"[]", b'{"c_info": 1}', b"{}\n\0"])
+async def test_configuration_that_is_none_is_for_others_to_judge(
+    kept: Kept, text: bytes
+):
+    assert await kept.config(text) == text
+
+
+async def test_without_xenstore_no_configuration_is_told(kept: Kept, tmp_path: Path):
+    kept.where = backend.Backend("xen", None, tmp_path / "no", tmp_path, tmp_path)
+    with pytest.raises(errors.XenstoreError, match="can't reach xenstored"):
+        await kept.told(c_info={"name": "web"})
+
+
+# ----- kept by an embedded host -------------------------------------------------------
 
 
 async def test_host_that_says_nothing_of_a_domain_is_not_waited_for(

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from libxlpy.domain.info import DomainFacts, DomainInfo
-from libxlpy.domain.toolstack_xen import without_domid
 from libxlpy.errors import UsageError
 from libxlpy.operations.restore_target import Target, Wanted
 from libxlpy_protocol.xen import DOMID_MAX
@@ -87,13 +86,3 @@ def test_a_copy_gets_a_uuid_of_its_own(there: str | None) -> None:
 def test_what_can_not_be_used_is_named(text: bytes | None, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         Target.of(Wanted(config=text, name=None), DOMAINS)
-
-
-def test_the_stored_configuration_has_no_domid() -> None:
-    left = without_domid(config(domid=7) + b"\0")
-    assert json.loads(left) == json.loads(config())
-
-
-@pytest.mark.parametrize("text", [config(), b"name = 1", b"[]", b'{"c_info": 1}'])
-def test_what_has_no_domid_stays_as_it_is(text: bytes) -> None:
-    assert without_domid(text) == text

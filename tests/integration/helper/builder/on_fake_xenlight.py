@@ -18,14 +18,14 @@ class OneDomain:
         return RUNNING
 
 
-def main(library: str, what: str, words: str) -> None:
+def main(library: str, what: str, words: str, xenstore: str) -> None:
     xenlight.SONAME = library  # type: ignore[misc] - a path in place of the soname
     read_fd, write_fd = os.pipe()
     toolstack = xenlight.Toolstack("4.99", write_fd)
     try:
         if what == "monitor":
             handle = cast(Handle, OneDomain())
-            Monitor(toolstack, handle, words.encode()).run(9)
+            Monitor(toolstack, handle, words.encode(), xenstore).run(9)
         else:
             fd = 77 if what == "restore" else -1
             print("domid", toolstack.create(words.encode(), fd))

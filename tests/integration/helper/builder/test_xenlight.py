@@ -15,6 +15,7 @@ from libxlpy_helper.builder.options import BuildOptions, parse_build_options
 from libxlpy_helper.options import OptionsError
 from libxlpy_helper.xen.xenlight import LogLine, parse_log
 from tests.support.compiling import FLAGS, SOURCES
+from tests.support.simxen_host import Simxen
 
 HERE = Path(__file__).parent
 
@@ -34,11 +35,14 @@ class Fake:
     def __init__(self, folder: Path, library: Path) -> None:
         self.folder = folder
         self.library = library
+        #: Where nobody is.
+        self.xenstore = "/dev/null/xenstored"
 
     def run(self, what: str, words: str) -> list[str]:
         script = str(HERE / "on_fake_xenlight.py")
+        argv = [str(self.library), what, words, self.xenstore]
         done = subprocess.run(
-            [sys.executable, "-I", script, str(self.library), what, words],
+            [sys.executable, "-I", script, *argv],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -161,6 +165,33 @@ def test_rename_restart_keeps_the_old_one(fake: Fake) -> None:
     assert not any(line.startswith("destroy") for line in calls)
 
 
+@pytest.fixture
+def renamed(fake: Fake, simxen: Simxen) -> Fake:
+    """Domain 9 is called web/1 no more."""
+    simxen.create("pv", domid=9, name="web-2")
+    fake.xenstore = str(simxen.directory / "xenstored.sock")
+    return fake
+
+
+def test_renamed_domain_restarts_by_its_new_name(renamed: Fake) -> None:
+    calls = monitored(renamed, "9 1 1\n9 2 0\n")
+    [new] = [line for line in calls if line.startswith("new")]
+    created = {"name": "web-2", "uuid": "1"}
+    assert new.startswith(f'new 0 {{"c_info": {json.dumps(created)}')
+
+
+def test_renamed_domain_is_kept_under_its_new_name(renamed: Fake) -> None:
+    calls = monitored(renamed, "9 1 3\n9 2 0\n", on_crash="rename-restart")
+    assert calls[1] == "rename-from 9 web-2"
+    assert calls[2].startswith("rename-to 9 web-2-")
+    assert calls[3].startswith('new 0 {"c_info": {"name": "web-2"')
+
+
+def test_renamed_domain_is_dumped_by_its_new_name(renamed: Fake) -> None:
+    calls = monitored(renamed, "9 1 3\n", on_crash="coredump-destroy")
+    assert calls[1:] == ["dump 9 /var/lib/xen/dump/web-2", "destroy 9"]
+
+
 def test_unknown_action_destroys(fake: Fake) -> None:
     assert monitored(fake, "9 1 3\n", on_crash="sing")[-1] == "destroy 9"
 
@@ -182,7 +213,7 @@ def test_monitor_gets_none_of_our_descriptors(
     monkeypatch.setattr(sys, "executable", str(program))
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)  # as the stream is, for the save helper
-    monitor.start(9, b"{}")
+    monitor.start(9, b"{}", "/dev/null/xenstored")
     _, status = os.waitpid(-1, 0)
     assert status == 0
     assert "libxlpy-config" in seen.read_text()
