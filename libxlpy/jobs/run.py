@@ -331,11 +331,8 @@ class JobRun(HelperRun[HelperLink]):
 
     def enter(self, phase: str) -> None:
         """Take note that the job has entered a phase."""
-        self._entered(phase)
-        self._write_down()
-
-    def _entered(self, phase: str) -> None:
         at = self.record.enter(phase)
+        self._write_down()
         self.record.feed.publish(PhaseEvent(phase, at))
 
     def commit(self, phase: str) -> None:
@@ -403,6 +400,7 @@ class JobRun(HelperRun[HelperLink]):
                 self.record.frames += tuple(self.link.pump.frames)
                 if self.guard is None:
                     self.link.close()
-            self._entered("done")  # what is written down of it says how far it came
+            self._note = None  # what is written down of it says how far it came
+            self.enter("done")
             self.record.meter.end()
             self.record.feed.close()

@@ -40,6 +40,8 @@ class Moving:
         phase = self._entry.phase
         if phase not in GIVEN and phase != MOVED:
             return None
+        if not facts.suspended and phase == "go":
+            return None  # its guard has let it run: so GO was not said
         if not facts.suspended:
             text = f"somebody has let it run here, although it was given away; {LOOK}"
             return Decision(Outcome.LEFT, text)

@@ -181,6 +181,7 @@ BUGS = {
     "no report is taken for a bad one": Bug(
         sender({Sending.REPORT: {FAILED: Sending.STAYS}}),
         "never_two_run",
+        ("receiver reads GO", "receiver lets the copy run"),
     ),
     "no report is taken for a good one": Bug(
         sender({Sending.REPORT: {FAILED: Sending.MOVED}}),

@@ -1,0 +1,54 @@
+"""One end of a migration that dies, or whose helper does, at a phase of its job.
+
+Run as ``python dying_migration.py '{"role": "send", "host": ..., "fd": ...}'``; further
+keys are ``domid`` of what is sent, ``at``, the phase to die in, and ``who`` dies:
+"self" or "helper". Prints how it ended.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from libxlpy import Context, Job, JobError, JobEvent, LibxlpyError, PhaseEvent
+
+
+class Dying:
+    """One end."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.job: Job[Any] | None = None
+
+    def look(self, event: JobEvent) -> None:
+        """Die if it is time to."""
+        if not isinstance(event, PhaseEvent) or event.name != self.plan.get("at"):
+            return
+        assert self.job is not None
+        pid = os.getpid() if self.plan["who"] == "self" else self.job.helper_pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid or os.getpid(), signal.SIGKILL)
+
+    async def run(self) -> str:
+        """Migrate; give how it ended."""
+        plan, fd = self.plan, self.plan["fd"]
+        async with Context("simxen", plan["host"]) as ctx:
+            try:
+                if plan["role"] == "send":
+                    self.job = await ctx.domain_migrate(plan["domid"], fd, fd)
+                else:
+                    self.job = await ctx.domain_receive(fd, fd)
+                self.job.listen(self.look)
+                await self.job
+            except JobError as exc:
+                return f"{type(exc).__name__}: {exc}"
+            except LibxlpyError as exc:
+                return f"refused: {exc}"
+        return "good"
+
+
+if __name__ == "__main__":
+    print(asyncio.run(Dying(json.loads(sys.argv[1])).run()))

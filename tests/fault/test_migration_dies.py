@@ -1,0 +1,155 @@
+"""Either end of a migration dies, or its helper, at each step: where the guest is then.
+
+One copy runs; or none does, and what is written down says that both ends must be looked
+at. Never two.
+"""
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libxlpy import Context, DomainInfo, Outcome, Recovered
+from libxlpy.simxen.client import request, start_host, stop_host
+from tests.fault.deaths import helpers_gone
+from tests.fault.sweep import DEADLINES
+from tests.support.guest import Guest
+
+DYING = Path(__file__).with_name("dying_migration.py")
+#: Seconds for both ends; a bound, not a measure.
+PATIENCE = 100
+SENDER = (
+    *("spawn", "hello", "start", "libxc", "suspend", "suspended", "end", "complete"),
+    *("settle", "received", "name", "go", "report", "moved"),
+)
+RECEIVER = (
+    *("spawn", "hello", "start", "libxc", "end", "complete", "settle", "launch"),
+    *("received", "go", "unpause"),
+)
+#: Phases of a sender that dies in which nobody can know who has the guest.
+IN_DOUBT = ("go", "report")
+
+
+@dataclass
+class Ends:
+    """What is left at both ends, once what can be recovered is."""
+
+    here: list[DomainInfo]
+    there: list[DomainInfo]
+    recovered: list[Recovered]
+
+    @property
+    def running(self) -> int:
+        domains = [*self.here, *self.there]
+        return sum(not info.paused and not info.shutdown for info in domains)
+
+    @property
+    def is_said(self) -> bool:
+        """Somebody is told that both ends must be looked at."""
+        return any(found.outcome is Outcome.OPEN for found in self.recovered)
+
+
+def migrate(guest: Guest, there: Path, **death: Any) -> tuple[str, str]:
+    """Have both ends run to their ends; give those, "" if it died."""
+    one, other = socket.socketpair()
+    with one, other:
+        send = {"role": "send", "host": str(guest.host), "domid": guest.domid}
+        receive = {"role": "receive", "host": str(there)}
+        role = death.pop("role")
+        ends = [
+            start({**plan, "fd": sock.fileno(), **(death if dies else {})})
+            for plan, sock, dies in (
+                (send, one, role == "send"),
+                (receive, other, role == "receive"),
+            )
+        ]
+    said = [end.communicate(timeout=PATIENCE) for end in ends]
+    for end, (_, errors) in zip(ends, said, strict=True):
+        assert end.returncode in (0, -signal.SIGKILL), errors
+    return said[0][0].strip(), said[1][0].strip()
+
+
+def start(plan: dict[str, Any]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(DYING), json.dumps(plan)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=[plan["fd"]],
+        text=True,
+    )
+
+
+def left(host: Path, there: Path) -> Ends:
+    """Recover at both ends; give what is left."""
+
+    async def work(folder: Path) -> tuple[list[Recovered], list[DomainInfo]]:
+        async with Context("simxen", folder, DEADLINES) as ctx:
+            return await ctx.recover(), await ctx.list_domains()
+
+    helpers_gone()
+    recovered_here, here = asyncio.run(work(host))
+    recovered_there, there_now = asyncio.run(work(there))
+    return Ends(here, there_now, [*recovered_here, *recovered_there])
+
+
+@pytest.fixture(scope="module")
+def second_host() -> Iterator[Path]:
+    """Run another host; its folder's name is short, as paths of sockets must be."""
+    directory = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
+    start_host(directory)
+    yield directory
+    stop_host(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def there(second_host: Path) -> Iterator[Path]:
+    """Give a host that has no domain."""
+    yield second_host
+    for facts in request(second_host, "list")["domains"]:
+        request(second_host, "destroy", domid=facts["domid"])
+    for path in (second_host / "jobs").iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("who", ["self", "helper"])
+@pytest.mark.parametrize("at", SENDER)
+def test_sender_dies(host: Path, there: Path, at: str, who: str):
+    with Guest(host, "hvm") as guest:
+        sender, receiver = migrate(guest, there, role="send", at=at, who=who)
+        ends = left(host, there)
+        here = [info for info in ends.here if info.domid == guest.domid]
+        ends = Ends(here, ends.there, ends.recovered)
+        told = f"{sender} / {receiver} / {ends}"
+        assert ends.running < 2, told
+        assert ends.running == 1 or (ends.is_said and at in IN_DOUBT), told
+        if here and not here[0].shutdown:
+            assert here[0].name == guest.name, told
+        if at == "moved":
+            assert here == [], told
+        for info in ends.there:
+            assert info.name in (guest.name, f"{guest.name}--incoming")
+
+
+@pytest.mark.parametrize("who", ["self", "helper"])
+@pytest.mark.parametrize("at", RECEIVER)
+def test_receiver_dies(host: Path, there: Path, at: str, who: str):
+    with Guest(host, "hvm") as guest:
+        sender, receiver = migrate(guest, there, role="receive", at=at, who=who)
+        ends = left(host, there)
+        here = [info for info in ends.here if info.domid == guest.domid]
+        ends = Ends(here, ends.there, ends.recovered)
+        told = f"{sender} / {receiver} / {ends}"
+        assert ends.running < 2, told
+        assert ends.running == 1 or ends.is_said, told
