@@ -68,13 +68,14 @@ class SimxenToolstack:
     # ----- restore ----------------------------------------------------------------
 
     async def build(
-        self, config: bytes | None, name: str | None
+        self, config: bytes | None, name: str | None, *, keep_uuid: bool = False
     ) -> tuple[int, str, bool]:
         """Have an empty domain built to restore into.
 
         Args:
             config: As :meth:`config` gave it.
             name: For the domain instead of the configured one.
+            keep_uuid: Also if a domain has its uuid already.
 
         Returns:
             Its domid, its name, and whether it has a device model.
@@ -86,7 +87,7 @@ class SimxenToolstack:
         fields = domain_fields(config, name)
         missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
         async with self._host(BUILD_TIMEOUT, missing) as client:
-            domid = await client.create(**fields, restore=True)
+            domid = await client.create(**fields, restore=True, keep_uuid=keep_uuid)
         return domid, str(fields["name"]), fields["type"] == "hvm"
 
     async def launch(self, domid: int, uuid: str, *, paused: bool) -> None:

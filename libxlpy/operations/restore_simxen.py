@@ -71,7 +71,9 @@ class SimxenRestore(Operation[RestoreResult]):
 
     async def _build(self) -> None:
         wanted = self._wanted
-        built = await self._toolstack.build(wanted.config, wanted.name)
+        built = await self._toolstack.build(
+            wanted.config, wanted.name, keep_uuid=wanted.keep_uuid
+        )
         self.domid, self._name, self._emulated = built
         self._device_model = DeviceModel(self.env, self.domid, "", self.guest)
 

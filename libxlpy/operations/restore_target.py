@@ -30,6 +30,8 @@ class Wanted:
     paused: bool = False
     #: Have a process look after it, as ``xl`` does.
     monitor: bool = False
+    #: It keeps its uuid even if a domain has that: itself, as it migrates to its own
+    #: host. Else it is a copy then.
     keep_uuid: bool = False
 
 
@@ -57,7 +59,8 @@ class Target:
         created = parsed["c_info"]
         name = created.get("name") if wanted.name is None else wanted.name
         created["name"] = _free_name(name, domains)
-        created["uuid"] = _free_uuid(created.get("uuid"), domains)
+        rivals = [] if wanted.keep_uuid else domains
+        created["uuid"] = _free_uuid(created.get("uuid"), rivals)
         created["domid"] = _free_domid(created.get("domid"), domains)
         text = json.dumps(parsed).encode()
         return cls(created["domid"], created["name"], created["uuid"], text)

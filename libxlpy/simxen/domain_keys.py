@@ -76,7 +76,11 @@ def write_device_model_keys(store: Store, domid: int) -> None:
 
 
 def remove_keys(store: Store, domain: Domain) -> None:
-    """Remove a domain's nodes and tell ``@releaseDomain``."""
+    """Remove a domain's nodes and tell ``@releaseDomain``.
+
+    Those of its uuid go also if another domain has it, as in libxl.
+    Source: Xen, tools/libs/light/libxl_domain.c, devices_destroy_cb().
+    """
     for path in (
         device_model_path(domain.domid),
         f"/libxl/{domain.domid}",

@@ -246,7 +246,7 @@ class Host:
     def _free_uuid(self, spec: DomainSpec) -> UUID | None:
         """Give the uuid of a new domain; None for one to be made up, as for a copy."""
         for other in self.domains.values():
-            if other.uuid == spec.uuid:
+            if other.uuid == spec.uuid and not spec.keep_uuid:
                 if spec.restore:
                     return None
                 raise SimxenError(

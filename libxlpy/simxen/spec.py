@@ -40,6 +40,8 @@ class DomainSpec:
         paused: Created paused.
         restore: Created empty, to be restored into.
         uuid: Unique in its host; made up if None, or taken and ``restore``: a copy.
+        keep_uuid: With ``restore``: it has the uuid, taken or not, as in Xen; for a
+            domain that comes back to the host which it has not left yet.
         domid: A free one; one that none had before if None. As in Xen, the domid of
             a domain that is gone can be used again.
         config: Any JSON object, kept for whoever asks.
@@ -59,6 +61,7 @@ class DomainSpec:
     paused: bool = False
     restore: bool = False
     uuid: UUID | None = None
+    keep_uuid: bool = False
     domid: int | None = None
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -83,6 +86,8 @@ def parse_spec(request: Mapping[str, Any]) -> DomainSpec:
     spec = DomainSpec(**fields)
     if not spec.pv_drivers and spec.type != "hvm":
         raise SimxenError(f"a {spec.type} guest always has PV drivers: leave it out")
+    if spec.keep_uuid and not spec.restore:
+        raise SimxenError("keep_uuid is for domains to be restored into: leave it out")
     if spec.suspend_channel and not spec.pv_drivers:
         raise SimxenError("suspend_channel needs pv_drivers: they serve it")
     if spec.pattern is Pattern.HOT and not 0 < spec.hot_pages <= spec.nr_pages:
@@ -195,5 +200,6 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "restore": read_bool,
     "domid": _integer(1, DOMID_MAX),
     "uuid": _read_uuid,
+    "keep_uuid": read_bool,
     "config": _read_config,
 }

@@ -23,6 +23,10 @@ CASES = [
     ({"do": "create", "name": "x", "pv_drivers": False}, "pv guest always has PV"),
     ({"do": "create", "name": "x", "fill": "yes"}, "fill must be true or false"),
     ({"do": "create", "name": "x", "uuid": "1"}, "uuid must be a UUID such as"),
+    (
+        {"do": "create", "name": "x", "keep_uuid": True},
+        "keep_uuid is for domains",
+    ),
     ({"do": "create", "name": "x", "config": []}, "config must be a JSON object"),
     ({"do": "create", "name": "x", "colour": 1}, "unknown field 'colour'"),
     ({"do": "info"}, "domid is missing"),

@@ -65,6 +65,17 @@ def test_a_copy_gets_a_uuid_of_its_own(there: str | None) -> None:
     assert target.uuid != UUID
 
 
+def test_a_domain_that_migrates_to_its_own_host_keeps_its_uuid() -> None:
+    beside = [*DOMAINS, domain(6, "web--migratedaway", UUID)]
+    wanted = Wanted(config=config(), name=None, keep_uuid=True)
+    assert Target.of(wanted, beside).uuid == UUID
+
+
+def test_a_domain_without_uuid_has_none_to_keep() -> None:
+    wanted = Wanted(config=config(uuid=None), name=None, keep_uuid=True)
+    assert uuid.UUID(Target.of(wanted, DOMAINS).uuid)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
