@@ -437,6 +437,18 @@ def test_an_open_file_is_written_where_it_is(
         assert list(tmp_path.iterdir()) == there
 
 
+def test_an_open_file_that_goes_on_is_refused(tmp_path: Path) -> None:
+    """As by `1<> old`: what the image does not cover would stand behind its END."""
+    path = tmp_path / "image"
+    path.write_bytes(b"an old image")
+    with given(os.open(path, os.O_RDWR)) as fd:
+        os.lseek(fd, 3, os.SEEK_SET)
+        with pytest.raises(SaveFileError, match=r"9 bytes of it .* append \(>>\)"):
+            SaveFile(f"/dev/fd/{fd}", HEAD)
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 3
+    assert path.read_bytes() == b"an old image"
+
+
 def test_an_open_file_that_is_not_for_us_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(b"old")
