@@ -18,8 +18,8 @@ from libxlpy.save_file.errors import SaveFileError
 FOLLOW = LOOK & ~os.O_NOFOLLOW
 #: Below are stdin, stdout and stderr.
 FIRST_FREE = 3
-#: A process's folder of open files.
-FD_FOLDER = re.compile(r".*/(\d+)(?:/task/\d+)?/fd")
+#: A process's folder of open files, or that of one of its threads.
+FD_FOLDER = re.compile(r".*?/(\d+)(?:/task/\d+)?/fd")
 
 
 def find(path: Path) -> Place:

@@ -437,6 +437,15 @@ def test_an_open_file_is_written_where_it_is(
         assert list(tmp_path.iterdir()) == there
 
 
+async def test_an_open_file_is_one_of_any_thread(tmp_path: Path) -> None:
+    """As `xlpy save` opens it: beside the loop, in a thread with its own number."""
+    with given(KINDS["no name"](tmp_path)) as fd:
+        path = f"/proc/thread-self/fd/{fd}"
+        async with await SaveFile.when_free(path, HEAD) as file:
+            await file.put_in_place()
+        assert os.pread(fd, 100, 0) == HEAD
+
+
 def test_an_open_file_that_goes_on_is_refused(tmp_path: Path) -> None:
     """As by `1<> old`: what the image does not cover would stand behind its END."""
     path = tmp_path / "image"
