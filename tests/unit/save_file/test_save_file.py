@@ -32,6 +32,13 @@ def test_a_committed_file_holds_head_and_stream(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("end", ["/", "/.", "//"])
+def test_what_names_a_folder_becomes_no_file(tmp_path: Path, end: str) -> None:
+    with pytest.raises(SaveFileError, match=r"image.* it names a folder"):
+        SaveFile(f"{tmp_path}/image{end}", HEAD)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_until_commit_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(b"old")
