@@ -18,9 +18,9 @@ from libxlpy.cli.terminal.follow import (
 )
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
-from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.output import Output, one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import STREAM
+from libxlpy.cli.terminal.waiting import STREAM, told_if_stuck
 from libxlpy.streams import StreamRuleBroken, read_xl_header
 from libxlpy.streams.reader import feed_from, parser_for
 from libxlpy.streams.xl import config_name
@@ -40,9 +40,9 @@ class RestoreOptions:
 
 def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     """Restore a domain from a file; give the exit status."""
-    fd = open_saved(options.file)
+    fd = open_saved(settings.out, options.file)
     try:
-        config, name, length = _header(fd, options)
+        config, name, length = _header(settings.out, fd, options)
         result = run(
             settings.signals,
             lambda interrupt: Restore(settings, options, interrupt).run(
@@ -121,17 +121,19 @@ class Restore:
         return None
 
 
-def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None, int]:
+def _header(
+    out: Output, fd: int, options: RestoreOptions
+) -> tuple[bytes, str | None, int]:
     """Read configuration, its name, and its end; before the event loop: it may wait."""
     path = options.file
     try:
-        with named(path):
+        with named(path), told_if_stuck(out, f"more of {path}"):
             header = read_xl_header(fd)
         name = config_name(header)
     except StreamRuleBroken as exc:
         raise CommandFailed(f"{path}: {exc}") from exc
     if options.config is not None:
-        return read_config(options.config).text, options.name, header.length
+        return read_config(out, options.config).text, options.name, header.length
     if header.config is None:
         raise CommandFailed(f"{path} holds no configuration: give one, CONFIG")
     return header.config, name, header.length

@@ -23,6 +23,7 @@ from libxlpy import (
     SaveResult,
     SuspendFlags,
 )
+from libxlpy.cli.saved import open_saved
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
@@ -32,7 +33,7 @@ from libxlpy.cli.terminal.follow import (
 )
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
-from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.output import Output, one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import STREAM, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
@@ -75,7 +76,7 @@ class Configuration:
 
 def save_domain(settings: Settings, options: SaveOptions) -> int:
     """Save a domain to a file; give the exit status."""
-    override = read_config(options.config) if options.config else None
+    override = read_config(settings.out, options.config) if options.config else None
     return run(
         settings.signals,
         lambda interrupt: Save(settings, options, interrupt).run(override),
@@ -288,14 +289,14 @@ def _is(one: DomainInfo, other: DomainInfo) -> bool:
     return (one.domid, one.uuid) == (other.domid, other.uuid)
 
 
-def read_config(path: Path) -> Configuration:
+def read_config(out: Output, path: Path) -> Configuration:
     """Read a configuration from a file: JSON if it is JSON, else xl's text.
 
     Raises:
         CommandFailed: It can't be read, or no reader would take it.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_saved(out, path), "rb") as file:
             text = file.read(XL_CONFIG_MAX + 1)
     except OSError as exc:
         raise CommandFailed(f"can't read configuration {os_error_text(exc)}") from exc

@@ -7,6 +7,7 @@ import pytest
 
 from libxlpy.cli.save import Configuration, read_config, with_domid
 from libxlpy.cli.terminal.outcome import CommandFailed
+from libxlpy.cli.terminal.output import Output
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,9 @@ from libxlpy.cli.terminal.outcome import CommandFailed
 )
 def test_json_is_told_from_text(tmp_path: Path, text: bytes, is_json: bool) -> None:
     (tmp_path / "config").write_bytes(text)
-    assert read_config(tmp_path / "config") == Configuration(text, json=is_json)
+    assert read_config(Output(), tmp_path / "config") == Configuration(
+        text, json=is_json
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,7 +39,7 @@ def test_what_no_reader_takes_is_refused(
 ) -> None:
     (tmp_path / "config").write_bytes(text)
     with pytest.raises(CommandFailed, match=reason):
-        read_config(tmp_path / "config")
+        read_config(Output(), tmp_path / "config")
 
 
 def test_the_domid_is_stored_in_json() -> None:
