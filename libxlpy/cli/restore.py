@@ -6,7 +6,7 @@ import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from libxlpy import Context, GuestState, JobError, RestoreResult
+from libxlpy import ConfigRefused, Context, GuestState, JobError, RestoreResult
 from libxlpy.cli.save import read_config
 from libxlpy.cli.saved import named, open_saved
 from libxlpy.cli.terminal.follow import (
@@ -83,10 +83,21 @@ class Restore:
                         monitor=not self._options.alone,
                     )
                     result = await follow(job, view, self._interrupt)
+            except ConfigRefused as exc:
+                raise self._refused(exc) from exc
             except JobError as exc:
                 raise await self._failure(exc, fd) from exc
             self._interrupt.settle()
             return result
+
+    def _refused(self, exc: ConfigRefused) -> CommandFailed:
+        """Give the way out if a file has a configuration that can't be used."""
+        file, config = self._options.file, self._options.config
+        if config is not None:
+            return CommandFailed(f"{config}: {exc}")
+        return CommandFailed(
+            f"{file}: {exc}; give another one: xlpy restore CONFIG {file}"
+        )
 
     async def _failure(self, exc: JobError, fd: int) -> Exception:
         if self._settings.verbose:

@@ -10,7 +10,7 @@ import os
 import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from libxlpy import (
     Context,
@@ -43,6 +43,8 @@ from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
 from libxlpy_protocol.xen import PAGE_SIZE
 
 STDOUT, STDERR = 1, 2
+#: What libxl's JSON consists of: no domain is made of one that lacks either.
+PARTS = ("c_info", "b_info")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +297,26 @@ def read_config(out: Output, path: Path) -> Configuration:
     Raises:
         CommandFailed: It can't be read, or no reader would take it.
     """
+    text = _read(out, path)
+    if not text.strip():
+        raise CommandFailed(f"configuration {path} is empty")
+    if b"\0" in text:
+        raise CommandFailed(f"configuration {path} holds a NUL: it is no text")
+    try:
+        text.decode()
+    except UnicodeDecodeError as exc:
+        raise CommandFailed(f"configuration {path} is not UTF-8") from exc
+    try:
+        parsed = parse_object(text)
+    except JsonError as exc:
+        if _meant_as_json(text):
+            raise CommandFailed(f"configuration {path} can't be used: {exc}") from exc
+        return Configuration(text, json=False)
+    _check_parts(path, parsed)
+    return Configuration(text, json=True)
+
+
+def _read(out: Output, path: Path) -> bytes:
     try:
         with os.fdopen(open_saved(out, path), "rb") as file:
             text = file.read(XL_CONFIG_MAX + 1)
@@ -305,21 +327,14 @@ def read_config(out: Output, path: Path) -> Configuration:
             f"configuration {path} is larger than {XL_CONFIG_MAX} bytes: "
             "give a smaller one"
         )
-    if not text.strip():
-        raise CommandFailed(f"configuration {path} is empty")
-    if b"\0" in text:
-        raise CommandFailed(f"configuration {path} holds a NUL: it is no text")
-    try:
-        text.decode()
-    except UnicodeDecodeError as exc:
-        raise CommandFailed(f"configuration {path} is not UTF-8") from exc
-    try:
-        parse_object(text)
-    except JsonError as exc:
-        if _meant_as_json(text):
-            raise CommandFailed(f"configuration {path} can't be used: {exc}") from exc
-        return Configuration(text, json=False)
-    return Configuration(text, json=True)
+    return text
+
+
+def _check_parts(path: Path, parsed: dict[str, Any]) -> None:
+    for part in PARTS:
+        if not isinstance(parsed.get(part), dict):
+            reason = f"it is JSON, but none of libxl's: it has no {part}"
+            raise CommandFailed(f"configuration {path} can't be used: {reason}")
 
 
 def with_domid(config: Configuration, domid: int) -> Configuration:
