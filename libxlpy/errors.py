@@ -8,6 +8,7 @@
      |   |   +- DomainReused   another domain has the domid   .domain
      |   +- DomainBusy         somebody works on it           .job .pid
      |   +- NotSupported       this backend can't do it
+     |   +- ConfigRefused      no domain can be made of a configuration
      +- BackendError           no Xen, no host, no permission, wrong library
      +- XenstoreError          xenstored refused or is gone   .code
      +- QmpError               the device model refused or is gone
@@ -73,6 +74,10 @@ class DomainBusy(UsageError):  # noqa: N818
 
 class NotSupported(UsageError):  # noqa: N818
     """The backend in use can't do this."""
+
+
+class ConfigRefused(UsageError):  # noqa: N818
+    """No domain can be made of a configuration; another one is needed."""
 
 
 class BackendError(LibxlpyError):

@@ -31,6 +31,8 @@ class _File(click.Path):
             self.fail(text, param, ctx)
         if not value:
             self.fail("the name of a file is missing", param, ctx)
+        if value.endswith(("/", "/.")):  # which a Path would leave out
+            self.fail(f"{value!r} names a folder; name a file in it", param, ctx)
         return Path(value)
 
 

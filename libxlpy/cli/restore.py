@@ -6,7 +6,7 @@ import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from libxlpy import Context, GuestState, JobError, RestoreResult
+from libxlpy import ConfigRefused, Context, GuestState, JobError, RestoreResult
 from libxlpy.cli.save import read_config
 from libxlpy.cli.saved import named, open_saved
 from libxlpy.cli.terminal.follow import (
@@ -18,9 +18,9 @@ from libxlpy.cli.terminal.follow import (
 )
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
-from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.output import Output, one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import STREAM
+from libxlpy.cli.terminal.waiting import STREAM, told_if_stuck
 from libxlpy.streams import StreamRuleBroken, read_xl_header
 from libxlpy.streams.reader import feed_from, parser_for
 from libxlpy.streams.xl import config_name
@@ -40,9 +40,9 @@ class RestoreOptions:
 
 def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     """Restore a domain from a file; give the exit status."""
-    fd = open_saved(options.file)
+    fd = open_saved(settings.out, options.file)
     try:
-        config, name, length = _header(fd, options)
+        config, name, length = _header(settings.out, fd, options)
         result = run(
             settings.signals,
             lambda interrupt: Restore(settings, options, interrupt).run(
@@ -83,10 +83,21 @@ class Restore:
                         monitor=not self._options.alone,
                     )
                     result = await follow(job, view, self._interrupt)
+            except ConfigRefused as exc:
+                raise self._refused(exc) from exc
             except JobError as exc:
                 raise await self._failure(exc, fd) from exc
             self._interrupt.settle()
             return result
+
+    def _refused(self, exc: ConfigRefused) -> CommandFailed:
+        """Give the way out if a file has a configuration that can't be used."""
+        file, config = self._options.file, self._options.config
+        if config is not None:
+            return CommandFailed(f"{config}: {exc}")
+        return CommandFailed(
+            f"{file}: {exc}; give another one: xlpy restore CONFIG {file}"
+        )
 
     async def _failure(self, exc: JobError, fd: int) -> Exception:
         if self._settings.verbose:
@@ -121,17 +132,19 @@ class Restore:
         return None
 
 
-def _header(fd: int, options: RestoreOptions) -> tuple[bytes, str | None, int]:
+def _header(
+    out: Output, fd: int, options: RestoreOptions
+) -> tuple[bytes, str | None, int]:
     """Read configuration, its name, and its end; before the event loop: it may wait."""
     path = options.file
     try:
-        with named(path):
+        with named(path), told_if_stuck(out, f"more of {path}"):
             header = read_xl_header(fd)
         name = config_name(header)
     except StreamRuleBroken as exc:
         raise CommandFailed(f"{path}: {exc}") from exc
     if options.config is not None:
-        return read_config(options.config).text, options.name, header.length
+        return read_config(out, options.config).text, options.name, header.length
     if header.config is None:
         raise CommandFailed(f"{path} holds no configuration: give one, CONFIG")
     return header.config, name, header.length

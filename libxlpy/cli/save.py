@@ -10,7 +10,7 @@ import os
 import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from libxlpy import (
     Context,
@@ -23,6 +23,7 @@ from libxlpy import (
     SaveResult,
     SuspendFlags,
 )
+from libxlpy.cli.saved import open_saved
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
@@ -32,7 +33,7 @@ from libxlpy.cli.terminal.follow import (
 )
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
-from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.output import Output, one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import STREAM, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
@@ -42,6 +43,8 @@ from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
 from libxlpy_protocol.xen import PAGE_SIZE
 
 STDOUT, STDERR = 1, 2
+#: What libxl's JSON consists of: no domain is made of one that lacks either.
+PARTS = ("c_info", "b_info")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,7 @@ class Configuration:
 
 def save_domain(settings: Settings, options: SaveOptions) -> int:
     """Save a domain to a file; give the exit status."""
-    override = read_config(options.config) if options.config else None
+    override = read_config(settings.out, options.config) if options.config else None
     return run(
         settings.signals,
         lambda interrupt: Save(settings, options, interrupt).run(override),
@@ -288,22 +291,13 @@ def _is(one: DomainInfo, other: DomainInfo) -> bool:
     return (one.domid, one.uuid) == (other.domid, other.uuid)
 
 
-def read_config(path: Path) -> Configuration:
+def read_config(out: Output, path: Path) -> Configuration:
     """Read a configuration from a file: JSON if it is JSON, else xl's text.
 
     Raises:
         CommandFailed: It can't be read, or no reader would take it.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(XL_CONFIG_MAX + 1)
-    except OSError as exc:
-        raise CommandFailed(f"can't read configuration {os_error_text(exc)}") from exc
-    if len(text) > XL_CONFIG_MAX:
-        raise CommandFailed(
-            f"configuration {path} is larger than {XL_CONFIG_MAX} bytes: "
-            "give a smaller one"
-        )
+    text = _read(out, path)
     if not text.strip():
         raise CommandFailed(f"configuration {path} is empty")
     if b"\0" in text:
@@ -313,12 +307,34 @@ def read_config(path: Path) -> Configuration:
     except UnicodeDecodeError as exc:
         raise CommandFailed(f"configuration {path} is not UTF-8") from exc
     try:
-        parse_object(text)
+        parsed = parse_object(text)
     except JsonError as exc:
         if _meant_as_json(text):
             raise CommandFailed(f"configuration {path} can't be used: {exc}") from exc
         return Configuration(text, json=False)
+    _check_parts(path, parsed)
     return Configuration(text, json=True)
+
+
+def _read(out: Output, path: Path) -> bytes:
+    try:
+        with os.fdopen(open_saved(out, path), "rb") as file:
+            text = file.read(XL_CONFIG_MAX + 1)
+    except OSError as exc:
+        raise CommandFailed(f"can't read configuration {os_error_text(exc)}") from exc
+    if len(text) > XL_CONFIG_MAX:
+        raise CommandFailed(
+            f"configuration {path} is larger than {XL_CONFIG_MAX} bytes: "
+            "give a smaller one"
+        )
+    return text
+
+
+def _check_parts(path: Path, parsed: dict[str, Any]) -> None:
+    for part in PARTS:
+        if not isinstance(parsed.get(part), dict):
+            reason = f"it is JSON, but none of libxl's: it has no {part}"
+            raise CommandFailed(f"configuration {path} can't be used: {reason}")
 
 
 def with_domid(config: Configuration, domid: int) -> Configuration:

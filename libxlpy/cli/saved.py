@@ -1,26 +1,41 @@
 """A save file that a command reads: opened, and named in whatever reading fails of."""
 
 import os
+import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from libxlpy.cli.terminal.outcome import CommandFailed, os_error_text
+from libxlpy.cli.terminal.output import Output
+from libxlpy.cli.terminal.waiting import told_if_stuck
 from libxlpy.folders import NotOursAlone, find
 
 
-def open_saved(path: Path) -> int:
-    """Open a file to read; the descriptor is the caller's.
+def open_saved(out: Output, path: Path) -> int:
+    """Open a file to read, a pipe once something is in it; the descriptor is ours.
+
+    Args:
+        out: Is told what is waited for if that takes long.
+        path: Of the file.
 
     Raises:
         CommandFailed: It is a folder.
         OSError: It can't be opened.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    if stat.S_ISDIR(os.fstat(fd).st_mode):
-        os.close(fd)
+    with told_if_stuck(out, f"the disk of {path}"):
+        mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
         raise CommandFailed(f"{path} is a directory; name a file in it")
+    if not stat.S_ISFIFO(mode):
+        with told_if_stuck(out, f"the disk of {path}"):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with told_if_stuck(out, f"somebody to write into {path}"):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.poll()
     return fd
 
 

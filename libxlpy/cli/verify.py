@@ -15,7 +15,7 @@ from libxlpy_protocol.xen import PAGE_SIZE
 
 def verify_file(settings: Settings, path: Path, *, json: bool) -> int:
     """Check a file and say what is in it, or what is wrong with it."""
-    fd = open_saved(path)
+    fd = open_saved(settings.out, path)
     try:
         with named(path):
             summary = verify(fd)

@@ -3,7 +3,7 @@
 import uuid as uuids
 from typing import Any
 
-from libxlpy.errors import UsageError
+from libxlpy.errors import ConfigRefused, UsageError
 from libxlpy_protocol.json_text import JsonError, parse
 
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
@@ -14,29 +14,29 @@ def parse_config(config: bytes | None) -> dict[str, Any]:
     """Give a configuration, of which ``c_info`` is an object.
 
     Raises:
-        UsageError: There is none, or it can't be used.
+        ConfigRefused: There is none, or it can't be used.
     """
     if not config:
-        raise UsageError("no configuration: a restore needs the one that was saved")
+        raise ConfigRefused("no configuration: a restore needs the one that was saved")
     try:
         parsed = parse(config.rstrip(b"\0"))
     except JsonError as exc:
-        raise UsageError(f"configuration can't be used: {exc}; {XL_TEXT}") from exc
+        raise ConfigRefused(f"configuration can't be used: {exc}; {XL_TEXT}") from exc
     if isinstance(parsed, dict) and isinstance(parsed.get("c_info"), dict):
         return parsed
-    raise UsageError("configuration is none of libxl: it has no c_info")
+    raise ConfigRefused("configuration is none of libxl: it has no c_info")
 
 
 def checked_uuid(uuid: object) -> str | None:
     """Give a domain's uuid; None if the configuration has none.
 
     Raises:
-        UsageError: It is none.
+        ConfigRefused: It is none.
     """
     try:
         return str(uuids.UUID(uuid)) if isinstance(uuid, str) else None
     except ValueError as exc:
-        raise UsageError(f"uuid {uuid!r:.80} of the configuration is none") from exc
+        raise ConfigRefused(f"uuid {uuid!r:.80} of the configuration is none") from exc
 
 
 def checked_name(name: object, missing: str = NO_NAME) -> str:
@@ -47,10 +47,11 @@ def checked_name(name: object, missing: str = NO_NAME) -> str:
         missing: What to say if there is none.
 
     Raises:
+        ConfigRefused: There is none.
         UsageError: It is none.
     """
     if not isinstance(name, str) or not name:
-        raise UsageError(missing)
+        raise ConfigRefused(missing)
     if not name.isprintable():  # what neither C nor xenstore can hold is among it
         raise UsageError(f"{name!r:.80} can't be a domain's name")
     return name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.domain.config import checked_name, checked_uuid, parse_config
-from libxlpy.errors import BackendError, UsageError
+from libxlpy.errors import BackendError, ConfigRefused, UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
 from libxlpy.simxen.errors import SimxenError
@@ -157,12 +157,12 @@ def domain_fields(config: bytes | None, name: str | None = None) -> dict[str, An
         name: For the domain instead of the configured one.
 
     Raises:
-        UsageError: There is no configuration, or one that says too little.
+        ConfigRefused: There is no configuration, or one that says too little.
     """
     parsed = parse_config(config)
     created, built = parsed["c_info"], parsed.get("b_info")
     if not isinstance(built, dict):
-        raise UsageError("configuration is none of libxl: it has no b_info")
+        raise ConfigRefused("configuration is none of libxl: it has no b_info")
     uuid = checked_uuid(created.get("uuid"))
     memory = "max_memkb" if built.get("max_memkb") else "target_memkb"
     return {
@@ -182,5 +182,5 @@ def _read(
     value = part.get(key, default)
     if type(value) is not kind:
         text = f"{where} {key} is {json.dumps(value):.40}"
-        raise UsageError(f"configuration can't be used: {text}")
+        raise ConfigRefused(f"configuration can't be used: {text}")
     return value

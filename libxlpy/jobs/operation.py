@@ -177,10 +177,11 @@ class Operation(ABC, Generic[Result]):
 
     # ----- the end ----------------------------------------------------------------
 
-    async def examine(self, stream: StreamFd) -> None:
+    async def examine(self, run: Run, stream: StreamFd) -> None:
         """Once the helper has claimed success and is gone: see whether it is one.
 
         Args:
+            run: The job.
             stream: Where it went.
 
         Raises:

@@ -359,7 +359,7 @@ class JobRun(HelperRun[HelperLink]):
         if self.failure is not None or not self.started:
             return
         try:
-            await self.operation.examine(self._stream)
+            await self.operation.examine(self, self._stream)
         except JobError as exc:
             self.record.refuted = True
             self.fail(exc)

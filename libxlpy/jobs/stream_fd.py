@@ -176,6 +176,14 @@ class StreamFd(Owned):
             self._not_whole(walked.length, text)
         return walked
 
+    def length(self) -> int | None:
+        """Give the bytes written to a file or block device; None of anything else."""
+        if self._start is not None:
+            end = self._position()
+            return None if end is None else end - self._start
+        end = self._device_offset()
+        return None if end is None or self._from is None else end - self._from
+
     def _opened_anew(self) -> int:
         """Give a descriptor of the same file to read, with an offset of its own."""
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY

@@ -59,10 +59,9 @@ class LibxlMeter:
 
         The kernel doesn't count what is spliced (by libsimxen): there the pages tell.
         """
-        said = self._link.pump.taken + self._link.process.stderr.taken
         counts = self._link.process.io_counts()
         written = counts.write_chars if counts is not None else 0
-        return max(written - said, self.pages * PAGE_SIZE)
+        return max(written - self._link.said(), self.pages * PAGE_SIZE)
 
     def is_full(self) -> bool:
         """Tell whether the stream takes no more now: its reader is slow."""

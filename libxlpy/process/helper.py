@@ -78,6 +78,8 @@ class HelperProcess(Owned):
         self.exit: ExitStatus | None = None
         #: What it has used, once it has ended; None if another reaped it.
         self.rusage: Rusage | None = None
+        #: All its I/O, once it has ended; None if the kernel does not tell.
+        self.io: IoCounts | None = None
         self._killed = False
         self.pid = thread.pid
         #: Our end of its fd 1, and of its fd 0; the latter -1 once closed.
@@ -103,18 +105,7 @@ class HelperProcess(Owned):
 
         Its pid is its own as long as it lives: nobody but us reaps it.
         """
-        if not self.alive:
-            return None
-        try:
-            counts = psutil.Process(self.pid).io_counters()
-        except (psutil.Error, OSError):
-            return None  # only for root to see, or just ended, or no descriptor left
-        return IoCounts(
-            counts.read_chars,
-            counts.write_chars,
-            counts.read_bytes,
-            counts.write_bytes,
-        )
+        return _io_of(self.pid) if self.alive else None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if it is dead already."""
@@ -149,6 +140,7 @@ class HelperProcess(Owned):
         except ChildProcessError:
             info = None  # someone else's waitpid(-1), or SIGCHLD is ignored
         if info is not None:  # a zombie of ours, so its pid is its own
+            self.io = _io_of(self.pid)
             self.rusage = _reaped(self.pid)
         if info is None:
             self.exit = ExitStatus()
@@ -233,6 +225,17 @@ async def start_process(
         close_all(ours)
         raise
     return HelperProcess(thread, *ours)
+
+
+def _io_of(pid: int) -> IoCounts | None:
+    """Give what the kernel counts of the I/O of a child, be it a zombie."""
+    try:
+        counts = psutil.Process(pid).io_counters()
+    except (psutil.Error, OSError, RuntimeError):
+        return None  # only for root to see, or just ended, or no descriptor left
+    return IoCounts(
+        counts.read_chars, counts.write_chars, counts.read_bytes, counts.write_bytes
+    )
 
 
 def _reaped(pid: int) -> Rusage | None:

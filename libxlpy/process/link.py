@@ -98,6 +98,18 @@ class Link(ABC):
     def _end(self, error: Exception | None) -> None:
         self.ended.set_result(error)
 
+    def said(self) -> int:
+        """Give the bytes that it has said to us, on whatever pipe."""
+        return self.pump.taken + self.process.stderr.taken
+
+    def written(self) -> int | None:
+        """Give the bytes that it has written elsewhere, once it is dead.
+
+        As the kernel counts them; None if it does not tell.
+        """
+        io = self.process.io
+        return None if io is None else io.write_chars - self.said()
+
     async def drain(self) -> None:
         """Wait until all that a dead helper had said was read.
 

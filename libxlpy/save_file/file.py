@@ -68,6 +68,8 @@ class SaveFile(Owned):
         """
         super().__init__()
         self.path = Path(path)
+        if str(path).endswith(("/", "/.")):  # which a Path leaves out
+            raise SaveFileError(self.path, "it names a folder; name a file in it")
         self.fd = -1
         self.partial: Path | None = None
         self.committed = False

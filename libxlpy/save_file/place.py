@@ -18,8 +18,8 @@ from libxlpy.save_file.errors import SaveFileError
 FOLLOW = LOOK & ~os.O_NOFOLLOW
 #: Below are stdin, stdout and stderr.
 FIRST_FREE = 3
-#: A process's folder of open files.
-FD_FOLDER = re.compile(r".*/(\d+)(?:/task/\d+)?/fd")
+#: A process's folder of open files, or that of one of its threads.
+FD_FOLDER = re.compile(r".*?/(\d+)(?:/task/\d+)?/fd")
 
 
 def find(path: Path) -> Place:
@@ -65,7 +65,20 @@ def open_given(path: Path, place: Place) -> int:
         raise SaveFileError(path, f"descriptor {number} is not open for writing")
     if os.isatty(number):
         raise SaveFileError(path, "it is a terminal")
+    if not access & os.O_APPEND:
+        _refuse_rest(path, number)
     return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
+
+
+def _refuse_rest(path: Path, fd: int) -> None:
+    """Refuse an open file that goes on: what lies behind would stay."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        return
+    rest = status.st_size - os.lseek(fd, 0, os.SEEK_CUR)
+    if rest > 0:
+        reason = f"{rest} bytes of it would be left behind the image"
+        raise SaveFileError(path, f"{reason}; open it anew (>) or to append (>>)")
 
 
 def open_in_place(path: Path, place: Place) -> int:

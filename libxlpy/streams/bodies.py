@@ -65,16 +65,21 @@ def verify(image: Image, length: int) -> Reading:
 def whole(image: Image, length: int) -> Reading:
     """END and CHECKPOINT: a guest could run from what was read."""
     yield from empty(image, length)
-    if not image.pv:
-        return
-    if not image.registers:
+    if image.pv and not image.registers:
         image.cursor.fail("it comes before the registers of vcpu 0")
+    _memory(image)
+
+
+def _memory(image: Image) -> None:
+    """See that a PV image names all its frames, and that any image has a page."""
     missing = None if image.frames is None else image.frames.first_missing()
     if missing is not None and not image.legacy:
         image.cursor.fail(
             f"memory is not whole: frame {missing:#x} of 0x0 to {image.max_pfn:#x} "
             "was never named"
         )
+    if not image.contents:
+        image.cursor.fail("memory is missing: no page came before it")
 
 
 def opaque(image: Image, length: int) -> Reading:
@@ -153,7 +158,10 @@ def _pages_with_data(image: Image, block: bytes) -> int:
         pages = 0  # a hole: an HVM guest has a million of them below 4 GiB
     else:
         pages = sum(_has_data(image, entry, limit) for entry in entries)
-    if image.frames is not None and not image.verifying:
+    if image.verifying:
+        return pages
+    image.contents |= pages > 0
+    if image.frames is not None:
         image.frames.add([entry & PFN_MASK for entry in entries])
     return pages
 

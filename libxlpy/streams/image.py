@@ -20,6 +20,7 @@ class Image:
         max_pfn: Highest frame of a PV domain; -1 until known.
         frames: Those that were named, of a PV domain; None until known how many.
         verifying: Pages are sent once more, to be compared.
+        contents: A page of memory was read.
         registers: Those of vcpu 0 were read, of a PV domain.
         stage: Part of the image, see `rules.Stage`.
         seen: Types of records read so far.
@@ -38,6 +39,7 @@ class Image:
     max_pfn: int = -1
     frames: NamedFrames | None = None
     verifying: bool = False
+    contents: bool = False
     registers: bool = False
     stage: int = 0
     seen: set[int] = field(default_factory=set)

@@ -129,6 +129,14 @@ def version_2(file: SavedFile) -> None:
     head("libxc", 15, b"\2")(file)
 
 
+def holes_only(file: SavedFile) -> None:
+    """Name the same frames, but give none of them a page."""
+    for place in file.all_of(PAGE_DATA):
+        body = body_of(file.records[place])
+        entries = struct.unpack_from(f"<{int.from_bytes(body[:4], 'little')}Q", body, 8)
+        file.records[place] = page(*(HOLE | entry & (1 << 52) - 1 for entry in entries))
+
+
 def bytes_of(kind: int, at: int, new: bytes) -> Change:
     """Change the first record of a kind, from a byte of its body on."""
 
@@ -365,6 +373,11 @@ MEMORY = {
         **PV,
     ),
     "pages missing": Case(without_one(-1), "", **HVM),
+    "no memory of HVM": Case(without(PAGE_DATA), "no page came", **BY_ORDER, **HVM),
+    "holes only": Case(holes_only, "no page came", **BY_ORDER),
+    "HVM pages only in the verify pass": Case(
+        before(PAGE_DATA, record(VERIFY)), "no page came", **BY_ORDER, **HVM
+    ),
 }
 
 # ---- around the image --------------------------------------------------------------

@@ -18,7 +18,7 @@ _FRAMES = 1 << 28
 
 def _hvm(*pages: bytes, records: bytes = b"", after: bytes = b"") -> bytes:
     image = samples.hvm_image(
-        *samples.HVM_STATIC, *(pages or [samples.page_data(0)]), records,
+        *samples.HVM_STATIC, samples.page_data(0), *pages, records,
         *samples.HVM_STATE, samples.END,
     )  # fmt: skip
     return samples.xl_file(samples.libxl_stream(image, after, samples.END))

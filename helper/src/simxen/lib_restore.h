@@ -38,6 +38,7 @@ struct restore {
     bool have_context;
     uint64_t store_gfn, console_gfn;
     uint64_t pages_received; /* repeats counted */
+    bool have_page; /* one with contents */
     bool verifying; /* pages are compared, not stored */
     bool ended;
 

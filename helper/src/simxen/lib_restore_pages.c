@@ -79,6 +79,7 @@ static int check_pfns(struct restore *r, uint32_t count, uint32_t length)
                       data_pages * SIMXEN_PAGE_SIZE) {
         if (r->named != NULL && !r->verifying)
             name_pfns(r, count);
+        r->have_page |= data_pages != 0 && !r->verifying;
         return 0;
     }
     return restore_malformed(r, "PAGE_DATA record of %u bytes for %lu pages", length,

@@ -37,7 +37,7 @@ static int apply_nothing(struct restore *r, const uint8_t *body, uint32_t length
     return 0;
 }
 
-/* A PV image names each frame once at least, as libxc's saver does. */
+/* A PV image names each frame once at least, as libxc's saver does; any has a page. */
 static int check_whole(struct restore *r)
 {
     if (!r->have_context)
@@ -47,7 +47,7 @@ static int check_whole(struct restore *r)
             return restore_malformed(r, "Memory is not whole: pfn %#lx of 0 to %#lx was never named",
                                      (unsigned long)pfn, (unsigned long)r->last_pfn);
     }
-    return 0;
+    return r->have_page ? 0 : restore_malformed(r, "Memory is missing: no page came");
 }
 
 static int apply_end(struct restore *r, const uint8_t *body, uint32_t length)

@@ -72,7 +72,7 @@ class _Inspect:
             raise CommandFailed(f"{plot} is the file to read: draw into another")
 
     def _read(self) -> FileSummary:
-        fd = open_saved(self._options.file)
+        fd = open_saved(self._out, self._options.file)
         try:
             if self._options.records:
                 self._out.fact('{"records":[' if self._options.json else RECORD_TITLES)

@@ -1,6 +1,8 @@
 """Say what is waited for, if that takes long."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,19 @@ from libxlpy.cli.terminal.progress import waiting_text
 SOON = 3.0
 #: For a stream that does not move; what ends it is a deadline.
 STREAM = StallPolicy(bytes_age=SOON)
+
+
+@contextmanager
+def told_if_stuck(out: Output, what: str, seconds: float = SOON) -> Iterator[None]:
+    """As :func:`told_if_long`, where a system call is waited for and no loop runs."""
+    telling = threading.Timer(seconds, out.note, [waiting_text(what)])
+    telling.daemon = True
+    with contextlib.suppress(RuntimeError):  # too many threads: it goes untold
+        telling.start()
+    try:
+        yield
+    finally:
+        telling.cancel()
 
 
 @contextmanager

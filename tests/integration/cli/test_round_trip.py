@@ -62,7 +62,10 @@ def test_capital_d_stores_the_domid(shell: Shell, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "is_json"),
-    [('{"c_info": {"name": "new"}}', True), ('name = "new"\n', False)],
+    [
+        ('{"c_info": {"name": "new"}, "b_info": {}}', True),
+        ('name = "new"\n', False),
+    ],
 )
 def test_another_configuration_is_stored_as_it_is(
     shell: Shell, tmp_path: Path, text: str, is_json: bool
@@ -77,6 +80,10 @@ def test_another_configuration_is_stored_as_it_is(
     assert (
         shell.json("verify", "--json", tmp_path / "image")["config_is_json"] == is_json
     )
+    line = shell.bad("restore", tmp_path / "image")
+    way_out = f"; give another one: xlpy restore CONFIG {tmp_path / 'image'}"
+    assert line.startswith(f"xlpy: {tmp_path / 'image'}: configuration can't be used: ")
+    assert line.endswith(way_out)
 
 
 def test_json_events_end_with_the_result(shell: Shell, tmp_path: Path) -> None:

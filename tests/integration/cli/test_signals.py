@@ -86,6 +86,21 @@ def test_a_signal_while_it_waits_for_a_file(
     assert list(gate.parent.iterdir()) == [gate]
 
 
+def test_a_wait_for_whoever_writes_a_pipe_is_told(shell: Shell, gate: Path) -> None:
+    with contextlib.ExitStack() as running:
+        commands = [
+            running.enter_context(shell.running(*arguments(gate)))
+            for arguments in SILENT.values()
+        ]
+        for command in commands:
+            assert command.process.stderr is not None
+            line = command.process.stderr.readline().decode()
+            assert line.strip() == f"waiting: somebody to write into {gate}"
+            command.process.send_signal(signal.SIGTERM)
+            stopped = command.failure(STATUS[signal.SIGTERM])
+            assert stopped == "xlpy: stopped by SIGTERM; nothing was changed"
+
+
 @pytest.mark.parametrize("options", [[], ["-c"]])
 def test_a_signal_at_the_last_steps_of_a_save_comes_too_late(
     shell: Shell, tmp_path: Path, gate: Path, options: list[str]

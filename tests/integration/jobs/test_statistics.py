@@ -118,6 +118,8 @@ async def test_io_is_the_helper_s_own_and_ends_with_it(nothing_blocks: None):
     await process.wait()
     assert not process.alive
     assert process.io_counts() is None
+    assert process.io is not None
+    assert process.io.write_chars >= after.write_chars
     process.close()
 
 

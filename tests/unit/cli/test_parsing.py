@@ -59,6 +59,18 @@ def test_the_commands_are_those_of_the_manual() -> None:
         (["save", "web", ""], "xlpy save: Invalid value for 'FILE': the name of"),
         (["save", "web", "f", "-"], "xlpy save: Invalid value for '[CONFIG]': '-' is"),
         (["restore", "-"], "xlpy restore: Invalid value for '[CONFIG] FILE': '-' is"),
+        (
+            ["save", "web", "foo/"],
+            "xlpy save: Invalid value for 'FILE': 'foo/' names a",
+        ),
+        (
+            ["save", "web", "foo/."],
+            "xlpy save: Invalid value for 'FILE': 'foo/.' names",
+        ),
+        (
+            ["inspect", "--plot", "a.svg/", "b"],
+            "xlpy inspect: Invalid value for '--plot': 'a.svg/' names a folder",
+        ),
         (["verify", "-"], "xlpy verify: Invalid value for 'FILE': '-' is no file"),
         (["inspect", "-"], "xlpy inspect: Invalid value for 'FILE': '-' is no file"),
         (

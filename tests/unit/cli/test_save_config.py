@@ -7,15 +7,18 @@ import pytest
 
 from libxlpy.cli.save import Configuration, read_config, with_domid
 from libxlpy.cli.terminal.outcome import CommandFailed
+from libxlpy.cli.terminal.output import Output
 
 
 @pytest.mark.parametrize(
     ("text", "is_json"),
-    [(b'{"c_info": {}}', True), (b'name = "x"\n', False)],
+    [(b'{"c_info": {}, "b_info": {}}', True), (b'name = "x"\n', False)],
 )
 def test_json_is_told_from_text(tmp_path: Path, text: bytes, is_json: bool) -> None:
     (tmp_path / "config").write_bytes(text)
-    assert read_config(tmp_path / "config") == Configuration(text, json=is_json)
+    assert read_config(Output(), tmp_path / "config") == Configuration(
+        text, json=is_json
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,9 @@ def test_json_is_told_from_text(tmp_path: Path, text: bytes, is_json: bool) -> N
         (b"[]", "it is JSON, but no object"),
         (b"null", "it is JSON, but no object"),
         (b'{"a": 1', "it is not JSON: line 1, column 8"),
+        (b"{}", "it is JSON, but none of libxl's: it has no c_info"),
+        (b'{"c_info": []}', "it has no c_info"),
+        (b'{"c_info": {}}', "it has no b_info"),
         (b'{"a": 1e999}', "a number in it is too large"),
         (b"[" * 99_999, "nested deeper than 64 levels"),
     ],
@@ -36,7 +42,7 @@ def test_what_no_reader_takes_is_refused(
 ) -> None:
     (tmp_path / "config").write_bytes(text)
     with pytest.raises(CommandFailed, match=reason):
-        read_config(tmp_path / "config")
+        read_config(Output(), tmp_path / "config")
 
 
 def test_the_domid_is_stored_in_json() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from libxlpy.cli.terminal.follow import view_for
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.progress import JsonView, PlainView
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import told_if_long
+from libxlpy.cli.terminal.waiting import told_if_long, told_if_stuck
 from libxlpy.events import (
     JobEvent,
     LogEvent,
@@ -193,6 +194,18 @@ def test_stream_that_stands_is_told_beside_the_bar(capsys):
     with BarView("save web", pages=4, verbose=False) as view:
         view.show(STOPPED)
     assert "waiting: no byte moved for 3 s" in capsys.readouterr().err
+
+
+def test_wait_in_a_system_call_is_told_as_well(capsys):
+    with told_if_stuck(Output(), "the disk of a", seconds=60.0):
+        pass
+    assert capsys.readouterr().err == ""
+    told = ""
+    with told_if_stuck(Output(), "the disk of a", seconds=0.001):
+        while not told:
+            time.sleep(0.001)
+            told = capsys.readouterr().err
+    assert told.strip() == "waiting: the disk of a"
 
 
 async def test_wait_is_told_only_if_it_is_long(capsys):

@@ -1,20 +1,10 @@
 """A save's image must be one of its guest, as far as headers say."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
 from libxlpy.errors import ProtocolViolation
-from libxlpy.operations.save import DomainSave
+from libxlpy.operations.written import check_count, check_image
 from libxlpy.streams import Walked
-
-
-def save(kind: str, pages: int) -> Any:
-    made = DomainSave.__new__(DomainSave)
-    made._suspend = SimpleNamespace(kind=kind)  # type: ignore[assignment]
-    made._pages = pages
-    return made
 
 
 @pytest.mark.parametrize(
@@ -27,7 +17,7 @@ def save(kind: str, pages: int) -> Any:
     ],
 )
 def test_image_of_the_guest_is_taken(kind: str, found: Walked) -> None:
-    save(kind, 100)._check_image(found)
+    check_image(found, kind, 100)
 
 
 @pytest.mark.parametrize(
@@ -42,4 +32,15 @@ def test_image_of_the_guest_is_taken(kind: str, found: Walked) -> None:
 )
 def test_image_of_another_is_refused(kind: str, found: Walked, said: str) -> None:
     with pytest.raises(ProtocolViolation, match=said):
-        save(kind, 100)._check_image(found)
+        check_image(found, kind, 100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [("pv", 50 * 4096), ("hvm", 4096), ("pvh", 4096)]
+)
+def test_fewer_bytes_than_its_pages_have_are_refused(kind: str, count: int) -> None:
+    check_count(count, kind, 100)
+    with pytest.raises(ProtocolViolation, match=f"wrote {count - 1} bytes"):
+        check_count(count - 1, kind, 100)
+    with pytest.raises(ProtocolViolation, match="wrote 0 bytes"):
+        check_count(-7, kind, 100)

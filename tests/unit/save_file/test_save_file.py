@@ -32,6 +32,13 @@ def test_a_committed_file_holds_head_and_stream(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("end", ["/", "/.", "//"])
+def test_what_names_a_folder_becomes_no_file(tmp_path: Path, end: str) -> None:
+    with pytest.raises(SaveFileError, match=r"image.* it names a folder"):
+        SaveFile(f"{tmp_path}/image{end}", HEAD)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_until_commit_the_old_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(b"old")
@@ -435,6 +442,27 @@ def test_an_open_file_is_written_where_it_is(
         os.write(fd, b" after")
         assert os.pread(fd, 100, 0).endswith(b"body after")
         assert list(tmp_path.iterdir()) == there
+
+
+async def test_an_open_file_is_one_of_any_thread(tmp_path: Path) -> None:
+    """As `xlpy save` opens it: beside the loop, in a thread with its own number."""
+    with given(KINDS["no name"](tmp_path)) as fd:
+        path = f"/proc/thread-self/fd/{fd}"
+        async with await SaveFile.when_free(path, HEAD) as file:
+            await file.put_in_place()
+        assert os.pread(fd, 100, 0) == HEAD
+
+
+def test_an_open_file_that_goes_on_is_refused(tmp_path: Path) -> None:
+    """As by `1<> old`: what the image does not cover would stand behind its END."""
+    path = tmp_path / "image"
+    path.write_bytes(b"an old image")
+    with given(os.open(path, os.O_RDWR)) as fd:
+        os.lseek(fd, 3, os.SEEK_SET)
+        with pytest.raises(SaveFileError, match=r"9 bytes of it .* append \(>>\)"):
+            SaveFile(f"/dev/fd/{fd}", HEAD)
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 3
+    assert path.read_bytes() == b"an old image"
 
 
 def test_an_open_file_that_is_not_for_us_is_refused(tmp_path: Path) -> None:

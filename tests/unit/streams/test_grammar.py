@@ -113,7 +113,7 @@ SOUND = {
         Format.LIBXC,
     ),
     "optional libxc record": (
-        hvm_image(*HVM_STATIC, record(1 << 31, b"new"), *HVM_STATE, END),
+        hvm_image(*HVM_STATIC, *HVM_PAGES, record(1 << 31, b"new"), *HVM_STATE, END),
         Format.LIBXC,
     ),
     "optional libxl record": (
