@@ -30,6 +30,7 @@ what happened. ``str(e)`` is one line; :meth:`JobError.report` is everything.
 
 import errno as errno_names
 import os
+import resource
 import signal as signals
 import traceback
 from typing import Protocol
@@ -295,6 +296,19 @@ def errno_text(errnoval: int) -> str:
     """Give ``"No space left on device (ENOSPC)"`` for an errno value."""
     name = errno_names.errorcode.get(errnoval, str(errnoval))
     return f"{os.strerror(errnoval)} ({name})" if errnoval > 0 else "no errno"
+
+
+def reason_of(exc: OSError) -> str:
+    """Give why the system refused, without Python's numbers, and what helps."""
+    text = exc.strerror or str(exc)
+    match exc.errno:
+        case errno_names.EMFILE:
+            limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            return f"{text}; the limit is {limit}: raise it (ulimit -n)"
+        case errno_names.ENFILE:
+            return f"{text}; raise that of the whole machine (sysctl fs.file-max)"
+        case _:
+            return text
 
 
 def exit_text(*, signal: int | None, status: int | None) -> str:

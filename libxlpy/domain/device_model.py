@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 
 from libxlpy.domain import hypercalls, qmp
 from libxlpy.domain.qmp import Qmp
-from libxlpy.errors import QmpError, XenstoreError
+from libxlpy.errors import QmpError, XenstoreError, reason_of
 from libxlpy.folders import FOLDER
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
@@ -112,7 +112,9 @@ class DeviceModel:
             self._made = _identity(os.fstat(fd))
             os.close(fd)
         except OSError as exc:
-            raise QmpError(f"can't make the device model's state file: {exc}") from exc
+            raise QmpError(
+                f"can't make the device model's state file: {reason_of(exc)}"
+            ) from exc
         self.facts.note(stopped=True)
         await self._execute(ops, "stop")
         await self._execute(ops, "xen-save-devices-state", {"filename": str(path)})

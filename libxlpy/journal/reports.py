@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from libxlpy.aio import aside
-from libxlpy.errors import BackendError, Cancelled, JobError, UsageError
+from libxlpy.errors import BackendError, Cancelled, JobError, UsageError, reason_of
 from libxlpy.journal import Folder
 from libxlpy.results import JobReport
 from libxlpy_protocol.hello import PACKAGE
@@ -100,7 +100,7 @@ class CrashReports:
         except FileNotFoundError:
             raise
         except OSError as exc:
-            raise BackendError(f"can't read {path}: {exc.strerror}") from exc
+            raise BackendError(f"can't read {path}: {reason_of(exc)}") from exc
 
 
 def bounded(data: bytes) -> bytes:
@@ -147,7 +147,7 @@ def surroundings(helper: Hello | None) -> list[str]:
     try:
         pattern = CORE_PATTERN.read_text().strip()
     except OSError as exc:
-        pattern = f"can't be read: {exc.strerror}"
+        pattern = f"can't be read: {reason_of(exc)}"
     facts = [
         f"written: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
         f"libxlpy: {PACKAGE}",

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from libxlpy.errors import reason_of
 from libxlpy.simxen.directory import MAX_REQUEST
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import HypercallError, SimxenError
@@ -248,4 +249,4 @@ class ControlServer:
         except (SimxenError, HypercallError) as exc:
             return {"ok": False, "error": str(exc)}
         except OSError as exc:
-            return {"ok": False, "error": f"the system refuses: {exc.strerror or exc}"}
+            return {"ok": False, "error": f"the system refuses: {reason_of(exc)}"}

@@ -36,3 +36,15 @@ def test_it_can_not_begin(tmp_path: Path, limit: int) -> None:
     done = list_domains(limit, tmp_path)
     told = "xlpy: can't begin: Too many open files; see ulimit -n\n"
     assert (done.returncode, done.stderr) == (1, told)
+
+
+@pytest.mark.parametrize("limit", range(6, 16))
+def test_it_names_the_limit_and_what_helps(tmp_path: Path, limit: int) -> None:
+    done = list_domains(limit, tmp_path)
+    line = done.stderr.removesuffix("\n")
+    assert done.returncode == 1
+    assert line.startswith("xlpy: ")
+    assert "\n" not in line
+    told = f"Too many open files; the limit is {limit}: raise it (ulimit -n)"
+    assert line.endswith((told, "sim start`"))
+    assert line.endswith(told) or limit > 8  # an event loop needs as many
