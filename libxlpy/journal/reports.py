@@ -17,6 +17,7 @@ from libxlpy.aio import aside
 from libxlpy.errors import BackendError, Cancelled, JobError, UsageError, reason_of
 from libxlpy.journal import Folder
 from libxlpy.results import JobReport
+from libxlpy_protocol.fields import readable
 from libxlpy_protocol.hello import PACKAGE
 from libxlpy_protocol.messages import Hello
 
@@ -52,7 +53,7 @@ class CrashReports:
         new = path.with_suffix(".txt.new")
         try:
             with open(os.open(new, WRITE, 0o600), "wb") as file:  # noqa: PTH123 - flags
-                file.write(bounded(text.encode(errors="backslashreplace")))
+                file.write(bounded(readable(text).encode(errors="backslashreplace")))
             new.replace(path)
         except OSError:
             new.unlink(missing_ok=True)

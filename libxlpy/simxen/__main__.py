@@ -15,6 +15,7 @@ from libxlpy.errors import BackendError, reason_of
 from libxlpy.simxen.directory import READY
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.host import serve
+from libxlpy_protocol.fields import readable
 
 
 def main() -> int:
@@ -52,7 +53,7 @@ async def _serve(directory: Path, ready_fd: int | None) -> None:
 
 
 def _line(text: str) -> bytes:
-    return f"{text}\n".encode(errors="backslashreplace")
+    return f"{readable(text)}\n".encode(errors="backslashreplace")
 
 
 def _say(fd: int | None, line: bytes) -> None:

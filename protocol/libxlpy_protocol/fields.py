@@ -38,6 +38,10 @@ __all__ = [
     "Wide",
     "clip",
     "field_of",
+    "one_line",
+    "printable",
+    "readable",
+    "written_out",
 ]
 
 NAME_MAX = 255  # bytes of UTF-8; versions, phases, contexts
@@ -233,7 +237,29 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """Write out what a terminal would obey, line breaks included."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else written_out(c) for c in readable(text))
+
+
+def readable(text: str) -> str:
+    """Give what a file's name says, in whatever locale.
+
+    In place of each byte that is no text there Python has half a character. What is
+    UTF-8 all the same becomes text, and any other byte is written out.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode(
+            "utf-8", "backslashreplace"
+        )
+    except UnicodeEncodeError:  # halves of characters that come from elsewhere
+        return text
+
+
+def written_out(character: str) -> str:
+    """Give a character as its bytes, as shells take them: ``"\\xce\\xa9"``."""
+    if character.isascii():
+        return ascii(character)[1:-1]
+    data = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in data)
 
 
 def clip(text: str, most: int = TEXT_MAX) -> str:
@@ -242,5 +268,5 @@ def clip(text: str, most: int = TEXT_MAX) -> str:
     For text that comes from elsewhere (Xen's log lines, file names): what is no UTF-8
     is shown as escapes, what is too long is cut at a character.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    data = readable(text).encode("utf-8", "backslashreplace")
     return data[:most].decode("utf-8", "ignore")

@@ -210,7 +210,8 @@ def test_clip_makes_any_text_fit() -> None:
     assert clip("plain") == "plain"
     assert clip("abc", 2) == "ab"
     assert clip("aé", 2) == "a"
-    assert clip("\udc80") == "\\udc80"
+    assert clip("\udc80") == "\\x80"
+    assert clip("\ud800") == "\\ud800"  # half a character
     assert clip("x" * (TEXT_MAX + 9)) == "x" * TEXT_MAX
     field_of(Text).put(clip("é\udcff" * TEXT_MAX))
 
