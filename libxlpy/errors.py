@@ -31,6 +31,7 @@ what happened. ``str(e)`` is one line; :meth:`JobError.report` is everything.
 import errno as errno_names
 import os
 import resource
+import shlex
 import signal as signals
 import traceback
 from typing import Protocol
@@ -48,7 +49,7 @@ class DomainNotFound(UsageError):  # noqa: N818
 
     def __init__(self, domain: int | str) -> None:
         self.domain = domain
-        super().__init__(f"no such domain: {domain!s:.80}")
+        super().__init__(f"no such domain: {named(domain)}")
 
 
 class DomainReused(DomainNotFound):
@@ -290,6 +291,11 @@ class ParentLost(JobError):  # noqa: N818
 
 
 # ----- texts ----------------------------------------------------------------------
+
+
+def named(domain: int | str) -> str:
+    """Give a name as it was given: in quotes if it has what is no part of one."""
+    return shlex.quote(f"{domain!s:.80}")
 
 
 def errno_text(errnoval: int) -> str:

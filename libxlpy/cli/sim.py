@@ -8,6 +8,7 @@ from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted, Signals
+from libxlpy.errors import named
 from libxlpy.simxen.client import request, start_host, stop_host
 from libxlpy.simxen.directory import default_directory
 from libxlpy.simxen.errors import HostNotRunning
@@ -161,4 +162,4 @@ def _domid(settings: Settings, domain: str) -> int:
     for facts in request(_directory(settings), "list")["domains"]:
         if domain in (str(facts["domid"]), facts["name"]):
             return int(facts["domid"])
-    raise CommandFailed(f"no such domain: {domain:.80} (see `xlpy sim list`)")
+    raise CommandFailed(f"no such domain: {named(domain)} (see `xlpy sim list`)")

@@ -5,6 +5,7 @@ from typing import Any
 
 from libxlpy.errors import UsageError
 from libxlpy_protocol.json_text import JsonError, parse
+from libxlpy_protocol.fields import brief
 
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
 
@@ -35,7 +36,7 @@ def checked_uuid(uuid: object) -> str | None:
     try:
         return str(uuids.UUID(uuid)) if isinstance(uuid, str) else None
     except ValueError as exc:
-        raise UsageError(f"uuid {uuid!r:.80} of the configuration is none") from exc
+        raise UsageError(f"uuid {brief(uuid)} of the configuration is none") from exc
 
 
 def checked_name(name: object) -> str:
@@ -47,5 +48,5 @@ def checked_name(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise UsageError("configuration gives the domain no name")
     if not name.isprintable():  # what neither C nor xenstore can hold is among it
-        raise UsageError(f"{name!r:.80} can't be a domain's name")
+        raise UsageError(f"{brief(name)} can't be a domain's name")
     return name

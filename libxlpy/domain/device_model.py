@@ -25,6 +25,7 @@ from libxlpy.process.link import HelperLink
 from libxlpy.results import GuestFacts
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.stream.libxl import XENSTORE_VALUE_MAX, is_xenstore_key
+from libxlpy_protocol.fields import brief
 
 #: ``emulator_id`` of qemu in the stream; Xen: libxl_sr_stream_format.h.
 EMULATOR_QEMU = 2
@@ -256,6 +257,6 @@ def checked_pairs(data: bytes) -> list[tuple[bytes, bytes]]:
     for key, value in pairs:
         if not is_xenstore_key(key) or len(value) > XENSTORE_VALUE_MAX:
             raise XenstoreError(
-                f"emulator's xenstore key {key!r:.80} refused", "EINVAL"
+                f"emulator's xenstore key {brief(key)} refused", "EINVAL"
             )
     return pairs

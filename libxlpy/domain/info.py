@@ -18,6 +18,7 @@ from libxlpy_protocol.xen import (
     SHUTDOWN_NAMES,
     SHUTDOWN_SUSPEND,
 )
+from libxlpy_protocol.fields import brief
 
 #: Values of an INFO or LIST result.
 VALUES = 8
@@ -47,7 +48,7 @@ class DomainFacts:
             BackendError: It has not the values that it must have.
         """
         if len(result.values) < VALUES or len(result.uuid) != 16:
-            raise BackendError(f"helper gave no domain info: {result.values!r:.80}")
+            raise BackendError(f"helper gave no domain info: {brief(result.values)}")
         domid, flags, reason, tot, most, vcpus, cpu, hvm = result.values[:VALUES]
         uuid = str(uuids.UUID(bytes=result.uuid))
         return cls(domid, flags, reason, tot, most, vcpus, cpu, bool(hvm), uuid)

@@ -47,6 +47,7 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import callback_mask, failure_answer
 from libxlpy_protocol.xen import XTL_INFO
+from libxlpy_protocol.fields import brief
 
 #: Choice of our own helper.
 OWN = "own"
@@ -81,7 +82,7 @@ def find_helper(choice: str, backend: Backend) -> Path | None:
     if choice == OWN:
         return None
     if name != LIBXL or (colon and not path.startswith("/")):
-        raise UsageError(f"helper {choice!r:.80} is not own, libxl or libxl:/path")
+        raise UsageError(f"helper {brief(choice)} is not own, libxl or libxl:/path")
     return _checked(Path(path or _of_running_xen(backend)))
 
 

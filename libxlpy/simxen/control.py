@@ -23,6 +23,7 @@ from libxlpy.simxen.spec import (
     read_name,
 )
 from libxlpy_protocol.json_text import JsonError, parse_object
+from libxlpy_protocol.fields import brief
 
 #: The longest that ``slow_ack`` and ``slow_suspend`` may be told to take, seconds.
 MAX_SLOW = 600
@@ -121,7 +122,7 @@ async def _xenstored(machine: Machine, fields: Fields) -> Fields:
     fault = _text(fields, "fault")
     if fault and fault not in XENSTORED_FAULTS:
         known = ", ".join(XENSTORED_FAULTS)
-        raise SimxenError(f"unknown fault {fault!r:.40}: use one of {known}")
+        raise SimxenError(f"unknown fault {brief(fault)}: use one of {known}")
     await machine.misbehave(fault)
     return {}
 
@@ -169,7 +170,7 @@ def _domain(machine: Machine, fields: Fields) -> Domain:
 def _text(fields: Fields, key: str) -> str:
     value = fields.get(key, "")
     if not isinstance(value, str):
-        raise SimxenError(f"{key} must be text, not {value!r:.40}")
+        raise SimxenError(f"{key} must be text, not {brief(value)}")
     return value
 
 
@@ -182,11 +183,11 @@ def _parse(line: bytes) -> tuple[str, Fields]:
     do = request.pop("do", None)
     if not isinstance(do, str) or do not in REQUESTS:
         known = ", ".join(REQUESTS)
-        raise SimxenError(f"unknown request {do!r:.40}: use one of {known}")
+        raise SimxenError(f"unknown request {brief(do)}: use one of {known}")
     allowed = REQUESTS[do][1]
     unknown = sorted(set(request) - allowed) if allowed is not None else []
     if unknown:
-        raise SimxenError(f"unknown field {unknown[0]!r:.40} in {do}")
+        raise SimxenError(f"unknown field {brief(unknown[0])} in {do}")
     return do, request
 
 

@@ -8,6 +8,7 @@ the documentation. Messages say the kind of each field in its annotation;
 """
 
 import enum
+import reprlib
 from abc import ABC, abstractmethod
 from typing import Annotated, get_args, get_origin
 
@@ -36,6 +37,7 @@ __all__ = [
     "ToolstackData",
     "UuidBytes",
     "Wide",
+    "brief",
     "clip",
     "field_of",
     "one_line",
@@ -50,6 +52,7 @@ TEXT_MAX = 32768  # bytes of UTF-8; half a body, so that a log line always fits
 ITEMS_MAX = 32  # items of a tuple field
 DATA_MAX = 1024 * 1024  # bytes of toolstack state, either way
 BODY_MAX = 64 * 1024  # bytes of a message body, unless its rule says more
+BRIEF_MAX = 60  # characters of a value that is told
 LARGE_BODY_MAX = DATA_MAX + 64  # bytes of a body that carries toolstack state
 
 
@@ -195,6 +198,10 @@ class Reply(Field):
         return _I32.take(value)
 
 
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = BRIEF_MAX
+_BRIEF.maxlevel = 1
+
 _I32 = Whole("i32", -(1 << 31), (1 << 31) - 1)
 _DATA = Data("data", DATA_MAX)
 
@@ -260,6 +267,11 @@ def written_out(character: str) -> str:
         return ascii(character)[1:-1]
     data = character.encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def brief(value: object) -> str:
+    """Give a value as Python writes it, cut in its middle: a quote is closed."""
+    return _BRIEF.repr(value)
 
 
 def clip(text: str, most: int = TEXT_MAX) -> str:

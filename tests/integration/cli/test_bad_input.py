@@ -1,6 +1,7 @@
 """Bad input: one line that names the thing, a status, the guest running, no remains."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -251,6 +252,14 @@ def test_wrong_usage_is_status_2(shell: Shell, command: list[str]) -> None:
 def test_a_domain_that_can_not_be_is_refused(shell: Shell, options: list[str]) -> None:
     shell.bad("sim", "create", "web", *options)
     assert shell.facts("web") == {}
+
+
+def test_a_name_is_in_quotes_that_are_closed(shell: Shell, tmp_path: Path) -> None:
+    line = shell.bad("sim", "create", "x" * 99)
+    assert re.search(r"not 'x+\.\.\.x+'$", line)
+    told = "xlpy: no such domain: '5 '"
+    assert shell.bad("save", "5 ", tmp_path / "image") == told
+    assert shell.bad("sim", "destroy", "5 ").startswith(f"{told} (see")
 
 
 def test_nobody_reading_stdout_is_no_traceback(shell: Shell) -> None:

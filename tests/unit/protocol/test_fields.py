@@ -27,6 +27,7 @@ from libxlpy_protocol.fields import (
     ToolstackData,
     UuidBytes,
     Wide,
+    brief,
     clip,
     field_of,
 )
@@ -204,6 +205,19 @@ def test_a_field_must_say_what_it_takes() -> None:
 def test_an_annotation_that_names_no_kind_is_our_bug(bad: object) -> None:
     with pytest.raises((AssertionError, TypeError)):
         field_of(bad)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("short '", '"short \'"'),
+        (b"y" * 99, "b'" + "y" * 26 + "..." + "y" * 28 + "'"),
+        ("x" * 99, "'" + "x" * 27 + "..." + "x" * 28 + "'"),
+        ([["x" * 99] * 99] * 99, "[[...], [...], [...], [...], [...], [...], ...]"),
+    ],
+)
+def test_long_value_is_cut_inside_its_quotes(value: object, told: str):
+    assert brief(value) == told
 
 
 def test_clip_makes_any_text_fit() -> None:
