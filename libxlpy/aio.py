@@ -3,11 +3,12 @@
 import asyncio
 import concurrent.futures.thread  # noqa: F401 - now: asyncio.to_thread has it late
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from libxlpy.errors import BackendError
+from libxlpy.errors import BackendError, reason_of
 
 #: Name of the threads.
 ASIDE = "libxlpy aside"
@@ -15,7 +16,27 @@ ASIDE = "libxlpy aside"
 #: Seconds after which one looks again even if no change was told.
 LOOK_AGAIN = 1.0
 
+#: Descriptors of an event loop: its epoll, and the two ends that wake it.
+LOOP_FDS = 3
+
 Value = TypeVar("Value")
+
+
+def check_room_for_loop() -> None:
+    """See that an event loop can be made: one that is made by half is loud.
+
+    Raises:
+        BackendError: There may be no more descriptors.
+    """
+    fds: list[int] = []
+    try:
+        for _ in range(LOOP_FDS):
+            fds.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as exc:
+        raise BackendError(f"can't begin: {reason_of(exc)}") from exc
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 async def aside(work: Callable[[], Value], seconds: float | None) -> Value:

@@ -21,11 +21,12 @@ from libxlpy.callbacks import PrecopyPolicy, RestoreCallbacks, SaveCallbacks
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.domain import requests, resume
 from libxlpy.domain.info import DomainInfo
+from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import QmpError, UsageError
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
-from libxlpy.jobs.watchers import Watcher
+from libxlpy.jobs.watchers import Watcher, heard
 from libxlpy.journal import Folder
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.receive import announced, receive
@@ -111,6 +112,7 @@ class Context:
         await self._jobs.close()
         if failed:
             await self._let_run()
+        await self._tell_suspended()
         await self._jobs.handed_over.close(Folder(self.backend.jobs_dir))
         await self._helpers.close()
         self._backend = None
@@ -134,6 +136,17 @@ class Context:
                     "an error",
                     domid,
                 )
+
+    async def _tell_suspended(self) -> None:
+        """Log which guests are left suspended: nobody will come back to them."""
+        if not heard(logger, logging.WARNING):
+            return
+        for domid, uuid in self._jobs.handed_over.guests():
+            settled = await ask_guest(self._env(), domid, uuid)
+            if settled.guest is GuestState.SUSPENDED:
+                text = "domain %d, which was saved, is left suspended, as its context "
+                text += "was left: resume it (domain_resume), or destroy it"
+                logger.warning(text, domid)
 
     @property
     def backend(self) -> Backend:

@@ -31,6 +31,8 @@ what happened. ``str(e)`` is one line; :meth:`JobError.report` is everything.
 
 import errno as errno_names
 import os
+import resource
+import shlex
 import signal as signals
 import traceback
 from typing import Protocol
@@ -48,7 +50,7 @@ class DomainNotFound(UsageError):  # noqa: N818
 
     def __init__(self, domain: int | str) -> None:
         self.domain = domain
-        super().__init__(f"no such domain: {domain!s:.80}")
+        super().__init__(f"no such domain: {named(domain)}")
 
 
 class DomainReused(DomainNotFound):
@@ -319,10 +321,28 @@ class ParentLost(JobError):  # noqa: N818
 # ----- texts ----------------------------------------------------------------------
 
 
+def named(domain: int | str) -> str:
+    """Give a name as it was given: in quotes if it has what is no part of one."""
+    return shlex.quote(f"{domain!s:.80}")
+
+
 def errno_text(errnoval: int) -> str:
     """Give ``"No space left on device (ENOSPC)"`` for an errno value."""
     name = errno_names.errorcode.get(errnoval, str(errnoval))
     return f"{os.strerror(errnoval)} ({name})" if errnoval > 0 else "no errno"
+
+
+def reason_of(exc: OSError) -> str:
+    """Give why the system refused, without Python's numbers, and what helps."""
+    text = exc.strerror or str(exc)
+    match exc.errno:
+        case errno_names.EMFILE:
+            limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            return f"{text}; the limit is {limit}: raise it (ulimit -n)"
+        case errno_names.ENFILE:
+            return f"{text}; raise that of the whole machine (sysctl fs.file-max)"
+        case _:
+            return text
 
 
 def exit_text(*, signal: int | None, status: int | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from libxlpy.cli.terminal.settings import BackendName, Settings
+from libxlpy_protocol.fields import brief
 
 HELP = {"help_option_names": ["-h", "--help"]}
 JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
@@ -48,7 +49,7 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
     if value == "full":
         return None
     if not (value.isascii() and value.isdecimal() and len(value) <= RATE_DIGITS):
-        text = f"{value!r:.40} is neither a whole number nor 'full'"
+        text = f"{brief(value)} is neither a whole number nor 'full'"
         raise click.BadParameter(text, ctx=ctx, param=param)
     return int(value)
 

@@ -1,5 +1,6 @@
 """Run one command line: whatever is raised ends in one line and an exit status."""
 
+import re
 import traceback
 from collections.abc import Sequence
 
@@ -17,6 +18,9 @@ from libxlpy.cli.terminal.output import Output, one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted, Signals
 from libxlpy_protocol.errors import LibxlpyError
+
+#: How click shows a byte that is no text: by Python's number for it.
+QUOTED = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 
 
 def run_command(arguments: Sequence[str], signals: Signals) -> int:
@@ -58,7 +62,8 @@ def _failed(settings: Settings, exc: Exception, text: str) -> int:
 
 def _usage(settings: Settings, exc: click.UsageError) -> int:
     command = exc.ctx.command_path if exc.ctx else "xlpy"
-    text = one_line(exc.format_message())
+    said = QUOTED.sub(lambda found: chr(int(found[1], 16)), exc.format_message())
+    text = one_line(said)
     settings.out.note(f"{command}: {text} (see `{command} --help`)")
     return USAGE
 

@@ -20,15 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ends with the command.
     """
     signals = Signals()
-    with signals.handled(restore=arguments is not None):
-        try:
+    try:
+        with signals.handled(restore=arguments is not None):
             _open_standard_descriptors()
             from libxlpy.cli.command import run_command  # takes its time to load
-        except OSError as exc:
-            sys.stderr.write(f"xlpy: can't begin: {exc.strerror}; see ulimit -n\n")
-            return 1
-        given = sys.argv[1:] if arguments is None else list(arguments)
-        return run_command(given, signals)
+
+            given = sys.argv[1:] if arguments is None else list(arguments)
+            return run_command(given, signals)
+    except OSError as exc:  # of the first lines: a command's are told by it
+        raise SystemExit(f"xlpy: can't begin: {exc.strerror}; see ulimit -n") from exc
 
 
 def _open_standard_descriptors() -> None:

@@ -1,13 +1,17 @@
 """`xlpy sim ...`: start, stop and use an embedded host."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from libxlpy import JobStatus, LibxlpyError
+from libxlpy.cli.terminal.interrupt import ask
 from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted, Signals
+from libxlpy.errors import named
 from libxlpy.simxen.client import request, start_host, stop_host
 from libxlpy.simxen.directory import default_directory
 from libxlpy.simxen.errors import HostNotRunning
@@ -93,11 +97,25 @@ def _create(settings: Settings, fields: dict[str, Any]) -> int:
 
 
 def destroy(settings: Settings, domain: str) -> int:
-    """Destroy a domain."""
+    """Destroy a domain, as `xl destroy` also under a job; that one is told."""
     domid = _domid(settings, domain)
+    jobs = _alive(settings, domid)
     with settings.signals.told_as(NOT_AWAITED):
         request(_directory(settings), "destroy", domid=domid)
+    for job in jobs:
+        what = f"domain {domid} was destroyed under {job.job} of process {job.pid}"
+        settings.out.note(f"xlpy: {what}, which fails of it: see `xlpy jobs`")
     return GOOD
+
+
+def _alive(settings: Settings, domid: int) -> list[JobStatus]:
+    """Give the jobs of a domain whose process lives; none if nobody can say."""
+    here = replace(settings, backend="simxen", host=_directory(settings))
+    try:
+        jobs = ask(here, lambda ctx: ctx.list_jobs())
+    except LibxlpyError:
+        return []  # a courtesy
+    return [job for job in jobs if job.domid == domid and job.state != "lost"]
 
 
 def list_domains(settings: Settings, *, json: bool) -> int:
@@ -161,4 +179,4 @@ def _domid(settings: Settings, domain: str) -> int:
     for facts in request(_directory(settings), "list")["domains"]:
         if domain in (str(facts["domid"]), facts["name"]):
             return int(facts["domid"])
-    raise CommandFailed(f"no such domain: {domain:.80} (see `xlpy sim list`)")
+    raise CommandFailed(f"no such domain: {named(domain)} (see `xlpy sim list`)")

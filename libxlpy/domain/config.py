@@ -4,6 +4,7 @@ import uuid as uuids
 from typing import Any
 
 from libxlpy.errors import ConfigRefused, UsageError
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import JsonError, parse
 
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
@@ -36,7 +37,8 @@ def checked_uuid(uuid: object) -> str | None:
     try:
         return str(uuids.UUID(uuid)) if isinstance(uuid, str) else None
     except ValueError as exc:
-        raise ConfigRefused(f"uuid {uuid!r:.80} of the configuration is none") from exc
+        text = f"uuid {brief(uuid)} of the configuration is none"
+        raise ConfigRefused(text) from exc
 
 
 def checked_name(name: object, missing: str = NO_NAME) -> str:
@@ -53,5 +55,5 @@ def checked_name(name: object, missing: str = NO_NAME) -> str:
     if not isinstance(name, str) or not name:
         raise ConfigRefused(missing)
     if not name.isprintable():  # what neither C nor xenstore can hold is among it
-        raise UsageError(f"{name!r:.80} can't be a domain's name")
+        raise UsageError(f"{brief(name)} can't be a domain's name")
     return name

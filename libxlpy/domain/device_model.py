@@ -18,12 +18,13 @@ from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 
 from libxlpy.domain import hypercalls, qmp
 from libxlpy.domain.qmp import Qmp
-from libxlpy.errors import QmpError, XenstoreError
+from libxlpy.errors import QmpError, XenstoreError, reason_of
 from libxlpy.folders import FOLDER
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
 from libxlpy.results import GuestFacts
 from libxlpy.xenstore import Xenstore, connect
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.stream.libxl import XENSTORE_VALUE_MAX, is_xenstore_key
 
 #: ``emulator_id`` of qemu in the stream; Xen: libxl_sr_stream_format.h.
@@ -112,7 +113,9 @@ class DeviceModel:
             self._made = _identity(os.fstat(fd))
             os.close(fd)
         except OSError as exc:
-            raise QmpError(f"can't make the device model's state file: {exc}") from exc
+            raise QmpError(
+                f"can't make the device model's state file: {reason_of(exc)}"
+            ) from exc
         self.facts.note(stopped=True)
         await self._execute(ops, "stop")
         await self._execute(ops, "xen-save-devices-state", {"filename": str(path)})
@@ -254,6 +257,6 @@ def checked_pairs(data: bytes) -> list[tuple[bytes, bytes]]:
     for key, value in pairs:
         if not is_xenstore_key(key) or len(value) > XENSTORE_VALUE_MAX:
             raise XenstoreError(
-                f"emulator's xenstore key {key!r:.80} refused", "EINVAL"
+                f"emulator's xenstore key {brief(key)} refused", "EINVAL"
             )
     return pairs

@@ -8,6 +8,7 @@ from libxlpy.process.link import HelperLink
 from libxlpy.results import DomainType
 from libxlpy.xenstore import Xenstore
 from libxlpy_protocol.enums import Op
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.xen import DOMID_MAX
 
 #: Argument of RESUME: the guest's suspend call returns "cancelled".
@@ -27,7 +28,7 @@ def check_domid(domid: object) -> int:
         UsageError: It is no int or out of range.
     """
     if type(domid) is not int or not 0 <= domid <= DOMID_MAX:
-        raise UsageError(f"not a domid: {domid!r:.40}")
+        raise UsageError(f"not a domid: {brief(domid)}")
     return domid
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from libxlpy.errors import BackendError
 from libxlpy.results import DomainType, GuestState
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.messages import OpResult
 from libxlpy_protocol.xen import (
     DOMINF_BLOCKED,
@@ -47,7 +48,7 @@ class DomainFacts:
             BackendError: It has not the values that it must have.
         """
         if len(result.values) < VALUES or len(result.uuid) != 16:
-            raise BackendError(f"helper gave no domain info: {result.values!r:.80}")
+            raise BackendError(f"helper gave no domain info: {brief(result.values)}")
         domid, flags, reason, tot, most, vcpus, cpu, hvm = result.values[:VALUES]
         uuid = str(uuids.UUID(bytes=result.uuid))
         return cls(domid, flags, reason, tot, most, vcpus, cpu, bool(hvm), uuid)

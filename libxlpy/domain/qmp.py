@@ -8,7 +8,7 @@ from pathlib import Path
 
 import qemu.qmp
 
-from libxlpy.errors import QmpError
+from libxlpy.errors import QmpError, reason_of
 from libxlpy.forked import Owned, lead_nowhere
 
 #: Longest line taken from a device model, bytes.
@@ -48,7 +48,7 @@ class Qmp(Owned):
             text = f"device model did not answer {command} in {self._timeout:g} s"
             raise QmpError(text) from exc
         except FAILURES as exc:
-            raise QmpError(f"device model: {command} failed: {exc}") from exc
+            raise QmpError(f"device model: {command} failed: {_why(exc)}") from exc
 
     def disown(self) -> None:
         """Have it lead nowhere: to shut it down would do so for the parent."""
@@ -74,7 +74,11 @@ async def connect(path: Path, *, timeout: float) -> Qmp:  # noqa: ASYNC109
     Raises:
         QmpError: It can't be reached or does not speak QMP.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    to = f"can't talk to the device model at {path}"
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as exc:
+        raise QmpError(f"{to}: {_why(exc)}") from exc
     sock.setblocking(False)
     client = qemu.qmp.QMPClient(readbuflen=LINE_MAX)
     client.events.event_filter = lambda _: False  # else kept until somebody asks
@@ -89,7 +93,10 @@ async def connect(path: Path, *, timeout: float) -> Qmp:  # noqa: ASYNC109
             text = f"device model at {path} did not greet in {timeout:g} s"
             raise QmpError(text) from exc
         if isinstance(exc, FAILURES):
-            text = f"can't talk to the device model at {path}: {exc}"
-            raise QmpError(text) from exc
+            raise QmpError(f"{to}: {_why(exc)}") from exc
         raise
     return made
+
+
+def _why(exc: Exception) -> str:
+    return reason_of(exc) if isinstance(exc, OSError) else str(exc)

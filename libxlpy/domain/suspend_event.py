@@ -12,6 +12,7 @@ from pathlib import Path
 
 from libxlpy.process.link import HelperLink, uuid_bytes
 from libxlpy.xenstore import Xenstore
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.messages import AskToSuspend
 
 #: Digits of the largest port.
@@ -47,7 +48,7 @@ async def ask_by_event(
         BackendError: The helper is gone or does not answer: it may have been asked.
     """
     if not _is_port(port):
-        return f"{port!r:.20} is no port"
+        return f"{brief(port)} is no port"
     ask = AskToSuspend(domid, int(port), str(lock_path), uuid_bytes(uuid))
     result = await ops.ask_to_suspend(ask)
     if result.retval >= 0:

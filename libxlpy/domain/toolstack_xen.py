@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from libxlpy.aio import finish
 from libxlpy.domain.config import checked_name
-from libxlpy.errors import BackendError, DomainReused
+from libxlpy.errors import BackendError, DomainReused, reason_of
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, last_line, start_process
@@ -56,7 +56,7 @@ class XenToolstack:
         try:
             config = await found(lambda: _read_start(path))
         except OSError as exc:
-            text = f"no configuration of domain {domid}: {path}: {exc.strerror}"
+            text = f"no configuration of domain {domid}: {path}: {reason_of(exc)}"
             raise BackendError(text) from exc
         if len(config) > CONFIG_MAX:
             text = f"configuration {path} is longer than {CONFIG_MAX} bytes"

@@ -29,13 +29,23 @@ class Guard:
         self._link.send(Release())
 
     async def release(self) -> None:
-        """Have it leave: there is nothing left to look after; idempotent."""
+        """Have it leave: there is nothing left to look after; idempotent.
+
+        Raises:
+            UsageError: We are a child that was forked, and it is our parent's.
+        """
+        self._link.process.check_ours("this guard")
         if not self._has_left:
             self._link.send(Release())
             await self._gone()
 
     async def act(self) -> None:
-        """Have it do what it would do were we dead, wait until it has; idempotent."""
+        """Have it do what it would do were we dead, wait until it has; idempotent.
+
+        Raises:
+            UsageError: As of :meth:`release`.
+        """
+        self._link.process.check_ours("this guard")
         if not self._has_left:
             self._link.pump.hang_up()
             await self._link.process.wait_within(ACT_WITHIN)

@@ -240,16 +240,18 @@ class Job(Generic[Result]):
 
         Raises:
             JobError: The job failed; says all about it.
+            UsageError: We are a child that was forked, and the job our parent's.
         """
         return self._wait().__await__()
 
     async def _wait(self) -> Result:
-        self._stream.check_ours("this job")
+        self._check_ours()
         try:
             await asyncio.shield(self._task)
         except asyncio.CancelledError:
-            self.request_cancel("whoever awaited it was cancelled")
-            await finish(asyncio.create_task(self.close()))
+            if self._stream.is_ours:  # else we are a child, forked meanwhile
+                self.request_cancel("whoever awaited it was cancelled")
+                await finish(asyncio.create_task(self.close()))
             raise
         outcome = self._outcome
         if isinstance(outcome, JobError):
@@ -264,7 +266,12 @@ class Job(Generic[Result]):
         return self._run.cancellable
 
     def request_cancel(self, reason: str = "cancelled") -> None:
-        """Have the job aborted, without waiting; idempotent."""
+        """Have the job aborted, without waiting; idempotent.
+
+        Raises:
+            UsageError: As of ``await``.
+        """
+        self._check_ours()
         self._run.cancel(reason)
 
     async def cancel(self, reason: str = "cancelled") -> CancelAnswer:
@@ -274,9 +281,10 @@ class Job(Generic[Result]):
             reason: Is told in the outcome.
 
         Raises:
-            UsageError: A callback of the job asks; it would wait for itself.
+            UsageError: A callback of the job asks; it would wait for itself. Or as of
+                ``await``.
         """
-        self._stream.check_ours("this job")
+        self._check_ours()
         phase = self.phase
         if self._task.done():
             return CancelAnswer(CancelKind.ALREADY_DONE, phase)
@@ -285,6 +293,9 @@ class Job(Generic[Result]):
         self.request_cancel(reason)
         await finish(self._task)
         return CancelAnswer(self._cancel_kind(), phase)
+
+    def _check_ours(self) -> None:
+        self._stream.check_ours("this job")
 
     def _cancel_kind(self) -> CancelKind:
         if not isinstance(self._run.failure, Cancelled):
@@ -298,6 +309,9 @@ class Job(Generic[Result]):
 
         A save that succeeds all the same, but whose result nobody has taken, is undone:
         nobody would know that the guest is suspended.
+
+        Raises:
+            UsageError: As of ``await``.
         """
         self.request_cancel("its context was left")
         await asyncio.wait([self._task])

@@ -163,6 +163,10 @@ class HandedOver:
         #: Of guests that were saved once more.
         self._leaving: set[asyncio.Task[None]] = set()
 
+    def guests(self) -> list[tuple[int, str]]:
+        """Give domid and uuid of all."""
+        return [(domid, each.uuid) for domid, each in self._guests.items()]
+
     def guarded(self) -> list[tuple[int, str]]:
         """Give domid and uuid of those that may run again should anything fail."""
         guests = self._guests.items()

@@ -12,7 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from libxlpy.domain.repair import TRIES, ask_guest
-from libxlpy.errors import BackendError, Cancelled, HelperCrashed, JobError, TimedOut
+from libxlpy.errors import (
+    BackendError,
+    Cancelled,
+    HelperCrashed,
+    JobError,
+    TimedOut,
+    reason_of,
+)
 from libxlpy.events import PhaseEvent, StallEvent, StatEvent
 from libxlpy.jobs.failures import stall_of
 from libxlpy.jobs.guard import Guard
@@ -279,7 +286,7 @@ class JobRun(HelperRun[HelperLink]):
                 }
             )
         except OSError as exc:
-            self._unwritten = f"journal can't be written: {exc.strerror}"
+            self._unwritten = f"journal can't be written: {reason_of(exc)}"
             self.record.later.append(self._unwritten)
             self._note = None
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from libxlpy.journal.birth import birth_ns
 from libxlpy.journal.identity import Identity
 from libxlpy.results import DomainType, GuestFacts, Kind
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import parse_object
 
 #: Of the form below; another one is not guessed at.
@@ -117,11 +118,11 @@ class Entry:
         value = parse_object(data)
         version = value.pop("version", None)
         if version != VERSION:
-            raise ValueError(f"version {version!r:.20}, not {VERSION}")
+            raise ValueError(f"version {brief(version)}, not {VERSION}")
         value["guest"] = {name: value.pop(name) for name in FACTS if name in value}
         entry = _read(cls, value, "entry")
         if not 0 <= entry.since < SINCE_MAX:
-            raise ValueError(f"since is {entry.since!r:.40}")
+            raise ValueError(f"since is {brief(entry.since)}")
         return entry
 
 
@@ -163,4 +164,4 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         return float(value)
     if type(value) is hint:
         return value
-    raise ValueError(f"{name} is {value!r:.40}")
+    raise ValueError(f"{name} is {brief(value)}")

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from libxlpy.errors import BackendError
+from libxlpy.errors import BackendError, reason_of
 from libxlpy.forked import Owned
 from libxlpy.journal.entry import ENTRY_MAX, Entry
 from libxlpy.journal.life import Life, is_own, lives
@@ -84,7 +84,7 @@ class Folder:
             with contextlib.suppress(FileExistsError):
                 self.path.mkdir(mode=FOLDER_MODE)
         except OSError as exc:
-            text = f"can't make the folder of jobs {self.path}: {exc.strerror}"
+            text = f"can't make the folder of jobs {self.path}: {reason_of(exc)}"
             raise BackendError(text) from exc
         self.check()
 
@@ -131,7 +131,7 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise JournalBroken(path, f"can't be read: {exc.strerror}") from exc
+            raise JournalBroken(path, f"can't be read: {reason_of(exc)}") from exc
         try:
             entry = Entry.decode(data)
         except ValueError as exc:
@@ -164,7 +164,7 @@ class Folder:
         try:
             lock = Lock(self, domid, _locked(path))
         except OSError as exc:
-            raise BackendError(f"can't use {path}: {exc.strerror}") from exc
+            raise BackendError(f"can't use {path}: {reason_of(exc)}") from exc
         lock.sweep()
         return lock
 

@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from libxlpy.aio import aside
-from libxlpy.errors import BackendError, Cancelled, JobError, UsageError
+from libxlpy.errors import BackendError, Cancelled, JobError, UsageError, reason_of
 from libxlpy.journal import Folder
 from libxlpy.results import JobReport
+from libxlpy_protocol.fields import readable
 from libxlpy_protocol.hello import PACKAGE
 from libxlpy_protocol.messages import Hello
 
@@ -52,7 +53,7 @@ class CrashReports:
         new = path.with_suffix(".txt.new")
         try:
             with open(os.open(new, WRITE, 0o600), "wb") as file:  # noqa: PTH123 - flags
-                file.write(bounded(text.encode(errors="backslashreplace")))
+                file.write(bounded(readable(text).encode(errors="backslashreplace")))
             new.replace(path)
         except OSError:
             new.unlink(missing_ok=True)
@@ -100,7 +101,7 @@ class CrashReports:
         except FileNotFoundError:
             raise
         except OSError as exc:
-            raise BackendError(f"can't read {path}: {exc.strerror}") from exc
+            raise BackendError(f"can't read {path}: {reason_of(exc)}") from exc
 
 
 def bounded(data: bytes) -> bytes:
@@ -147,7 +148,7 @@ def surroundings(helper: Hello | None) -> list[str]:
     try:
         pattern = CORE_PATTERN.read_text().strip()
     except OSError as exc:
-        pattern = f"can't be read: {exc.strerror}"
+        pattern = f"can't be read: {reason_of(exc)}"
     facts = [
         f"written: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
         f"libxlpy: {PACKAGE}",

@@ -21,7 +21,7 @@ from libxlpy.jobs.job import Job
 from libxlpy.jobs.watchers import heard
 from libxlpy.libxl.codes import rc_of
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.fields import one_line
+from libxlpy_protocol.fields import brief, one_line
 
 #: What an initiating call returns once the operation is under way.
 AO_INPROGRESS = 0
@@ -59,7 +59,7 @@ class AsyncopHow:
             if self.for_callback is not None:
                 raise UsageError("for_callback without a callback: give both")
         elif not callable(self.callback):
-            raise UsageError(f"callback can't be called: {self.callback!r:.40}")
+            raise UsageError(f"callback can't be called: {brief(self.callback)}")
         elif self.for_event:
             raise UsageError("callback and for_event: choose one")
 

@@ -28,6 +28,7 @@ from libxlpy.libxl.events import (
 from libxlpy.libxl.osevent import Hooked, OSEventHooks
 from libxlpy.libxl.own_thread import OwnThread
 from libxlpy.operations.libxl_engine import OWN
+from libxlpy_protocol.fields import brief
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class LibxlCtx:
         """
         self.check()
         if how is not None and not isinstance(how, AsyncopHow):
-            raise UsageError(f"ao_how must be None or an AsyncopHow: {how!r:.40}")
+            raise UsageError(f"ao_how must be None or an AsyncopHow: {brief(how)}")
         ao = Ao(what, domid, how, self._tell)
         with self._changed:
             self.check()  # nobody frees it from here on

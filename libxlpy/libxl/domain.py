@@ -16,6 +16,7 @@ from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
 from libxlpy.operations.flags import SuspendFlags
 from libxlpy.results import RestoreResult
+from libxlpy_protocol.fields import brief
 
 LIBXL_SUSPEND_DEBUG = int(SuspendFlags.DEBUG)
 LIBXL_SUSPEND_LIVE = int(SuspendFlags.LIVE)
@@ -50,7 +51,7 @@ def libxl_domain_suspend(
 def _suspend_flags(flags: object) -> SuspendFlags:
     if isinstance(flags, int) and flags >= 0:
         return SuspendFlags(flags)  # what it has not is refused by the save
-    raise UsageError(f"unknown flags: {flags!r:.40}")
+    raise UsageError(f"unknown flags: {brief(flags)}")
 
 
 def libxl_domain_create_restore(
@@ -72,7 +73,7 @@ def libxl_domain_create_restore(
 
     async def begin(context: Context) -> Awaitable[Any]:
         if not isinstance(domid, DomidRef):
-            raise UsageError(f"domid must be a DomidRef: {domid!r:.40}")
+            raise UsageError(f"domid must be a DomidRef: {brief(domid)}")
         return await context.domain_restore(restore_fd, config=d_config, paused=True)
 
     def done(result: RestoreResult) -> None:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from libxlpy.aio import start_thread
+from libxlpy.aio import check_room_for_loop, start_thread
 from libxlpy.errors import UsageError
 from libxlpy.libxl.driver import Driver, T
 
@@ -25,8 +25,9 @@ class OwnThread(Driver):
         """Start both threads.
 
         Raises:
-            BackendError: There may be no more of them.
+            BackendError: There may be no more of them, or of descriptors.
         """
+        check_room_for_loop()
         self.loop = asyncio.SelectorEventLoop()
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         try:

@@ -13,6 +13,7 @@ from libxlpy.domain import hypercalls
 from libxlpy.errors import NotSupported, UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
+from libxlpy_protocol.fields import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ def _check(info: object) -> None:
         UsageError: It is one of these.
     """
     if not isinstance(info, RemusInfo):
-        raise UsageError(f"info must be a RemusInfo: {info!r:.40}")
+        raise UsageError(f"info must be a RemusInfo: {brief(info)}")
     if type(info.interval) is not int or info.interval < 1:
-        raise UsageError(f"interval {info.interval!r:.40}: milliseconds from 1 on")
+        raise UsageError(f"interval {brief(info.interval)}: milliseconds from 1 on")
     if info.colo is not False:
         raise UsageError(
-            f"colo {info.colo!r:.40}: must be False, there is no COLO here"
+            f"colo {brief(info.colo)}: must be False, there is no COLO here"
         )
     if not info.allow_unsafe and (
         info.blackhole or not info.netbuf or not info.diskbuf

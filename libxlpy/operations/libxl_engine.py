@@ -32,6 +32,7 @@ from libxlpy.process.link import Link
 from libxlpy.process.packages import helper_python
 from libxlpy.process.pump import Observer
 from libxlpy_protocol.enums import Mode, StreamType, XcFlags
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.libxl.session import LibxlParentSession
 from libxlpy_protocol.libxl.table import NEWEST
 from libxlpy_protocol.messages import (
@@ -81,7 +82,7 @@ def find_helper(choice: str, backend: Backend) -> Path | None:
     if choice == OWN:
         return None
     if name != LIBXL or (colon and not path.startswith("/")):
-        raise UsageError(f"helper {choice!r:.80} is not own, libxl or libxl:/path")
+        raise UsageError(f"helper {brief(choice)} is not own, libxl or libxl:/path")
     return _checked(Path(path or _of_running_xen(backend)))
 
 

@@ -35,6 +35,7 @@ from libxlpy.results import (
 from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode, Op, StreamType
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.messages import CallMessage, Checkpoint, Message, Start, Suspend
 from libxlpy_protocol.table import callback_mask
 
@@ -55,7 +56,7 @@ class Rings:
         for item in fields(self):
             value = getattr(self, item.name)
             if type(value) is not int or not 0 <= value <= U32_MAX:
-                raise UsageError(f"{item.name} {value!r:.40}: not a number of 32 bits")
+                raise UsageError(f"{item.name} {brief(value)}: not a number of 32 bits")
 
 
 #: For a guest without rings.
@@ -191,7 +192,7 @@ def checked_type(stream_type: object, calls: frozenset[type[Message]]) -> Stream
     """
     if not isinstance(stream_type, StreamType):
         known = ", ".join(each.name for each in StreamType)
-        raise UsageError(f"stream_type {stream_type!r:.40}: must be one of {known}")
+        raise UsageError(f"stream_type {brief(stream_type)}: must be one of {known}")
     if stream_type is not StreamType.PLAIN and Checkpoint not in calls:
         text = f"stream_type {stream_type.name} needs the callback checkpoint"
         raise UsageError(text)

@@ -20,7 +20,7 @@ import psutil
 
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
-from libxlpy.errors import BackendError, exit_text
+from libxlpy.errors import BackendError, exit_text, reason_of
 from libxlpy.forked import Owned, lead_nowhere
 from libxlpy.process.packages import helper_python
 from libxlpy.process.proc import kernel_place, proof
@@ -213,7 +213,9 @@ async def start_process(
             pipes += os.pipe()
     except OSError as exc:
         close_all(pipes)
-        raise BackendError(f"can't start the helper {argv[0]}: {exc}") from exc
+        raise BackendError(
+            f"can't start the helper {argv[0]}: {reason_of(exc)}"
+        ) from exc
     stdin, write_fd, read_fd, stdout, stderr_fd, stderr = pipes
     ours = (read_fd, write_fd, stderr_fd)
     try:

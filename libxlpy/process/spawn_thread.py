@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from libxlpy.aio import start_thread
-from libxlpy.errors import BackendError
+from libxlpy.errors import BackendError, reason_of
 from libxlpy.process.proc import OomKills, kills_of
 
 #: All the child's environment.
@@ -91,7 +91,7 @@ class SpawnThread(threading.Thread):
             self._give_up()
             raise
         if error is not None:
-            text = f"can't start the helper {self._argv[0]}: {error}"
+            text = f"can't start the helper {self._argv[0]}: {reason_of(error)}"
             raise BackendError(text) from error
 
     def release(self, *, reaped: bool) -> None:

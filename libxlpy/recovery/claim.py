@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any
 
 from libxlpy.domain.hypercalls import check_domid
-from libxlpy.errors import BackendError, DomainBusy
+from libxlpy.errors import BackendError, DomainBusy, reason_of
 from libxlpy.journal import (
     Entry,
     Folder,
@@ -68,7 +68,7 @@ class Claim:
         try:
             self._life = self._lock.begin(self._entry)
         except OSError as exc:
-            text = f"can't write the journal of domain {self.domid}: {exc.strerror}"
+            text = f"can't write the journal of domain {self.domid}: {reason_of(exc)}"
             raise BackendError(text) from exc
         self.kept = True
         return name

@@ -10,9 +10,12 @@ import os
 import sys
 from pathlib import Path
 
+from libxlpy.aio import check_room_for_loop
+from libxlpy.errors import BackendError, reason_of
 from libxlpy.simxen.directory import READY
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.host import serve
+from libxlpy_protocol.fields import readable
 
 
 def main() -> int:
@@ -22,12 +25,13 @@ def main() -> int:
     if options.background is not None and os.fork():
         return 0
     try:
+        check_room_for_loop()
         asyncio.run(_serve(options.directory.absolute(), options.background))
-    except SimxenError as exc:
+    except (BackendError, SimxenError) as exc:
         _say(options.background, _line(f"{exc}"))
         return 1
     except OSError as exc:
-        _say(options.background, _line(f"the host can't start: {exc}"))
+        _say(options.background, _line(f"the host can't start: {reason_of(exc)}"))
         return 1
     return 0
 
@@ -49,7 +53,7 @@ async def _serve(directory: Path, ready_fd: int | None) -> None:
 
 
 def _line(text: str) -> bytes:
-    return f"{text}\n".encode(errors="backslashreplace")  # a path may be no text
+    return f"{readable(text)}\n".encode(errors="backslashreplace")
 
 
 def _say(fd: int | None, line: bytes) -> None:

@@ -5,6 +5,7 @@ blocking, for a command line. Starting and stopping block too, for a bounded tim
 """
 
 import asyncio
+import errno
 import importlib.util
 import json
 import os
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from libxlpy.aio import aside
+from libxlpy.errors import reason_of
 from libxlpy.simxen.directory import (
     CONTROL_SOCKET,
     MAX_REQUEST,
@@ -256,6 +258,8 @@ class SimClient:
         except PermissionError as exc:
             raise _forbidden(self.directory) from exc
         except OSError as exc:  # no answer of its disk is one of them
+            if exc.errno in (errno.EMFILE, errno.ENFILE):
+                raise SimxenError(f"can't ask the host: {reason_of(exc)}") from exc
             raise HostNotRunning(self.directory) from exc
         return self
 

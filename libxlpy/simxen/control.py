@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from libxlpy.errors import reason_of
 from libxlpy.simxen.directory import MAX_REQUEST
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import HypercallError, SimxenError
@@ -21,6 +22,7 @@ from libxlpy.simxen.spec import (
     read_int,
     read_name,
 )
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import JsonError, parse_object
 
 #: The longest that ``slow_ack`` and ``slow_suspend`` may be told to take, seconds.
@@ -120,7 +122,7 @@ async def _xenstored(machine: Machine, fields: Fields) -> Fields:
     fault = _text(fields, "fault")
     if fault and fault not in XENSTORED_FAULTS:
         known = ", ".join(XENSTORED_FAULTS)
-        raise SimxenError(f"unknown fault {fault!r:.40}: use one of {known}")
+        raise SimxenError(f"unknown fault {brief(fault)}: use one of {known}")
     await machine.misbehave(fault)
     return {}
 
@@ -168,7 +170,7 @@ def _domain(machine: Machine, fields: Fields) -> Domain:
 def _text(fields: Fields, key: str) -> str:
     value = fields.get(key, "")
     if not isinstance(value, str):
-        raise SimxenError(f"{key} must be text, not {value!r:.40}")
+        raise SimxenError(f"{key} must be text, not {brief(value)}")
     return value
 
 
@@ -181,11 +183,11 @@ def _parse(line: bytes) -> tuple[str, Fields]:
     do = request.pop("do", None)
     if not isinstance(do, str) or do not in REQUESTS:
         known = ", ".join(REQUESTS)
-        raise SimxenError(f"unknown request {do!r:.40}: use one of {known}")
+        raise SimxenError(f"unknown request {brief(do)}: use one of {known}")
     allowed = REQUESTS[do][1]
     unknown = sorted(set(request) - allowed) if allowed is not None else []
     if unknown:
-        raise SimxenError(f"unknown field {unknown[0]!r:.40} in {do}")
+        raise SimxenError(f"unknown field {brief(unknown[0])} in {do}")
     return do, request
 
 
@@ -248,4 +250,4 @@ class ControlServer:
         except (SimxenError, HypercallError) as exc:
             return {"ok": False, "error": str(exc)}
         except OSError as exc:
-            return {"ok": False, "error": f"the system refuses: {exc.strerror or exc}"}
+            return {"ok": False, "error": f"the system refuses: {reason_of(exc)}"}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.backend import default_host
+from libxlpy.errors import reason_of
 from libxlpy.folders import OTHERS_WRITE, NotOursAlone, check_alone
 from libxlpy.journal.folder import Folder
 from libxlpy.journal.identity import Identity, boot_id
@@ -83,7 +84,7 @@ class HostDirectory:
             self._make()
             self._lock()
         except OSError as exc:
-            raise SimxenError(f"can't use {self.path}: {exc.strerror}") from exc
+            raise SimxenError(f"can't use {self.path}: {reason_of(exc)}") from exc
         self._made = self._made or bool(recorded(self.path).get("made"))
         self._clean()
 

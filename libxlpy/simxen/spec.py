@@ -9,6 +9,7 @@ from uuid import UUID
 
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.vcpu import FULL_SPEED, Pattern, TrackerKind
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.xen import DOMID_MAX
 
 #: The smallest guest has one batch of libxc's, 1024 pages; memory bounds the largest.
@@ -126,7 +127,7 @@ def _available() -> int:
 def read_bool(key: str, value: object) -> bool:
     """Take a JSON boolean."""
     if not isinstance(value, bool):
-        raise SimxenError(f"{key} must be true or false, not {value!r:.40}")
+        raise SimxenError(f"{key} must be true or false, not {brief(value)}")
     return value
 
 
@@ -135,7 +136,7 @@ def read_int(key: str, value: object, least: int, most: int) -> int:
     fits = isinstance(value, int) and not isinstance(value, bool)
     if not fits or not least <= value <= most:  # type: ignore[operator]
         raise SimxenError(
-            f"{key} must be a whole number {least}..{most}, not {value!r:.40}"
+            f"{key} must be a whole number {least}..{most}, not {brief(value)}"
         )
     return value  # type: ignore[return-value]
 
@@ -143,7 +144,7 @@ def read_int(key: str, value: object, least: int, most: int) -> int:
 def read_choice(key: str, value: object, choices: tuple[str, ...]) -> str:
     """Take one of some words."""
     if not isinstance(value, str) or value not in choices:
-        raise SimxenError(f"{key} must be {' or '.join(choices)}, not {value!r:.40}")
+        raise SimxenError(f"{key} must be {' or '.join(choices)}, not {brief(value)}")
     return value
 
 
@@ -152,7 +153,7 @@ def read_name(key: str, value: object) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value) or value.isdigit():
         raise SimxenError(
             f"{key} must be letters, digits and _.+- (not digits only, 63 at most), "
-            f"not {value!r:.80}"
+            f"not {brief(value)}"
         )
     return value
 
@@ -161,13 +162,13 @@ def _read_uuid(key: str, value: object) -> UUID:
     try:
         return UUID(value if isinstance(value, str) else "")
     except ValueError:
-        text = f"{key} must be a UUID such as {UUID(int=0)}, not {value!r:.40}"
+        text = f"{key} must be a UUID such as {UUID(int=0)}, not {brief(value)}"
         raise SimxenError(text) from None
 
 
 def _read_config(key: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise SimxenError(f"{key} must be a JSON object, not {value!r:.40}")
+        raise SimxenError(f"{key} must be a JSON object, not {brief(value)}")
     return value
 
 

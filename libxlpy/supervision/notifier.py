@@ -8,6 +8,7 @@ from struct import pack
 from typing import Self
 
 from libxlpy.errors import UsageError
+from libxlpy_protocol.fields import brief
 
 #: Microseconds in a second: the supervisor's unit.
 USEC = 1_000_000
@@ -136,5 +137,5 @@ def _number(
     text = environment.get(name, "")
     digits = text.isascii() and text.isdigit() and len(text) <= DIGITS
     if text and not (digits and int(text) >= least):
-        raise UsageError(f"{name} {text!r:.40} is no number of {what}")
+        raise UsageError(f"{name} {brief(text)} is no number of {what}")
     return int(text or 0)

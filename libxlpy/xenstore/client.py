@@ -18,6 +18,7 @@ from typing import TypeVar
 from libxlpy.errors import XenstoreError
 from libxlpy.xenstore.connection import Connection, Place, Watch
 from libxlpy.xenstore.wire import ConnectionLost
+from libxlpy_protocol.fields import brief
 from libxlpy_protocol.xenstore_wire import XsType, join, split
 
 #: Tries at a transaction that others disturb.
@@ -163,7 +164,7 @@ def _number(payload: bytes) -> int:
     """
     digits = payload.rstrip(b"\0")
     if not digits.isdigit() or len(digits) > NUMBER_MAX:
-        raise XenstoreError(f"xenstored gave no transaction number: {payload!r:.40}")
+        raise XenstoreError(f"xenstored gave no transaction number: {brief(payload)}")
     return int(digits)
 
 

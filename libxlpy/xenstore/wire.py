@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from libxlpy.errors import XenstoreError
+from libxlpy.errors import XenstoreError, reason_of
 from libxlpy.forked import Owned, lead_nowhere
 from libxlpy_protocol.errors import XenstoreWireError
 from libxlpy_protocol.xenstore_wire import Packet, PacketBuffer, XsType, encode, split
@@ -64,7 +64,7 @@ class Wire(Owned):
             await self._writer.drain()
             packet = await reply
         except OSError as exc:
-            why = f"connection to xenstored lost: {exc}"
+            why = f"connection to xenstored lost: {reason_of(exc)}"
             del self._waiting[number]
             self._fail(why)  # now: the receiver may not have had its turn yet
             raise ConnectionLost(why) from exc
@@ -162,6 +162,6 @@ async def open_wire(
     try:
         reader, writer = await asyncio.open_unix_connection(str(path))
     except OSError as exc:
-        why = exc.strerror or "no answer"
-        raise ConnectionLost(f"can't reach xenstored at {path}: {why}") from exc
+        why = f"can't reach xenstored at {path}: {reason_of(exc)}"
+        raise ConnectionLost(why) from exc
     return Wire(reader, writer, on_event, on_lost)

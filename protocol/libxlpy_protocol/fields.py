@@ -8,6 +8,7 @@ the documentation. Messages say the kind of each field in its annotation;
 """
 
 import enum
+import reprlib
 from abc import ABC, abstractmethod
 from typing import Annotated, get_args, get_origin
 
@@ -36,8 +37,13 @@ __all__ = [
     "ToolstackData",
     "UuidBytes",
     "Wide",
+    "brief",
     "clip",
     "field_of",
+    "one_line",
+    "printable",
+    "readable",
+    "written_out",
 ]
 
 NAME_MAX = 255  # bytes of UTF-8; versions, phases, contexts
@@ -46,6 +52,7 @@ TEXT_MAX = 32768  # bytes of UTF-8; half a body, so that a log line always fits
 ITEMS_MAX = 32  # items of a tuple field
 DATA_MAX = 1024 * 1024  # bytes of toolstack state, either way
 BODY_MAX = 64 * 1024  # bytes of a message body, unless its rule says more
+BRIEF_MAX = 60  # characters of a value that is told
 LARGE_BODY_MAX = DATA_MAX + 64  # bytes of a body that carries toolstack state
 
 
@@ -191,6 +198,10 @@ class Reply(Field):
         return _I32.take(value)
 
 
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = BRIEF_MAX
+_BRIEF.maxlevel = 1
+
 _I32 = Whole("i32", -(1 << 31), (1 << 31) - 1)
 _DATA = Data("data", DATA_MAX)
 
@@ -233,7 +244,34 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """Write out what a terminal would obey, line breaks included."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else written_out(c) for c in readable(text))
+
+
+def readable(text: str) -> str:
+    """Give what a file's name says, in whatever locale.
+
+    In place of each byte that is no text there Python has half a character. What is
+    UTF-8 all the same becomes text, and any other byte is written out.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode(
+            "utf-8", "backslashreplace"
+        )
+    except UnicodeEncodeError:  # halves of characters that come from elsewhere
+        return text
+
+
+def written_out(character: str) -> str:
+    """Give a character as its bytes, as shells take them: ``"\\xce\\xa9"``."""
+    if character.isascii():
+        return ascii(character)[1:-1]
+    data = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in data)
+
+
+def brief(value: object) -> str:
+    """Give a value as Python writes it, cut in its middle: a quote is closed."""
+    return _BRIEF.repr(value)
 
 
 def clip(text: str, most: int = TEXT_MAX) -> str:
@@ -242,5 +280,5 @@ def clip(text: str, most: int = TEXT_MAX) -> str:
     For text that comes from elsewhere (Xen's log lines, file names): what is no UTF-8
     is shown as escapes, what is too long is cut at a character.
     """
-    data = text.encode("utf-8", "backslashreplace")
+    data = readable(text).encode("utf-8", "backslashreplace")
     return data[:most].decode("utf-8", "ignore")

@@ -13,41 +13,55 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-from libxlpy import Context, LibxlpyError
+from libxlpy import Context, Job, LibxlpyError, SaveResult
 from libxlpy.save_file import SaveFile
 from tests.support.processes import living_descendants
 
 warnings.simplefilter("ignore")  # threads and fork: that is what is tried
+AnyJob = Job[SaveResult]
 
 
 class Children:
     """What a child does, by name."""
 
     @staticmethod
-    async def leave(ctx: Context, domid: int, told: Path) -> NoReturn:
+    async def leave(ctx: Context, job: AnyJob, told: Path) -> NoReturn:
         sys.exit(3)
 
     @staticmethod
-    async def fail(ctx: Context, domid: int, told: Path) -> NoReturn:
+    async def fail(ctx: Context, job: AnyJob, told: Path) -> NoReturn:
         raise ValueError("of the child")
 
     @staticmethod
-    async def go_on(ctx: Context, domid: int, told: Path) -> None:
+    async def go_on(ctx: Context, job: AnyJob, told: Path) -> None:
         """Be as the parent: wait for the job, put the file in its place ..."""
 
     @staticmethod
-    async def use(ctx: Context, domid: int, told: Path) -> NoReturn:
+    async def use(ctx: Context, job: AnyJob, told: Path) -> NoReturn:
         """Use what is the parent's, then what is its own, by a loop of its own."""
-        asyncio.run(Children._use(ctx, domid, told, sys.argv[1]))
+        asyncio.run(Children._use(ctx, job, told, sys.argv[1]))
         os._exit(0)
 
     @staticmethod
-    async def _use(ctx: Context, domid: int, told: Path, host: str) -> None:
+    async def _use(ctx: Context, job: AnyJob, told: Path, host: str) -> None:
+        async def awaited() -> None:
+            await job
+
+        async def asked_to_end() -> None:
+            job.request_cancel()
+
         seen = []
         for work in (
-            lambda: ctx.domain_destroy(domid),
-            lambda: ctx.domain_resume(domid),
+            lambda: ctx.domain_destroy(job.domid),
+            lambda: ctx.domain_resume(job.domid),
+            lambda: ctx.domain_pause(job.domid),
+            lambda: ctx.domain_suspend(job.domid, 1),
+            lambda: ctx.abort_job(job.name),
             ctx.recover,
+            awaited,
+            asked_to_end,
+            job.cancel,
+            job.close,
         ):
             try:
                 await work()
@@ -58,7 +72,7 @@ class Children:
         told.write_text(" ".join(seen))
 
     @staticmethod
-    async def stay(ctx: Context, domid: int, told: Path) -> NoReturn:
+    async def stay(ctx: Context, job: AnyJob, told: Path) -> NoReturn:
         for fd in (1, 2):  # whoever reads them waits for all that have them
             os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
         told.write_text(str(os.getpid()))
@@ -76,7 +90,7 @@ async def main(host: str, domid: int, path: Path, child: str) -> None:
                     continue
                 pid = os.fork()
                 if not pid:
-                    await getattr(Children, child)(ctx, domid, told)
+                    await getattr(Children, child)(ctx, job, told)
                 elif child == "stay":
                     die(told)
                 else:

@@ -35,7 +35,7 @@ def mislead() -> None:
     null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     for link in [*Path("/proc/self/fd").iterdir()]:
         with contextlib.suppress(OSError):  # the descriptor of the folder
-            if link.readlink().suffix == ".partial":
+            if link.readlink().suffix == ".partial" or link.is_block_device():
                 os.dup2(null, int(link.name), inheritable=False)
     os.close(null)
 

@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 from libxlpy import BackendError, Context, GuestState, Outcome
+from libxlpy.domain import requests
 from libxlpy.results import SaveResult
 from libxlpy.save_file import SaveFile
+from libxlpy_protocol.enums import Op
 from tests.fault.deaths import die, helpers_gone, left, recover
 from tests.fault.sweep import DEADLINES
 from tests.fault.test_recovery import assert_whole
@@ -156,3 +158,19 @@ def test_guest_that_somebody_has_resumed_is_not_destroyed(
     assert "somebody has let it run again: it was not destroyed" in done.stderr
     pv.assert_untouched()
     assert path.stat().st_size > 1 << 20
+
+
+async def test_guest_that_is_left_suspended_is_told(host, pv: Guest, path, caplog):
+    """Unless it runs: what comes next may be done by somebody else."""
+    for runs in (False, True):
+        async with Context("simxen", host, DEADLINES) as ctx:
+            await save(ctx, pv, path)
+            if runs:
+                async with Context("simxen", host, DEADLINES) as other:
+                    await requests.do(other._env(), Op.RESUME, pv.domid)
+        told = f"domain {pv.domid}, which was saved, is left suspended"
+        assert (told in caplog.text) is not runs
+        caplog.clear()
+        if not runs:
+            async with Context("simxen", host, DEADLINES) as ctx:
+                await ctx.domain_resume(pv.domid)

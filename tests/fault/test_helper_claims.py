@@ -16,7 +16,10 @@ from libxlpy.operations.save import NOT_COUNTED
 from libxlpy.results import GuestState, ImageState
 from tests.fault.sweep import DEADLINES, live_save
 from tests.support.libxl_helpers import liar_program
+from tests.support.loop_device import device
 from tests.support.victim import Victim
+
+__all__ = ["device"]
 
 MISLED = Path(__file__).with_name("misled_helper.py")
 IDLE = Path(__file__).with_name("idle_helper.py")
@@ -40,6 +43,30 @@ async def test_what_it_has_not_written_is_missed(
     victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """Nothing, or not what it had to write while the guest was suspended."""
+    mislead(monkeypatch, at)
+    async with Context("simxen", victim.directory, DEADLINES) as ctx:
+        await check_refuted(ctx, victim, tmp_path / "image", "the stream is whole, but")
+
+
+@pytest.mark.parametrize("at", ["Phase", "Suspend"])
+async def test_what_it_has_not_written_to_a_device_is_missed(
+    pv_victim: Victim, device: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Behind what the caller has put there; and what lies there is not taken for it."""
+    mislead(monkeypatch, at)
+    async with Context("simxen", pv_victim.directory, DEADLINES) as ctx:
+        with device.open("r+b", buffering=0) as file:
+            file.write(b"head of the caller's")
+            job = await ctx.domain_suspend(pv_victim.domid, file.fileno())
+            with pytest.raises(ProtocolViolation, match="the stream is whole, but"):
+                await job
+            assert job.error is not None
+            assert job.error.guest is GuestState.RUNNING
+    assert pv_victim.trouble() == ""
+
+
+def mislead(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Have a helper's stream lead nowhere from one of its messages on."""
     real = Operation.argv
 
     def argv(operation: Operation[object]) -> list[str]:
@@ -47,8 +74,6 @@ async def test_what_it_has_not_written_is_missed(
         return [sys.executable, "-I", str(MISLED), at, *own[own.index("-m") + 2 :]]
 
     monkeypatch.setattr(Operation, "argv", argv)
-    async with Context("simxen", victim.directory, DEADLINES) as ctx:
-        await check_refuted(ctx, victim, tmp_path / "image", "the stream is whole, but")
 
 
 @pytest.mark.parametrize(

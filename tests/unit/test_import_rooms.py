@@ -52,7 +52,16 @@ MAY_USE: dict[str, set[str]] = {
     "__init__": {"api"},
     "libxl": WORDS | {"context", "domain", "jobs", "operations"},
     "supervision": {"context", "errors", "events", "jobs", "recovery"},
-    "cli": {"__init__", "aio", "events", "folders", "save_file", "simxen", "streams"},
+    "cli": {
+        "__init__",
+        "aio",
+        "errors",
+        "events",
+        "folders",
+        "save_file",
+        "simxen",
+        "streams",
+    },
     "examples": {"__init__", "save_file", "streams", "supervision"},
 }
 #: Rooms, and floors of them: what the design allows.

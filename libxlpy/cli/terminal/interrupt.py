@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from libxlpy import Context
+from libxlpy.aio import check_room_for_loop
 from libxlpy.cli.terminal.outcome import CommandFailed
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted, Signals
@@ -86,6 +87,7 @@ def run(signals: Signals, work: Callable[[Interrupt], Awaitable[Answer]]) -> Ans
     Raises:
         Interrupted: A signal ended it.
     """
+    check_room_for_loop()
     return asyncio.run(_run(signals, work))
 
 

@@ -3,7 +3,7 @@
 Exit statuses are `xl`'s: 0 good, 1 failed, 2 wrong usage; 128 + n after signal n.
 """
 
-import errno
+from libxlpy.errors import reason_of
 
 GOOD, FAILED, USAGE = 0, 1, 2
 
@@ -15,5 +15,4 @@ class CommandFailed(Exception):  # noqa: N818 - says what happened
 def os_error_text(exc: OSError) -> str:
     """Give what a system call failed at, without Python's numbers."""
     where = f"{exc.filename}: " if exc.filename else ""
-    remedy = "; see ulimit -n" if exc.errno in (errno.EMFILE, errno.ENFILE) else ""
-    return f"{where}{exc.strerror or exc}{remedy}"
+    return f"{where}{reason_of(exc)}"

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from libxlpy_protocol.fields import one_line as one_line
 from libxlpy_protocol.fields import printable as printable
+from libxlpy_protocol.fields import readable, written_out
 
 #: Sizes in text.
 _STEP = 1024
@@ -63,11 +64,19 @@ class Output:
 def _sayable(line: str, stream: TextIO) -> str:
     """Write out what a stream's encoding lacks: Latin-1 has no omega."""
     encoding = stream.encoding or "utf-8"
+    as_it_is = "surrogateescape" if stream.errors == "surrogateescape" else "strict"
+    if _has(encoding, line, as_it_is):
+        return line
+    shown = readable(line)
+    return "".join(c if _has(encoding, c) else written_out(c) for c in shown)
+
+
+def _has(encoding: str, text: str, errors: str = "strict") -> bool:
     try:
-        line.encode(encoding, stream.errors or "strict")
+        text.encode(encoding, errors)
     except UnicodeEncodeError:
-        return line.encode(encoding, "backslashreplace").decode(encoding)
-    return line
+        return False
+    return True
 
 
 def _drop(stream: TextIO) -> None:

@@ -26,8 +26,9 @@ ENDING = (
 )
 SIGNALS = frozenset({*TAKEN, *ENDING})
 NOTHING_CHANGED = "nothing was changed"
-#: A name of a file may be no text.
-UTF_8 = ("utf-8", "backslashreplace")
+#: A name of a file may be no text; see `fields.readable`, which is not loaded yet.
+NAMES = ("utf-8", "surrogateescape")
+TEXT = ("utf-8", "backslashreplace")
 
 
 class Interrupted(Exception):  # noqa: N818 - says what happened
@@ -173,8 +174,9 @@ class Signals:
 
 
 def _leave(signum: int, consequence: str = NOTHING_CHANGED) -> NoReturn:
+    text = _stopped(signum, consequence).encode(*NAMES).decode(*TEXT)
     with contextlib.suppress(OSError):
-        os.write(2, f"xlpy: {_stopped(signum, consequence)}\n".encode(*UTF_8))
+        os.write(2, f"xlpy: {text}\n".encode())
     os._exit(128 + signum)
 
 

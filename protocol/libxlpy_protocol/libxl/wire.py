@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
-from libxlpy_protocol.fields import Field, FieldError, String, clip
+from libxlpy_protocol.fields import Field, FieldError, String, clip, readable
 from libxlpy_protocol.libxl.table import NEWEST, CType, LibxlRule, LibxlTable
 from libxlpy_protocol.messages import AnyMessage, Complete, Message
 from libxlpy_protocol.table import FIELDS
@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 LIBXL_BODY_MAX: Final = 0xFFFF  # bytes; the length is a u16
+#: What is no UTF-8 is shown as escapes.
+ESCAPED: Final = "backslashreplace"
 LENGTH: Final = struct.Struct("@H")
 NUMBER: Final = struct.Struct("@H")
 ANSWER: Final = struct.Struct("@i")
@@ -83,7 +85,7 @@ def encode_libxl(message: Message, table: LibxlTable = NEWEST) -> bytes:
 def _pack(name: str, ctype: CType, value: object) -> bytes:
     if ctype is CType.STRING:
         # A NUL would end the text for libxl.
-        text = str(value).replace("\0", "\\0").encode("utf-8", "backslashreplace")
+        text = readable(str(value)).replace("\0", "\\0").encode("utf-8", ESCAPED)
         return SIZE.pack(len(text) + 1) + text + b"\0"
     if ctype is CType.BLOCK:
         assert isinstance(value, bytes)
@@ -201,7 +203,7 @@ def _text(name: str, block: bytes) -> str:
     text, nul, rest = block.partition(b"\0")
     if not nul or rest:
         raise FieldError(f"{name} does not end at its first NUL")
-    return text.decode("utf-8", "backslashreplace")
+    return text.decode("utf-8", ESCAPED)
 
 
 # --------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Bad input: one line that names the thing, a status, the guest running, no remains."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -253,6 +254,14 @@ def test_a_domain_that_can_not_be_is_refused(shell: Shell, options: list[str]) -
     assert shell.facts("web") == {}
 
 
+def test_a_name_is_in_quotes_that_are_closed(shell: Shell, tmp_path: Path) -> None:
+    line = shell.bad("sim", "create", "x" * 99)
+    assert re.search(r"not 'x+\.\.\.x+'$", line)
+    told = "xlpy: no such domain: '5 '"
+    assert shell.bad("save", "5 ", tmp_path / "image") == told
+    assert shell.bad("sim", "destroy", "5 ").startswith(f"{told} (see")
+
+
 def test_nobody_reading_stdout_is_no_traceback(shell: Shell) -> None:
     bash = ["bash", "-o", "pipefail", "-c"]
     with shell.guest("web"):
@@ -325,9 +334,38 @@ def test_a_stdout_that_is_not_utf_8_is_written_to(
             env={**environment(), "PYTHONIOENCODING": encoding},
         )
         assert done.returncode == 0, done.stderr
-        assert rb"\u03a9.save" in done.stdout
+        assert rb"\xce\xa9.save" in done.stdout
+
+
+@pytest.mark.parametrize("before", [{}, {"PYTHONIOENCODING": "ascii"}])
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_name_is_told_as_shells_take_it_in_whatever_locale(
+    shell: Shell, tmp_path: Path, locale: str, before: dict[str, str]
+) -> None:
+    """Whatever is told of it: a failure, wrong usage, how to go on."""
+    name = "gr\xf6\xdfe"
+    text = before or locale == "C"
+    plain = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", **before}
+    other = Shell(tmp_path / f"{name}.host")
+    for command, status in (
+        (shell.command("verify", tmp_path / name), 1),
+        (shell.command("restore", tmp_path / name), 1),
+        (other.command("list"), 1),
+        (other.command("sim", "stop"), 1),
+        (shell.command(name), 2),
+        (shell.command("verify", f"--{name}"), 2),
+    ):
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+            env={**environment(), **plain},
+        )
+        line = failure_line(done.returncode, done.stderr.decode(), status)
+        assert (r"gr\xc3\xb6\xc3\x9fe" if text else name) in line
 
 
 def test_a_host_whose_folder_is_no_text_is_named(tmp_path: Path) -> None:
     other = Shell(Path(f"{tmp_path}/h\udcff") / ("x" * 99))
-    assert r"h\udcff/xxx" in other.bad("sim", "start")
+    assert r"h\xff/xxx" in other.bad("sim", "start")

@@ -1,29 +1,12 @@
 """A block device to save to: what lies behind the stream is not its damage."""
 
 import json
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.support.loop_device import SIZE, device
 from tests.support.shell import Shell
 
-#: Bytes of the device; more than a guest of 4 MiB needs.
-SIZE = 16 << 20
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Iterator[Path]:
-    """Give a block device that is full of what was there before."""
-    backing = tmp_path / "backing"
-    backing.write_bytes(b"before! " * (SIZE // 8))
-    argv = ["losetup", "--find", "--show", str(backing)]
-    path = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-    try:
-        yield Path(path.strip())
-    finally:
-        subprocess.run(["losetup", "--detach", path.strip()], check=True)
+__all__ = ["device"]
 
 
 def test_what_was_saved_to_a_device_is_sound(shell: Shell, device: Path) -> None:

@@ -43,3 +43,24 @@ def test_a_stopped_host_leaves_nothing() -> None:
         assert other.good("sim", "stop") == ""
         assert not other.host.exists()
         assert "no simxen host runs in" in other.bad("sim", "stop")
+
+
+def test_a_domain_that_is_destroyed_under_its_save_names_the_job(
+    shell: Shell, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    with shell.guest("web") as domid:
+        shell.ask("misbehave", domid=domid, fault="never_suspend")
+        save = shell.running("save", "--json", "web", image)
+        with save as saving:
+            saving.until_phase("suspend")
+            done = shell.run("sim", "destroy", "web")
+            line = saving.failure(1)
+    told = f"xlpy: domain {domid} was destroyed under save-{domid}-"
+    assert done.returncode == 0
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1
+    assert line.endswith(f"guest is gone; {image} not written")
+    assert list(tmp_path.iterdir()) == []
+    with shell.guest("web"):
+        assert shell.run("sim", "destroy", "web").stderr == ""

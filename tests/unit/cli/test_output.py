@@ -17,8 +17,11 @@ from libxlpy.cli.terminal.signals import Signals
         ("two\nlines  here\t", "two lines here"),
         ("red \x1b[31m", "red \\x1b[31m"),
         ("bell \x07", "bell \\x07"),
-        ("right-to-left \u202e", "right-to-left \\u202e"),
+        ("right-to-left \u202e", "right-to-left \\xe2\\x80\\xae"),
         ("größe", "größe"),
+        ("gr\udcc3\udcb6\udcc3\udc9fe", "größe"),
+        ("no text \udcff", "no text \\xff"),
+        ("half \ud800 \udcff", "half \\xed\\xa0\\x80 \\xed\\xb3\\xbf"),
     ],
 )
 def test_one_line_is_safe_to_print(text: str, safe: str) -> None:
@@ -53,7 +56,9 @@ def test_notes_hold_nothing_that_a_terminal_would_obey(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Output().note("  two\nlines \x1b]0;title\x07 \r\x9b2J")
-    assert capsys.readouterr().err == "  two\nlines \\x1b]0;title\\x07 \\r\\x9b2J\n"
+    assert (
+        capsys.readouterr().err == "  two\nlines \\x1b]0;title\\x07 \\r\\xc2\\x9b2J\n"
+    )
 
 
 def test_tracebacks_hold_nothing_that_a_terminal_would_obey(
@@ -66,7 +71,7 @@ def test_tracebacks_hold_nothing_that_a_terminal_would_obey(
     assert run_command(["-v", "list"], Signals()) == FAILED
     told = capsys.readouterr().err
     assert "Traceback (most recent call last):\n" in told
-    assert "ValueError: inner \\x1b[31m\\r\\x9b\n" in told
+    assert "ValueError: inner \\x1b[31m\\r\\xc2\\x9b\n" in told
     assert all(each.isprintable() for each in told.split("\n"))
 
 
@@ -84,9 +89,9 @@ def test_closed_streams_are_known_from_the_start(
 @pytest.mark.parametrize(
     ("encoding", "errors", "printed"),
     [
-        ("ascii", "strict", b"\\u03a9 \\xfc \\udcff\n"),
-        ("latin-1", "strict", b"\\u03a9 \xfc \\udcff\n"),
-        ("utf-8", "strict", "\u03a9 \xfc \\udcff\n".encode()),
+        ("ascii", "strict", b"\\xce\\xa9 \\xc3\\xbc \\xff\n"),
+        ("latin-1", "strict", b"\\xce\\xa9 \xfc \\xff\n"),
+        ("utf-8", "strict", "\u03a9 \xfc \\xff\n".encode()),
         ("utf-8", "surrogateescape", "\u03a9 \xfc ".encode() + b"\xff\n"),
     ],
 )
@@ -100,7 +105,7 @@ def test_what_an_encoding_lacks_is_written_out(
     out = Output()
     out.fact("\u03a9 \xfc \udcff")
     out.note("\u03a9 \xfc \udcff")
-    told = printed.replace(b"\xff\n", b"\\udcff\n")  # a terminal may obey any byte
+    told = printed.replace(b"\xff\n", b"\\xff\n")  # a terminal may obey any byte
     assert raw.getvalue() == printed + told
     stream.detach()
 

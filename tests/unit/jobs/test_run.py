@@ -153,6 +153,8 @@ async def test_any_want_of_descriptors_is_an_outcome(start_job: StartJob):
     assert ends[0] in failed
     assert ends[-1] not in failed
     assert all("Too many open files" in text for text in failed)
+    assert all("Errno" not in text for text in failed)
+    assert "raise it (ulimit -n)" in failed[0]
 
 
 async def test_helper_that_did_not_start_is_quoted(start_job: StartJob):

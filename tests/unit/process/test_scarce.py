@@ -1,21 +1,29 @@
 """No thread, no descriptor: a typed error, and what has ended is known all the same."""
 
+import contextlib
+import gc
 import os
+import resource
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from libxlpy.aio import aside
 from libxlpy.cli.main import main
-from libxlpy.errors import BackendError
+from libxlpy.domain import qmp
+from libxlpy.errors import BackendError, QmpError
 from libxlpy.libxl.own_thread import OwnThread
 from libxlpy.process.helper import start_process
+from libxlpy.simxen.client import SimClient
+from libxlpy.simxen.errors import SimxenError
 
 ROOT = Path(__file__).parents[3]
 WHY = r"can't start new thread: there are too many \(ulimit -u, or the cgroup's"
+HELPS = r"raise it \(ulimit -n\)"
 #: Ends a process while no file can be opened; nothing is imported late, then.
 FULL = """
 import asyncio, os
@@ -53,6 +61,36 @@ def threads_left(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(threading.Thread, "start", scarce)
     return left
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Meanwhile there are no more of them."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_descriptor_for_libxl() -> None:
+    """And nothing is said once more when the loop that never was is collected."""
+    with no_descriptors(), pytest.raises(BackendError, match=HELPS):
+        OwnThread()
+    gc.collect()
+
+
+async def test_no_descriptor_is_no_host_that_does_not_run(tmp_path: Path) -> None:
+    with no_descriptors(), pytest.raises(SimxenError, match=HELPS):
+        await SimClient(tmp_path).__aenter__()
+
+
+async def test_no_descriptor_for_the_device_model(tmp_path: Path) -> None:
+    with no_descriptors(), pytest.raises(QmpError, match=HELPS):
+        await qmp.connect(tmp_path / "qmp", timeout=1.0)
 
 
 def open_now() -> int:

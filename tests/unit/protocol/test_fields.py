@@ -27,6 +27,7 @@ from libxlpy_protocol.fields import (
     ToolstackData,
     UuidBytes,
     Wide,
+    brief,
     clip,
     field_of,
 )
@@ -206,11 +207,25 @@ def test_an_annotation_that_names_no_kind_is_our_bug(bad: object) -> None:
         field_of(bad)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("short '", '"short \'"'),
+        (b"y" * 99, "b'" + "y" * 26 + "..." + "y" * 28 + "'"),
+        ("x" * 99, "'" + "x" * 27 + "..." + "x" * 28 + "'"),
+        ([["x" * 99] * 99] * 99, "[[...], [...], [...], [...], [...], [...], ...]"),
+    ],
+)
+def test_long_value_is_cut_inside_its_quotes(value: object, told: str):
+    assert brief(value) == told
+
+
 def test_clip_makes_any_text_fit() -> None:
     assert clip("plain") == "plain"
     assert clip("abc", 2) == "ab"
     assert clip("aé", 2) == "a"
-    assert clip("\udc80") == "\\udc80"
+    assert clip("\udc80") == "\\x80"
+    assert clip("\ud800") == "\\ud800"  # half a character
     assert clip("x" * (TEXT_MAX + 9)) == "x" * TEXT_MAX
     field_of(Text).put(clip("é\udcff" * TEXT_MAX))
 

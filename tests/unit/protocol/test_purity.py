@@ -20,7 +20,11 @@ PURE = {
     "typing",
 }
 #: What one module alone needs.
-MORE = {"codec.py": {"msgpack"}, "json_text.py": {"json", "math"}}
+MORE = {
+    "codec.py": {"msgpack"},
+    "json_text.py": {"json", "math"},
+    "fields.py": {"reprlib"},
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))

@@ -135,7 +135,7 @@ def test_config_of_other_shape_says_little(file, xlpy, config):
 def test_names_can_not_drive_the_terminal(file, xlpy):
     config = b'{"c_info": {"name": "\\u001b]0;x\\u0007\\n\\u202e"}}\0'
     _, out, _ = xlpy("inspect", file(hvm_file([pages(1)], config)))
-    assert "\\x1b]0;x\\x07 \\u202e" in out
+    assert "\\x1b]0;x\\x07 \\xe2\\x80\\xae" in out
     assert "\x1b" not in out
 
 
