@@ -22,8 +22,8 @@ from libxlpy import (
     PhaseEvent,
     SuspendFlags,
 )
+from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
-from libxlpy.cli.save import Configuration, read_config, stored, with_domid
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
@@ -68,7 +68,7 @@ class MigrateOptions:
 
 def migrate_domain(settings: Settings, options: MigrateOptions) -> int:
     """Migrate a domain to another host; give the exit status."""
-    config = read_config(options.config) if options.config else None
+    config = read_config(settings.out, options.config) if options.config else None
     return run(
         settings.signals,
         lambda interrupt: Migrate(settings, options, interrupt).run(config),

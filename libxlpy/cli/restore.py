@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from libxlpy import ConfigRefused, Context, GuestState, JobError, RestoreResult
-from libxlpy.cli.save import read_config
+from libxlpy.cli.config import read_config
 from libxlpy.cli.saved import named, open_saved
 from libxlpy.cli.terminal.follow import (
     GUESTS,

@@ -5,12 +5,11 @@ and only then destroy the domain or let it run on.
 """
 
 import contextlib
-import json as json_text
 import os
 import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from libxlpy import (
     Context,
@@ -23,7 +22,8 @@ from libxlpy import (
     SaveResult,
     SuspendFlags,
 )
-from libxlpy.cli.saved import open_saved
+from libxlpy.cli.config import Configuration, read_config, stored, with_domid
+from libxlpy.cli.domains import find_domain, title
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
@@ -32,19 +32,15 @@ from libxlpy.cli.terminal.follow import (
     view_for,
 )
 from libxlpy.cli.terminal.interrupt import Interrupt, run
-from libxlpy.cli.terminal.outcome import GOOD, CommandFailed, os_error_text
-from libxlpy.cli.terminal.output import Output, one_line, size_text
+from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
+from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import STREAM, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
 from libxlpy.streams.xl import pack_header
-from libxlpy_protocol.json_text import JsonError, parse, parse_object
-from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
 from libxlpy_protocol.xen import PAGE_SIZE
 
 STDOUT, STDERR = 1, 2
-#: What libxl's JSON consists of: no domain is made of one that lacks either.
-PARTS = ("c_info", "b_info")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +62,6 @@ class SaveOptions:
 
 #: What a guest that somebody has resumed is: not paused, or paused.
 RUNS = ("running", "paused")
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What is stored with the domain: ``text`` without NUL, JSON or xl's format."""
-
-    text: bytes
-    json: bool
 
 
 def save_domain(settings: Settings, options: SaveOptions) -> int:
@@ -106,7 +94,7 @@ class Save:
         async with Context(
             settings.backend, settings.host, deadlines, stall=STREAM
         ) as ctx:
-            domain = await self._find(ctx)
+            domain = await find_domain(ctx, self._options.domain)
             config = override or await stored(ctx, domain.domid)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
@@ -125,13 +113,6 @@ class Save:
         return GOOD
 
     # ---- steps, in order -------------------------------------------------------
-
-    async def _find(self, ctx: Context) -> DomainInfo:
-        domid = await ctx.resolve(self._options.domain)
-        for domain in await ctx.list_domains():
-            if domain.domid == domid:
-                return domain
-        raise CommandFailed(f"domain {domid} has just ended")
 
     def _check_apart(self) -> None:
         """Refuse a file that what we print goes to, too: it would be in the stream."""
@@ -169,7 +150,7 @@ class Save:
         try:
             await file.put_in_place()
         except SaveFileError as exc:
-            failed = f"save of {_title(domain)} failed: "
+            failed = f"save of {title(domain)} failed: "
             failed += str(exc) if exc.in_place else exc.reason
             guest = await self._let_run(ctx, domain)
             left = "" if exc.in_place else f"; {self._not_written(file)}"
@@ -217,19 +198,19 @@ class Save:
                     await ctx.domain_unpause(domain.domid, uuid=domain.uuid)
             guest = await self._let_run(ctx, domain)
             raise CommandFailed(
-                f"{_title(domain)} is saved in {self._options.file}, but to {what} it "
+                f"{title(domain)} is saved in {self._options.file}, but to {what} it "
                 f"failed: {exc}; guest is {guest}"
             ) from exc
 
     async def _destroy(self, ctx: Context, domain: DomainInfo) -> None:
         if await self._where(ctx, domain) in RUNS:
-            saved = f"{_title(domain)} is saved in {self._options.file}"
+            saved = f"{title(domain)} is saved in {self._options.file}"
             text = "but somebody has let it run again: it was not destroyed"
             raise CommandFailed(f"{saved}, {text}")
         try:
             await ctx.domain_destroy(domain.domid, uuid=domain.uuid)
         except DomainReused as gone:
-            self._out.note(f"xlpy: {_title(domain)} had ended by itself: {gone}")
+            self._out.note(f"xlpy: {title(domain)} had ended by itself: {gone}")
 
     def _tell(self, domain: DomainInfo, result: SaveResult) -> None:
         guest = "gone"
@@ -248,7 +229,7 @@ class Save:
             return
         speed = result.bytes_written / max(result.duration, 1e-9)
         self._out.note(
-            f"saved {_title(domain)} to {one_line(path)}: "
+            f"saved {title(domain)} to {one_line(path)}: "
             f"{size_text(result.bytes_written)} in {result.duration:.2f} s "
             f"({size_text(speed)}/s), downtime {downtime:.0f} ms, "
             f"guest is {guest}{self._settings.signals.too_late}"
@@ -265,7 +246,7 @@ class Save:
         if self._options.json:
             facts = {"result": "failed", "error": str(exc), "guest": exc.guest.value}
             self._out.json({**facts, "domid": domain.domid, "name": domain.name})
-        line = f"save of {_title(domain)} {cause}; {guest}; {self._not_written(file)}"
+        line = f"save of {title(domain)} {cause}; {guest}; {self._not_written(file)}"
         raise self._interrupt.failure(line) from exc
 
     def _not_written(self, file: SaveFile) -> str:
@@ -275,89 +256,5 @@ class Save:
         return f"{path} not written"
 
 
-def _title(domain: DomainInfo) -> str:
-    return f"'{one_line(domain.name)}' (domid {domain.domid})"
-
-
-# ---- configuration ---------------------------------------------------------------
-
-
-async def stored(ctx: Context, domid: int) -> Configuration:
-    """Give the configuration that the toolstack keeps of a domain."""
-    return Configuration((await ctx.retrieve_config(domid)).rstrip(b"\0"), json=True)
-
-
 def _is(one: DomainInfo, other: DomainInfo) -> bool:
     return (one.domid, one.uuid) == (other.domid, other.uuid)
-
-
-def read_config(out: Output, path: Path) -> Configuration:
-    """Read a configuration from a file: JSON if it is JSON, else xl's text.
-
-    Raises:
-        CommandFailed: It can't be read, or no reader would take it.
-    """
-    text = _read(out, path)
-    if not text.strip():
-        raise CommandFailed(f"configuration {path} is empty")
-    if b"\0" in text:
-        raise CommandFailed(f"configuration {path} holds a NUL: it is no text")
-    try:
-        text.decode()
-    except UnicodeDecodeError as exc:
-        raise CommandFailed(f"configuration {path} is not UTF-8") from exc
-    try:
-        parsed = parse_object(text)
-    except JsonError as exc:
-        if _meant_as_json(text):
-            raise CommandFailed(f"configuration {path} can't be used: {exc}") from exc
-        return Configuration(text, json=False)
-    _check_parts(path, parsed)
-    return Configuration(text, json=True)
-
-
-def _read(out: Output, path: Path) -> bytes:
-    try:
-        with os.fdopen(open_saved(out, path), "rb") as file:
-            text = file.read(XL_CONFIG_MAX + 1)
-    except OSError as exc:
-        raise CommandFailed(f"can't read configuration {os_error_text(exc)}") from exc
-    if len(text) > XL_CONFIG_MAX:
-        raise CommandFailed(
-            f"configuration {path} is larger than {XL_CONFIG_MAX} bytes: "
-            "give a smaller one"
-        )
-    return text
-
-
-def _check_parts(path: Path, parsed: dict[str, Any]) -> None:
-    for part in PARTS:
-        if not isinstance(parsed.get(part), dict):
-            reason = f"it is JSON, but none of libxl's: it has no {part}"
-            raise CommandFailed(f"configuration {path} can't be used: {reason}")
-
-
-def with_domid(config: Configuration, domid: int) -> Configuration:
-    """Store the domid in a configuration, as `xl save -D` does.
-
-    Source: Xen, tools/xl/xl_saverestore.c, save_domain_core_begin().
-    """
-    try:
-        parsed = parse_object(config.text)
-    except JsonError as exc:
-        text = f"-D needs a JSON configuration to store the domid in: {exc}"
-        raise CommandFailed(text) from exc
-    created = parsed.setdefault("c_info", {})
-    if not isinstance(created, dict):
-        raise CommandFailed("-D needs a JSON configuration to store the domid in")
-    created["domid"] = domid
-    return Configuration(json_text.dumps(parsed, indent=4).encode() + b"\n", json=True)
-
-
-def _meant_as_json(text: bytes) -> bool:
-    """Say whether a text can't be xl's format, whatever it is."""
-    try:
-        parse(text)
-    except JsonError:
-        return text.lstrip().startswith((b"{", b"["))
-    return True

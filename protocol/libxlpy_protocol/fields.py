@@ -262,7 +262,7 @@ def readable(text: str) -> str:
 
 
 def written_out(character: str) -> str:
-    """Give a character as its bytes, as shells take them: ``"\\xce\\xa9"``."""
+    r"""Give a character as its bytes, as shells take them: ``"\xce\xa9"``."""
     if character.isascii():
         return ascii(character)[1:-1]
     data = character.encode("utf-8", "surrogatepass")

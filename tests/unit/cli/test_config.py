@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy.cli.save import Configuration, read_config, with_domid
+from libxlpy.cli.config import Configuration, read_config, with_domid
 from libxlpy.cli.terminal.outcome import CommandFailed
 from libxlpy.cli.terminal.output import Output
 
