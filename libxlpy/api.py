@@ -62,7 +62,13 @@ from libxlpy.results import (
     Rusage,
     SaveResult,
 )
-from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
+from libxlpy.results.statistics import (
+    HelperUse,
+    IoCounts,
+    Iteration,
+    Latency,
+    Statistics,
+)
 from libxlpy_protocol.enums import Image, OnParentLoss, StreamType
 from libxlpy_protocol.errors import LibxlpyError
 

@@ -21,13 +21,11 @@ from libxlpy.callbacks import PrecopyPolicy, RestoreCallbacks, SaveCallbacks
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.domain import requests, resume
 from libxlpy.domain.info import DomainInfo
-from libxlpy.domain.repair import ask_guest
-from libxlpy.errors import QmpError, UsageError
+from libxlpy.errors import UsageError
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
-from libxlpy.jobs.watchers import Watcher, heard
-from libxlpy.journal import Folder
+from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.receive import announced, receive
 from libxlpy.migration.send import Send
@@ -45,7 +43,6 @@ from libxlpy.recovery.claim import claim
 from libxlpy.recovery.recovery import Recovered
 from libxlpy.results import GuestState, MigrateResult, RestoreResult, SaveResult
 from libxlpy_protocol.enums import Image, OnParentLoss, Op, StreamType
-from libxlpy_protocol.errors import LibxlpyError
 
 logger = logging.getLogger("libxlpy")
 
@@ -110,43 +107,9 @@ class Context:
 
     async def _close(self, *, failed: bool) -> None:
         await self._jobs.close()
-        if failed:
-            await self._let_run()
-        await self._tell_suspended()
-        await self._jobs.handed_over.close(Folder(self.backend.jobs_dir))
+        await self._jobs.handed_over.close(self._env(), failed=failed)
         await self._helpers.close()
         self._backend = None
-
-    async def _let_run(self) -> None:
-        """Let guests run that were saved into a file; what comes next, does not come.
-
-        One that went to a pipe stays suspended: it may be elsewhere by now.
-        """
-        for domid, uuid in self._jobs.handed_over.guarded():
-            try:
-                await self.domain_resume(domid, uuid=uuid)
-            except UsageError:
-                continue  # it runs, is gone, or somebody is at it
-            except LibxlpyError as exc:
-                logger.warning("domain %d is suspended still: %s", domid, exc)
-                await self._jobs.handed_over.given_up(domid)  # to who recovers
-            else:
-                logger.warning(
-                    "domain %d, which was saved, runs again: its context was left by "
-                    "an error",
-                    domid,
-                )
-
-    async def _tell_suspended(self) -> None:
-        """Log which guests are left suspended: nobody will come back to them."""
-        if not heard(logger, logging.WARNING):
-            return
-        for domid, uuid in self._jobs.handed_over.guests():
-            settled = await ask_guest(self._env(), domid, uuid)
-            if settled.guest is GuestState.SUSPENDED:
-                text = "domain %d, which was saved, is left suspended, as its context "
-                text += "was left: resume it (domain_resume), or destroy it"
-                logger.warning(text, domid)
 
     @property
     def backend(self) -> Backend:
@@ -331,26 +294,11 @@ class Context:
 
         Raises:
             DomainBusy: Somebody works on it.
-            LibxlpyError: As of :func:`libxlpy.domain.resume.domain_resume`; but if its
-                save's helper is still there, that resumes it and a warning is logged.
+            LibxlpyError: As of :func:`libxlpy.domain.resume.domain_resume`, unless the
+                helper that has saved it is still there and resumes it.
         """
-        env = self._env()
-        try:
-            async with claim(env, domid, "a resume"):
-                uuid = await resume.domain_resume(
-                    env, domid, uuid, suspend_cancel=suspend_cancel
-                )
-        except (UsageError, QmpError):
-            raise  # nobody is to resume it, or can
-        except LibxlpyError as exc:
-            if not suspend_cancel:
-                raise
-            uuid = await self._jobs.handed_over.resumed_by_guard(env, domid, uuid)
-            if not uuid:
-                raise
-            text = "domain %d was resumed by the helper that had saved it, as %s"
-            logger.warning(text, domid, exc)
-        return await self._jobs.handed_over.resumed(domid, uuid)
+        guests = self._jobs.handed_over
+        return await guests.resume(self._env(), domid, uuid, cancelled=suspend_cancel)
 
     # ----- migration --------------------------------------------------------------
 

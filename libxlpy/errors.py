@@ -23,6 +23,8 @@
          +- XenError           xc_domain_save/restore failed  .retval .errno
          +- GuestTimedOut      guest didn't suspend in time
          +- GuestFailed        guest ended instead            .reason
+         +- PeerFailed         a migration's other end broke off  .failed .why
+         +- MigrationOpen      which end has the guest, nobody here knows
          +- ParentLost         the parent died; found later
 
 Names of outcomes are facts, not ``...Error`` (noqa N818): ``except Cancelled`` reads as

@@ -18,7 +18,7 @@ from libxlpy.jobs.unfinished import JobUnfinished, left_undone
 from libxlpy.journal.reports import filed
 from libxlpy.process.escalation import Step
 from libxlpy.results import Settled
-from libxlpy.statistics import Statistics
+from libxlpy.results.statistics import Statistics
 
 
 class CancelKind(enum.Enum):

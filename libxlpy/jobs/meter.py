@@ -10,7 +10,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from libxlpy.events import EventFeed, JobEvent, StatEvent
-from libxlpy.statistics import HelperUse, IoCounts, Iteration, Latency, Statistics
+from libxlpy.results.statistics import (
+    HelperUse,
+    IoCounts,
+    Iteration,
+    Latency,
+    Statistics,
+)
 from libxlpy_protocol.messages import Progress, Stat
 from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
 

@@ -1,24 +1,19 @@
 """The jobs of one context: started, found to be in the way, cancelled at the end."""
 
 import asyncio
-import time
-from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.aio import finish
 from libxlpy.domain import hypercalls
-from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import UsageError
-from libxlpy.jobs.guard import Guard
+from libxlpy.jobs.handed_over import Handed, HandedOver
 from libxlpy.jobs.job import Job
-from libxlpy.jobs.meter import Meter
 from libxlpy.jobs.operation import Operation, Result
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.watchers import JobLog, Watchers
-from libxlpy.journal import Folder, Life, Stream
-from libxlpy.process.environment import Environment
-from libxlpy.recovery.claim import Claim, claim, forget
-from libxlpy.results import GuestState, Kind
+from libxlpy.journal import Stream
+from libxlpy.recovery.claim import Claim, claim
+from libxlpy.results import Kind
 from libxlpy_protocol.errors import LibxlpyError
 
 #: Kind of operation -> what its claim is for.
@@ -130,104 +125,3 @@ async def _uuid_of(operation: Operation[Any]) -> str:
     except LibxlpyError:
         return ""
     return "" if facts is None else facts.uuid
-
-
-# ----- what comes after a save ----------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """A guest that a save has left suspended."""
-
-    job: str
-    uuid: str
-    #: Measures its downtime until it is resumed.
-    meter: Meter
-    #: Keeps those away that look after guests of dead processes.
-    life: Life
-    #: Lets it run again should we die; None if nobody does.
-    guard: Guard | None = None
-
-    async def settled(self) -> None:
-        """Take that the guest is resumed, gone, or to stay as it is."""
-        if self.guard is not None:
-            await self.guard.release()
-        self.life.close()
-
-
-class HandedOver:
-    """Guests that saves of one context left suspended, for its caller to go on with."""
-
-    def __init__(self) -> None:
-        self._guests: dict[int, Handed] = {}
-        #: Of guests that were saved once more.
-        self._leaving: set[asyncio.Task[None]] = set()
-
-    def guests(self) -> list[tuple[int, str]]:
-        """Give domid and uuid of all."""
-        return [(domid, each.uuid) for domid, each in self._guests.items()]
-
-    def guarded(self) -> list[tuple[int, str]]:
-        """Give domid and uuid of those that may run again should anything fail."""
-        guests = self._guests.items()
-        return [(domid, each.uuid) for domid, each in guests if each.guard is not None]
-
-    def add(self, domid: int, handed: Handed) -> None:
-        """Take a guest."""
-        before = self._guests.pop(domid, None)
-        if before is not None:
-            leaving = asyncio.create_task(before.settled())
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-        self._guests[domid] = handed
-
-    async def destroyed(self, domid: int) -> None:
-        """Take that a guest was destroyed; no error if it is not known."""
-        handed = self._guests.pop(domid, None)
-        if handed is not None:
-            await handed.settled()
-
-    async def resumed(self, domid: int, uuid: str) -> float | None:
-        """Take that a guest runs again.
-
-        Returns:
-            Milliseconds it was down; None if no save of this context had suspended it.
-        """
-        handed = self._guests.pop(domid, None)
-        if handed is None:
-            return None
-        if handed.uuid == uuid:
-            handed.meter.resumed(time.monotonic())
-        await handed.settled()
-        return handed.meter.downtime if handed.uuid == uuid else None
-
-    async def resumed_by_guard(self, env: Environment, domid: int, uuid: str) -> str:
-        """Have a guest that we can't resume looked after by its guard.
-
-        Returns:
-            Its uuid if it runs now, else "".
-        """
-        handed = self._guests.get(domid)
-        if handed is None or handed.guard is None or uuid not in ("", handed.uuid):
-            return ""
-        await handed.guard.act()
-        settled = await ask_guest(env, domid, handed.uuid)
-        if settled.guest is not GuestState.RUNNING:
-            return ""
-        forget(Folder(env.backend.jobs_dir), domid, handed.job)
-        return handed.uuid
-
-    async def given_up(self, domid: int) -> None:
-        """Leave a guest that can't be resumed to whoever recovers."""
-        handed = self._guests.pop(domid, None)
-        if handed is not None:
-            await handed.settled()
-
-    async def close(self, folder: Folder) -> None:
-        """Forget them all: they are left suspended on purpose."""
-        for domid, handed in list(self._guests.items()):
-            forget(folder, domid, handed.job)
-            await handed.settled()
-        self._guests.clear()
-        if self._leaving:
-            await asyncio.wait(self._leaving)

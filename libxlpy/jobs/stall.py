@@ -14,7 +14,7 @@ from libxlpy.callbacks import PrecopyAnswer, PrecopyPolicy, PrecopyStats
 from libxlpy.errors import UsageError
 from libxlpy.events import StallEvent
 from libxlpy.jobs.watchdog import Watchdog
-from libxlpy.statistics import Iteration
+from libxlpy.results.statistics import Iteration
 
 #: Libxc's own policy; Xen: tools/libs/guest/xg_sr_save.c, SPP_*.
 TARGET_DIRTY = 50

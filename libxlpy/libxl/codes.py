@@ -9,6 +9,7 @@ from libxlpy.errors import (
     BackendError,
     CallbackFailed,
     Cancelled,
+    ConfigRefused,
     DomainBusy,
     DomainNotFound,
     DomainOpError,
@@ -16,8 +17,10 @@ from libxlpy.errors import (
     GuestFailed,
     GuestTimedOut,
     HelperCrashed,
+    MigrationOpen,
     NotSupported,
     ParentLost,
+    PeerFailed,
     ProtocolViolation,
     QmpError,
     StreamError,
@@ -43,6 +46,7 @@ CODES: dict[type[BaseException], int] = {
     DomainNotFound: ERROR_FAIL,
     DomainBusy: ERROR_FAIL,
     DomainReused: ERROR_FAIL,
+    ConfigRefused: ERROR_INVAL,
     NotSupported: ERROR_NI,
     # Something that is needed does not work.
     BackendError: ERROR_FAIL,
@@ -60,6 +64,8 @@ CODES: dict[type[BaseException], int] = {
     XenError: ERROR_FAIL,
     GuestTimedOut: ERROR_GUEST_TIMEDOUT,
     GuestFailed: ERROR_FAIL,
+    PeerFailed: ERROR_FAIL,
+    MigrationOpen: ERROR_FAIL,
     ParentLost: ERROR_FAIL,
 }
 

@@ -117,7 +117,7 @@ async def test_guest_that_we_can_t_resume_is_for_its_guard(
         raise BackendError("no descriptor left")
 
     await save(ctx, pv, path)
-    monkeypatch.setattr("libxlpy.domain.resume.domain_resume", refused)
+    monkeypatch.setattr("libxlpy.jobs.handed_over.domain_resume", refused)
     with pytest.raises(BackendError):  # only a helper's way to resume it is known
         await ctx.domain_resume(pv.domid, suspend_cancel=False)
     assert await suspended(pv)

@@ -17,5 +17,7 @@ OUTCOMES = [
     errors.XenError(-1, errno.EINVAL, "Failed\nto map"),
     errors.GuestTimedOut("no answer"),
     errors.GuestFailed("crash"),
+    errors.PeerFailed("did not say go", "the connection has ended"),
+    errors.MigrationOpen("nobody knows"),
     errors.ParentLost("gone"),
 ]

@@ -2,10 +2,10 @@
 
 import time
 
+from libxlpy.jobs.handed_over import Handed, HandedOver
 from libxlpy.jobs.meter import Meter
-from libxlpy.jobs.registry import Handed, HandedOver
 from libxlpy.journal import Life
-from libxlpy.statistics import BUCKETS_MS, IoCounts, Latency
+from libxlpy.results.statistics import BUCKETS_MS, IoCounts, Latency
 from libxlpy_protocol.messages import Progress, Stat
 
 

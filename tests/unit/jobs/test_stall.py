@@ -6,7 +6,7 @@ from libxlpy.callbacks import PrecopyAnswer, PrecopyStats
 from libxlpy.errors import Cancelled, TimedOut, UsageError
 from libxlpy.events import StallEvent
 from libxlpy.jobs.stall import StallAction, StallPolicy, StallWatch
-from libxlpy.statistics import Iteration
+from libxlpy.results.statistics import Iteration
 from tests.support.scripted_jobs import StartJob
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")

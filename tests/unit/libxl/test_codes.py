@@ -14,6 +14,7 @@ EXPECTED = {
     "DomainNotFound": -3,
     "DomainBusy": -3,
     "DomainReused": -3,
+    "ConfigRefused": -6,
     "NotSupported": -4,
     "BackendError": -3,
     "XenstoreError": -3,
@@ -28,6 +29,8 @@ EXPECTED = {
     "XenError": -3,
     "GuestTimedOut": -8,
     "GuestFailed": -3,
+    "PeerFailed": -3,
+    "MigrationOpen": -3,
     "ParentLost": -3,
 }
 CLASSES = {

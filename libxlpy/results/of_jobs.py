@@ -1,0 +1,143 @@
+"""What a job that succeeded has done, one class for each kind."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from libxlpy.results.report import GuestState, ImageState, JobReport
+from libxlpy.results.statistics import Statistics
+
+if TYPE_CHECKING:
+    from libxlpy_protocol.messages import RestoreResults, Stat
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """A save that ran to its end; the guest is left as the save left it."""
+
+    domid: int
+    guest: GuestState
+    image: ImageState
+    #: Precopy iterations, 0 for a save that was not live.
+    iterations: int
+    #: Guest pages sent, repeats counted.
+    pages: int
+    #: Bytes written to the stream.
+    bytes_written: int
+    #: Nanoseconds from the guest seen suspended until the stream was complete: its
+    #: downtime if another host takes over. One that is resumed here was down for
+    #: longer, ``Context.domain_resume`` gives how long; 0 if nobody suspended it.
+    downtime_ns: int
+    #: (phase, seconds since the start of the job) in order.
+    timeline: tuple[tuple[str, float], ...]
+    #: Seconds, all clean-up included.
+    duration: float
+    report: JobReport = field(repr=False)
+
+    @classmethod
+    def of(cls, report: JobReport, stat: "Stat | None") -> Self:
+        """Put it together from the report and the helper's last heartbeat."""
+        return cls(
+            domid=report.domid,
+            guest=report.guest,
+            image=report.image,
+            iterations=stat.iteration if stat else 0,
+            pages=stat.pages if stat else 0,
+            bytes_written=stat.bytes_done if stat else 0,
+            downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
+            timeline=report.timeline,
+            duration=report.duration,
+            report=report,
+        )
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures as of the end."""
+        return self.report.statistics
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateResult:
+    """A domain that runs at the other end."""
+
+    #: It had here.
+    domid: int
+    name: str
+    #: What is here: GONE; SUSPENDED if it could not be destroyed, ``recover`` does it.
+    guest: GuestState
+    #: Precopy iterations, and guest pages sent, repeats counted.
+    iterations: int
+    pages: int
+    #: Bytes written to the stream.
+    bytes_written: int
+    #: Nanoseconds from the guest seen suspended until the other end said that it runs.
+    downtime_ns: int
+    #: (phase, seconds since the start of the job) in order.
+    timeline: tuple[tuple[str, float], ...]
+    #: Seconds, all clean-up included.
+    duration: float
+    report: JobReport = field(repr=False)
+
+    @classmethod
+    def of(cls, report: JobReport, stat: "Stat | None", name: str) -> Self:
+        """Put it together from the report and the helper's last heartbeat."""
+        return cls(
+            domid=report.domid,
+            name=name,
+            guest=report.guest,
+            iterations=stat.iteration if stat else 0,
+            pages=stat.pages if stat else 0,
+            bytes_written=stat.bytes_done if stat else 0,
+            downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
+            timeline=report.timeline,
+            duration=report.duration,
+            report=report,
+        )
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures as of the end."""
+        return self.report.statistics
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """A restore that ran to its end."""
+
+    domid: int
+    name: str
+    guest: GuestState
+    #: Guest frame numbers of the xenstore and console rings; 0 for HVM-like domains.
+    store_gfn: int
+    console_gfn: int
+    #: Bytes read from the stream as the helper counted them.
+    bytes_read: int
+    timeline: tuple[tuple[str, float], ...]
+    #: Seconds, all clean-up included.
+    duration: float
+    report: JobReport = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        report: JobReport,
+        stat: "Stat | None",
+        rings: "RestoreResults | None",
+        name: str = "",
+    ) -> Self:
+        """Put it together from the report and what the helper has told last."""
+        return cls(
+            domid=report.domid,
+            name=name,
+            guest=report.guest,
+            store_gfn=rings.store_gfn if rings else 0,
+            console_gfn=rings.console_gfn if rings else 0,
+            bytes_read=stat.bytes_done if stat else 0,
+            timeline=report.timeline,
+            duration=report.duration,
+            report=report,
+        )
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures as of the end."""
+        return self.report.statistics
