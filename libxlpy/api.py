@@ -48,6 +48,10 @@ from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
 from libxlpy.jobs.stall import StallAction, StallPolicy
 from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.command import MigrationCommand
+from libxlpy.migration.verdict import (
+    DomainCopy,
+    MigrationVerdict,
+)
 from libxlpy.operations.flags import SuspendFlags
 from libxlpy.operations.raw import Rings
 from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
@@ -84,6 +88,7 @@ __all__ = [
     "Context",
     "Deadlines",
     "DomainBusy",
+    "DomainCopy",
     "DomainInfo",
     "DomainNotFound",
     "DomainOpError",
@@ -108,6 +113,7 @@ __all__ = [
     "MigrateResult",
     "MigrationCommand",
     "MigrationOpen",
+    "MigrationVerdict",
     "NotSupported",
     "OnParentLoss",
     "Outcome",

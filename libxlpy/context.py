@@ -29,6 +29,7 @@ from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.receive import announced, receive
 from libxlpy.migration.send import Send
+from libxlpy.migration.settle import settle
 from libxlpy.operations.flags import NOT_LIVE, SuspendFlags
 from libxlpy.operations.libxl_engine import OWN
 from libxlpy.operations.raw import NO_RINGS, RawRestore, RawSave, Rings
@@ -150,13 +151,7 @@ class Context:
         return await requests.resolve(self._env(), domain)
 
     async def retrieve_config(self, domid: int) -> bytes:
-        """Give a domain's configuration as JSON, as its toolstack keeps it.
-
-        Raises:
-            DomainNotFound: There is no such domain.
-            BackendError: It has none, or it can't be read.
-            XenstoreError: Xenstored can't be asked.
-        """
+        """Give a domain's configuration; see :func:`.requests.retrieve_config`."""
         return await requests.retrieve_config(self._env(), domid)
 
     async def domain_pause(self, domid: int, *, uuid: str = "") -> None:
@@ -316,17 +311,15 @@ class Context:
     ) -> Job[MigrateResult]:
         """Have a domain move to the host at the other end, as ``xl migrate``.
 
-        Once the other end has said that it runs there, it is destroyed here; until it
-        was told that it may, any failure leaves it running here. In between, if the
-        connection is lost, nobody knows: :class:`.MigrationOpen`, and the domain is
-        left suspended under the name ``NAME--migratedaway``.
+        Until the other end was told that it may run there, any failure leaves it
+        running here; once it has said that it does, it is destroyed here. In between
+        nobody knows: it is left suspended, as ``NAME--migratedaway``.
 
         Args:
             domid: Of the domain.
             read_fd: What the receiver (``domain_receive``, ``xl migrate-receive``)
-                says: a pipe or socket. Stays yours.
-            write_fd: What it hears, and the stream; may be the same. Close it, and
-                ``read_fd``, once the job has ended.
+                says: a pipe or socket. Stays yours; close it once the job has ended.
+            write_fd: What it hears, and the stream; may be the same.
             flags: LIVE, DEBUG.
             config: To be used there, libxl's JSON; None for the domain's own.
             deadlines: For this job instead of the context's.
@@ -335,8 +328,8 @@ class Context:
 
         Raises:
             PeerFailed: The receiver does not say that it is there.
-            TimedOut: As before, within ``peer_ready``.
-            LibxlpyError: As of :meth:`domain_suspend`.
+            LibxlpyError: As of :meth:`domain_suspend`; the job fails with
+                :class:`.MigrationOpen` if nobody knows.
         """
         send = Send(
             self._env(deadlines),
@@ -361,8 +354,7 @@ class Context:
         """Take a domain from the host at the other end, as ``xl migrate-receive``.
 
         It runs here once the sender (``domain_migrate``, ``xl migrate``) has said that
-        it may. A whole copy that this is never said of is left paused under the name
-        ``NAME--incoming``: :class:`.MigrationOpen`.
+        it may; else a whole copy is left paused, as ``NAME--incoming``.
 
         Args:
             read_fd: What the sender says, and the stream: a pipe or socket. Stays
@@ -379,6 +371,17 @@ class Context:
         env, channel = self._env(deadlines), Channel(read_fd, write_fd)
         domain = await announced(env, channel, paused=paused, monitor=monitor)
         return await self._jobs.start(receive(env, channel, domain), read_fd)
+
+    async def migration_settle(self, domid: int, uuid: str, *, is_here: bool) -> None:
+        """Settle this end of a migration that was left open: see :func:`.settle`.
+
+        Args:
+            domid: Of the copy that is here.
+            uuid: Its own.
+            is_here: It is the domain, see :class:`.MigrationVerdict`: it runs then,
+                under its own name; else it is destroyed.
+        """
+        await settle(self._env(), domid, uuid, is_here=is_here)
 
     # ----- libxenguest's functions, with the caller's callbacks -------------------
 
@@ -449,11 +452,7 @@ class Context:
     # ----- jobs -------------------------------------------------------------------
 
     async def list_jobs(self) -> list[JobStatus]:
-        """Give all jobs of this machine and backend, lowest domid first.
-
-        Raises:
-            BackendError: The journal can't be trusted or read.
-        """
+        """Give all jobs of this machine and backend; errors as of ``recover``."""
         return await all_jobs.list_jobs(self.backend)
 
     async def job_report(self, job: str) -> str:

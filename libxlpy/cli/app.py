@@ -239,16 +239,40 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
     metavar="S",
     help="Give up once nothing was sent for S seconds (45 while it is suspended).",
 )
+@click.option("--resolve", is_flag=True, help="Settle a migration that was left open.")
+@click.option(
+    "--runs",
+    type=click.Choice(["here", "there"]),
+    help="Settle it without HOST: where it runs, as you have seen.",
+)
 @JSON
 @click.argument("domain", metavar="DOM")
-@click.argument("target", metavar="HOST")
-@click.pass_obj
-def migrate(settings: Settings, /, **options: Any) -> int:
+@click.argument("target", metavar="HOST", required=False)
+@click.pass_context
+def migrate(ctx: click.Context, /, **options: Any) -> int:
     """Move a domain to HOST, as xl migrate does; either end may be xl.
 
     The domain is destroyed here once it runs there. If anything fails before it may,
     it runs on here. HOST is reached by ssh, and needs xlpy or xl.
+
+    If the connection is lost in the very moment in which the domain is given away,
+    it is left suspended: --resolve asks both hosts, and lets it run where it is.
     """
+    resolves, runs = options.pop("resolve"), options.pop("runs")
+    settings: Settings = ctx.obj
+    if resolves:
+        from libxlpy.cli.resolve import ResolveOptions, resolve
+
+        if (options["target"] is None) == (runs is None):
+            text = "--resolve needs HOST to ask, or --runs here|there, and not both"
+            raise click.UsageError(text, ctx=ctx)
+        names = ("command", "domain", "target")
+        wanted = {name: options[name] for name in names}
+        return resolve(settings, ResolveOptions(**wanted, runs=runs))
+    if runs is not None:
+        raise click.UsageError("--runs is for --resolve", ctx=ctx)
+    if options["target"] is None:
+        raise click.UsageError("Missing argument 'HOST'.", ctx=ctx)
     from libxlpy.cli.migrate import MigrateOptions, migrate_domain
 
     return migrate_domain(settings, MigrateOptions(**options))

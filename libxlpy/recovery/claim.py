@@ -28,6 +28,9 @@ from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import Recovery
 
+#: Kinds of jobs whose outcome the other end may have to tell.
+MOVES = frozenset({"migrate", "receive"})
+
 logger = logging.getLogger("libxlpy.recovery")
 
 #: Bytes of the random part of a job's name.
@@ -145,6 +148,22 @@ async def claim(
         raise
     if not mine.kept:
         mine.close()
+
+
+def left_open(env: Environment, domid: int) -> str:
+    """Give the job of a migration that has ended with its outcome open; "" if none.
+
+    Raises:
+        BackendError: The journal can't be used.
+    """
+    folder = Folder(env.backend.jobs_dir)
+    try:
+        entry = folder.read(check_domid(domid))
+    except JournalBroken as exc:
+        raise BackendError(str(exc)) from exc
+    if entry is None or entry.kind not in MOVES or not folder.lost(entry):
+        return ""
+    return entry.job
 
 
 def take(folder: Folder, domid: int) -> Lock:

@@ -42,7 +42,8 @@ MAY_USE: dict[str, set[str]] = {
     | {"domain", "folders", "journal", "process", "save_file", "streams"},
     "jobs": WORDS | {"domain", "journal", "process", "recovery", "streams"},
     "operations": WORDS | {"domain", "jobs", "process", "streams"},
-    "migration": WORDS | {"domain", "jobs", "operations", "process", "streams"},
+    "migration": WORDS
+    | {"domain", "jobs", "operations", "process", "recovery", "streams"},
     "telemetry": {"errors", "events", "jobs"},
     "context": WORDS
     | {"domain", "jobs", "journal", "migration", "operations", "process", "recovery"},

@@ -1,0 +1,183 @@
+"""`xlpy migrate` and `xlpy migrate-receive` as users type them, between two hosts."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from libxlpy.simxen.client import start_host, stop_host
+from tests.support.processes import living_descendants
+from tests.support.shell import PATIENCE, ROOT, Shell
+
+LOSSY = ROOT / "tests" / "support" / "lossy.py"
+#: Leads to the other host where a user would say `ssh HOST`; sh runs what was said.
+SSH = """#!/bin/sh
+shift
+exec sh -c "$*"
+"""
+
+
+@pytest.fixture
+def there() -> Iterator[Shell]:
+    """Run a second host."""
+    folder = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
+    start_host(folder)
+    yield Shell(folder)
+    stop_host(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def ssh(there: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give a command in place of ssh: there `xlpy` is that of the second host."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in (
+        ("ssh", SSH),
+        ("xlpy", f'#!/bin/sh\nexec {shlex.join(there.command())} "$@"\n'),
+    ):
+        path = folder / name
+        path.write_text(text)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return "ssh"
+
+
+def names(shell: Shell) -> list[str]:
+    return [facts["name"] for facts in shell.domains()]
+
+
+def test_domain_moves_and_goes_on(shell: Shell, there: Shell, ssh: str):
+    with shell.guest("web"), there.guest("other"):
+        done = shell.run("migrate", "-s", ssh, "web", "target")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+        assert "migration sender: Giving target permission to start." in done.stderr
+        assert "migration target: Got permission, starting domain." in done.stderr
+        assert done.stderr.endswith("Migration successful.\n")
+        assert names(shell) == []
+        assert sorted(names(there)) == ["other", "web"]
+        assert there.facts("web")["running"]
+        assert there.ask("verify", domid=there.facts("web")["domid"])["match"]
+        assert shell.json("jobs", "--json") == there.json("jobs", "--json") == []
+
+
+def test_json_is_one_object_with_its_result(shell: Shell, there: Shell, ssh: str):
+    with shell.guest("web"), there.guest("other"):
+        *_, last = shell.good("migrate", "--json", "-p", "web", "target").splitlines()
+        assert '"result":"migrated"' in last
+        assert there.facts("web")["paused"]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("exit 7", "exit status 7"),
+        ("echo Welcome", "Welcome"),
+        ("nonsense-command", "exit status 127"),
+    ],
+)
+def test_target_that_is_none_leaves_the_domain_untouched(
+    shell: Shell, target: str, words: str
+):
+    with shell.guest("web"):
+        line = shell.bad("migrate", "-s", "", "web", target)
+        assert words in line
+        assert "guest was not touched" in line
+        assert shell.facts("web")["running"]
+
+
+def cut(shell: Shell, there: Shell, at: str) -> str:
+    """Have the connection cut where a text passes; give what the sender says."""
+    receive = there.command("migrate-receive")
+    target = shlex.join([sys.executable, str(LOSSY), at, *receive])
+    line = shell.bad("migrate", "-s", "", "web", f"exec {target}")
+    receivers = [each for each in living_descendants() if "migrate-receive" in of(each)]
+    _, alive = psutil.wait_procs(receivers, timeout=PATIENCE)
+    assert not alive
+    return line
+
+
+def of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def test_permission_that_is_lost_is_settled_for_the_source(
+    shell: Shell, there: Shell, ssh: str
+):
+    with shell.guest("web") as domid, there.guest("other"):
+        line = cut(shell, there, "go")
+        assert "left suspended here" in line
+        assert "--resolve" in line
+        assert names(shell) == ["web--migratedaway"]
+        assert "web--incoming" in names(there)
+        assert "is left" in shell.bad("save", "web--migratedaway", "/dev/null")
+        assert "open" in shell.run("recover").stdout
+        shell.good("migrate", "--resolve", "-s", ssh, "web", "target")
+        assert names(there) == ["other"]
+        assert names(shell) == ["web"]
+        assert shell.facts("web")["running"]
+        assert shell.ask("verify", domid=domid)["match"]
+        assert shell.json("jobs", "--json") == there.json("jobs", "--json") == []
+
+
+def test_report_that_is_lost_is_settled_for_the_target(
+    shell: Shell, there: Shell, ssh: str
+):
+    with shell.guest("web"), there.guest("other"):
+        cut(shell, there, "report")
+        assert there.facts("web")["running"]
+        shell.good("migrate", "--resolve", "-s", ssh, "web", "target")
+        assert names(shell) == []
+        assert there.facts("web")["running"]
+        assert shell.json("jobs", "--json") == []
+
+
+def test_two_that_run_are_told_and_left(shell: Shell, there: Shell, ssh: str):
+    with shell.guest("web"):
+        uuid = shell.facts("web")["uuid"]
+        with there.guest("web", uuid=uuid):
+            line = shell.bad("migrate", "--resolve", "-s", ssh, "web", "target")
+            assert "it runs in two places" in line
+            assert shell.facts("web")["running"]
+            assert there.facts("web")["running"]
+
+
+def test_host_that_does_not_answer_changes_nothing(shell: Shell, there: Shell):
+    with shell.guest("web"):
+        cut(shell, there, "report")
+        line = shell.bad("migrate", "--resolve", "-s", "false", "web", "target")
+        assert "target can't be asked" in line
+        assert names(shell) == ["web--migratedaway"]
+        shell.good("migrate", "--resolve", "--runs", "there", "web")
+        assert names(shell) == []
+        for facts in there.domains():
+            there.ask("destroy", domid=facts["domid"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("web",),
+        ("--resolve", "web"),
+        ("--resolve", "--runs", "here", "web", "target"),
+        ("--runs", "here", "web", "target"),
+    ],
+)
+def test_usage(shell: Shell, arguments: tuple[str, ...]):
+    assert "--help" in shell.bad("migrate", *arguments, status=2)
+
+
+def test_receiver_says_that_it_is_for_a_sender(shell: Shell):
+    line = shell.bad("migrate-receive", stdin=subprocess.DEVNULL)
+    assert "leads to no other end of a migration" in line
