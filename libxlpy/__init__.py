@@ -1,4 +1,4 @@
-"""Save and restore Xen domains; each operation runs in a process of its own.
+"""Save, restore and migrate Xen domains; each operation runs in a process of its own.
 
 :class:`Context` is where to begin; ``errors`` has the tree of what can go wrong.
 """

@@ -118,7 +118,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 def xlpy(
     settings: Settings, verbose: bool, backend: BackendName, host: Path | None
 ) -> None:
-    """Save and restore Xen domains; the guest survives whatever fails.
+    """Save, restore and migrate Xen domains; the guest survives whatever fails.
 
     Domains are named by name or domid. Exit status: 0 good, 1 failed, 2 wrong usage,
     130 after Ctrl-C.

@@ -12,6 +12,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Documents with commands, and what their commands find there.
 DOCUMENTS = {
     "README.md": "",
+    "docs/migration.md": "",
     "docs/simxen.md": "",
     "docs/inspect.md": (
         "xlpy sim start; xlpy sim create web --memory 8; xlpy save -c web web.img\n"

@@ -21,7 +21,7 @@ def relay(source: int, sink: int, cut_at: bytes) -> None:
     while data := os.read(source, CHUNK):
         if cut_at and cut_at in tail + data:
             os._exit(0)
-        tail = (tail + data)[-len(cut_at) :]
+        tail = (tail + data)[-len(cut_at) :] if cut_at else b""
         while data:
             data = data[os.write(sink, data) :]
     os.close(sink)
