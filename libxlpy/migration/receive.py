@@ -16,13 +16,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from libxlpy.domain import requests
-from libxlpy.domain.config import checked_name, parse_config
+from libxlpy.domain.config import checked_name, checked_uuid, parse_config
 from libxlpy.domain.names import incoming
 from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.domain.resume import domain_unpause
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_xen import XenToolstack
-from libxlpy.errors import DomainNotFound, JobError, MigrationOpen, PeerFailed, XenError
+from libxlpy.errors import (
+    DomainNotFound,
+    JobError,
+    MigrationOpen,
+    PeerFailed,
+    UsageError,
+    XenError,
+    named,
+)
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.waiting import Interruptible
@@ -110,8 +118,19 @@ async def announced(
     (header,) = events
     assert isinstance(header, XlHeaderRead)
     config = header.config or b""
-    name = checked_name(parse_config(config)["c_info"].get("name"))
+    created = parse_config(config)["c_info"]
+    name = checked_name(created.get("name"))
+    await _check_free(env, name, checked_uuid(created.get("uuid")))
     return Announced(name=name, config=config, paused=paused, monitor=monitor)
+
+
+async def _check_free(env: Environment, name: str, uuid: str | None) -> None:
+    """Refuse a domain whose name another one has; it may be here itself."""
+    toolstack_of(env).check_name(incoming(name))
+    for info in await requests.list_domains(env):
+        if info.name == name and info.uuid != uuid:
+            text = f"name {named(name)} is taken by domain {info.domid}"
+            raise UsageError(f"{text}: rename that, or the one that is to come")
 
 
 def receive(

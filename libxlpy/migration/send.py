@@ -19,15 +19,22 @@ from libxlpy.domain import requests
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.names import away
 from libxlpy.domain.repair import ask_guest, failed, is_failed
-from libxlpy.errors import JobError, MigrationOpen, PeerFailed, XenError
+from libxlpy.domain.toolstack import toolstack_of
+from libxlpy.errors import (
+    GuestFailed,
+    JobError,
+    MigrationOpen,
+    PeerFailed,
+    XenError,
+)
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.flags import SuspendFlags
-from libxlpy.operations.save import GuestSave
+from libxlpy.operations.save import RAN_ON, GuestSave
 from libxlpy.process.environment import Environment
-from libxlpy.results import JobReport, Kind, MigrateResult, Settled
+from libxlpy.results import GuestState, JobReport, Kind, MigrateResult, Settled
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.enums import OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
@@ -105,6 +112,7 @@ class Send(GuestSave[MigrateResult]):
     async def prepare(self) -> None:
         """See that the domain can be saved, and that the receiver is there."""
         await super().prepare()
+        toolstack_of(self.env).check_name(away(self._name))
         config = self._config
         if config is None:
             config = await requests.retrieve_config(self.env, self.domid)
@@ -161,6 +169,7 @@ class Send(GuestSave[MigrateResult]):
                 run.enter("name")
                 await self._waits.wait(self._rename(self._name, away(self._name)))
             case Sending.GO:
+                await self._check_suspended()
                 run.commit("go")
                 if run.guard is not None:
                     run.guard.let_go()
@@ -171,6 +180,12 @@ class Send(GuestSave[MigrateResult]):
                 seconds = deadlines.peer_answer
                 await self._channel.hear(GO, "peer_answer", seconds)
         return Event.DONE
+
+    async def _check_suspended(self) -> None:
+        """See that nobody has let the guest run while the receiver was waited for."""
+        settled = await ask_guest(self.env, self.domid, self.uuid)
+        if settled.guest is not GuestState.SUSPENDED:
+            raise GuestFailed(settled.guest.value, RAN_ON)
 
     async def _report(self, run: Run) -> Event:
         run.enter("report")

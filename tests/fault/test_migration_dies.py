@@ -123,8 +123,13 @@ def there(second_host: Path) -> Iterator[Path]:
         path.unlink()
 
 
-@pytest.mark.parametrize("who", ["self", "helper"])
-@pytest.mark.parametrize("at", SENDER)
+@pytest.mark.parametrize(
+    ("at", "who"),
+    [
+        *((at, "self") for at in SENDER),
+        *((at, "helper") for at in ("suspended", "complete", "received", "go")),
+    ],
+)
 def test_sender_dies(host: Path, there: Path, at: str, who: str):
     with Guest(host, "hvm") as guest:
         sender, receiver = migrate(guest, there, role="send", at=at, who=who)
@@ -142,8 +147,13 @@ def test_sender_dies(host: Path, there: Path, at: str, who: str):
             assert info.name in (guest.name, f"{guest.name}--incoming")
 
 
-@pytest.mark.parametrize("who", ["self", "helper"])
-@pytest.mark.parametrize("at", RECEIVER)
+@pytest.mark.parametrize(
+    ("at", "who"),
+    [
+        *((at, "self") for at in RECEIVER),
+        *((at, "helper") for at in ("libxc", "complete")),
+    ],
+)
 def test_receiver_dies(host: Path, there: Path, at: str, who: str):
     with Guest(host, "hvm") as guest:
         sender, receiver = migrate(guest, there, role="receive", at=at, who=who)

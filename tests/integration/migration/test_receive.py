@@ -1,6 +1,7 @@
 """Each way in which `xl migrate` can fail a receiver: what is left here."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,22 @@ async def test_sender_that_says_no_domain_leaves_nothing(
     with pytest.raises(error, match=words):
         await receive(ctx, script)
     assert await new(ctx, before) == []
+
+
+async def test_name_that_another_domain_has_is_refused_at_once(
+    ctx: Context, host: Path, image: Path
+):
+    head = await aside(lambda: image.read_bytes()[:4096])
+    name = json.loads(head[52 : head.index(b"\0", 52)])["c_info"]["name"]
+
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(head)
+
+    with Guest(host, "pv") as other:
+        await ctx.domain_rename(other.domid, name)
+        with pytest.raises(UsageError, match=f"{name} is taken"):
+            await receive(ctx, script)
 
 
 async def test_sender_that_is_silent_is_not_waited_for(ctx: Context, before: set[int]):

@@ -15,6 +15,7 @@ from libxlpy import (
     Cancelled,
     Context,
     DomainBusy,
+    GuestFailed,
     GuestState,
     JobError,
     MigrateResult,
@@ -25,6 +26,8 @@ from libxlpy import (
     TimedOut,
     UsageError,
 )
+from libxlpy.domain import hypercalls
+from libxlpy.domain.resume import resume_guest
 from libxlpy.errors import BackendError
 from libxlpy_protocol.migration.xl import GO, READY, RECEIVED, REPORT
 from tests.support.guest import Guest, aside, reach
@@ -228,6 +231,23 @@ async def test_name_that_is_taken_keeps_the_guest_here(
         await ctx.domain_rename(other.domid, f"{pv.name}--migratedaway")
         with pytest.raises(JobError, match="--migratedaway"):
             await migrate(ctx, pv, received)
+    await aside(pv.assert_untouched)
+
+
+async def test_guest_that_somebody_let_run_is_not_given_away(ctx: Context, pv: Guest):
+    async def meddled(peer: Peer) -> None:
+        await peer.take_all()
+        env = ctx._env()
+        async with env.hypercalls() as ops:
+            facts = await hypercalls.get(ops, pv.domid)
+            while not facts.suspended:
+                facts = await hypercalls.get(ops, pv.domid)
+            await resume_guest(env, ops, pv.domid, facts.uuid)
+        await peer.say(RECEIVED)
+        assert await peer.ends() == b"", "it was told GO"
+
+    with pytest.raises(GuestFailed, match="let the guest run"):
+        await migrate(ctx, pv, meddled)
     await aside(pv.assert_untouched)
 
 
