@@ -73,7 +73,7 @@ class Stats:
         return Stat(
             monotonic_ns=time.monotonic_ns(),
             phase=clip(self.phase, NAME_MAX),
-            bytes_done=0 if self._meter is None else self._meter.bytes_done(pages),
+            bytes_done=0 if self._meter is None else self._meter.bytes_done(),
             pages=pages,
             iteration=self._iteration,
             dirty=self._dirty,
@@ -106,18 +106,12 @@ class Meter:
         if field == "rchar":  # by the thread whose reads are counted
             self._start += self._looked
 
-    def bytes_done(self, pages: int) -> int:
-        """Return the count; it never goes back, and stays when the stream is cut.
-
-        Args:
-            pages: Sent so far: a bound from below.
-        """
+    def bytes_done(self) -> int:
+        """Return the count; it never goes back, and stays when the stream is cut."""
         try:
             done = self._position() - self._start
         except OSError:
             return self._last
-        if not self._is_file:
-            done = max(done, pages * PAGE_SIZE)
         self._last = max(self._last, done)
         return self._last
 

@@ -48,7 +48,7 @@ async def look(env: Environment, domid: int) -> DomainInfo:
 
 
 async def check_can_log(env: Environment, info: DomainInfo) -> None:
-    """Refuse a live save of a guest whose writes this Xen can't log.
+    """Refuse a live copy of a guest whose writes this Xen can't log.
 
     Raises:
         NotSupported: It can't; nothing was done to the guest.
@@ -60,8 +60,9 @@ async def check_can_log(env: Environment, info: DomainInfo) -> None:
         if await hypercalls.has_shadow(ops):
             return
     raise NotSupported(
-        "this Xen has no log-dirty mode for PV guests (no shadow paging): "
-        f"save domain {info.domid} without --live (SuspendFlags.LIVE)"
+        "this Xen has no log-dirty mode for PV guests (no shadow paging): copy domain "
+        f"{info.domid} suspended, without SuspendFlags.LIVE (xlpy save without --live, "
+        "xlpy migrate --no-live)"
     )
 
 

@@ -14,6 +14,7 @@ from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenguest import Handle
 
 from .diagnosis import diagnosis
+from .restoring import have_interfaces
 from .second_try import run_twice_if_it_fails
 from .support import (
     CONFIGS,
@@ -109,6 +110,19 @@ def make_guest(clean_host: None) -> Iterator[MakeGuest]:
     yield make
     for guest in made:
         guest.destroy()
+
+
+@pytest.fixture
+def equipped(make_guest: MakeGuest, tmp_path: Path) -> Guest:
+    """A running PVH guest with a disk in a file and a network interface."""
+    have_interfaces()
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    return make_guest(
+        "pvh",
+        f'disk=["{disk},raw,xvda,rw,backendtype=qdisk"]',
+        'vif=["mac=00:16:3e:01:02:03,script=/bin/true"]',
+    )
 
 
 @pytest.fixture(params=["pv", "pvh"])

@@ -22,7 +22,8 @@ from libxlpy.cli.main import main
 
 BUG = 70
 
-for module in ("command", "save", "restore", "verify", "list", "inspect.file"):
+MODULES = ("command", "save", "restore", "verify", "list", "inspect.file")
+for module in (*MODULES, "migrate", "jobs"):
     import_module(f"libxlpy.cli.{module}")
 
 

@@ -13,7 +13,6 @@ from .following import Following
 from .restoring import (
     StuckPipe,
     devices,
-    have_interfaces,
     monitors,
 )
 from .support import (
@@ -31,19 +30,6 @@ pytestmark = pytest.mark.xen
 
 POWEROFF, REBOOT, CRASH = 0, 1, 3
 NOTHING_LEFT = "no domain is left of it"
-
-
-@pytest.fixture
-def equipped(make_guest, tmp_path: Path) -> Guest:
-    """A running PVH guest with a disk in a file and a network interface."""
-    have_interfaces()
-    disk = tmp_path / "disk"
-    disk.write_bytes(bytes(1 << 20))
-    return make_guest(
-        "pvh",
-        f'disk=["{disk},raw,xvda,rw,backendtype=qdisk"]',
-        'vif=["mac=00:16:3e:01:02:03,script=/bin/true"]',
-    )
 
 
 def no_monitor() -> None:
