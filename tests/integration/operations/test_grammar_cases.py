@@ -66,8 +66,7 @@ async def test_a_restore_takes_what_verify_does(
     wrong = {}
     for name, case in cases_of(guest.kind == "pv").items():
         reason = await restored(ctx, path, case, config)
-        takes = not case.told if case.simxen is None else case.simxen
-        if (reason == "") is not takes:
+        if (reason == "") is not case.taken(case.simxen):
             wrong[name] = reason
     assert wrong == {}
     assert "case" not in {each["name"] for each in request(host, "list")["domains"]}
@@ -114,7 +113,7 @@ def _disagreed(path: Path, pv: bool) -> list[str]:
 def _may_take(path: Path, case: Case) -> bool:
     if any(kind_of(raw) == KEYS for raw in changed(path, case).after if raw):
         return False  # Python 3: bytes are compared with text
-    return not case.told if case.xen is None else case.xen
+    return case.taken(case.xen)
 
 
 def _taken(path: Path) -> dict[str, bool]:

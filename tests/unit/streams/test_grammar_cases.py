@@ -31,6 +31,5 @@ def test_verify_takes_or_refuses(base: str, name: str) -> None:
 def test_each_difference_is_a_line_of_the_document() -> None:
     text = " ".join(DOCUMENT.read_text().split())
     for name, case in CASES.items():
-        differs = {case.simxen, case.xen} - {None, not case.told}
-        assert bool(differs) <= bool(case.why), name
-        assert case.why in text, name
+        for why in (case.simxen, case.xen, case.libxl):
+            assert why in text, name
