@@ -41,7 +41,7 @@ def abort_job(settings: Settings, job: str) -> int:
     Raises:
         CommandFailed: It runs still.
     """
-    answer, guest = ask(settings, lambda ctx: ctx.abort_job(job))
+    answer, guest = ask(settings, lambda ctx: ctx.abort_job(job), f"{job} to stop")
     settings.changed = True
     text = f"{one_line(job)}: {answer.value}; guest is {guest.value}"
     if answer is AbortAnswer.STILL_RUNNING:
@@ -60,7 +60,7 @@ def print_job_report(settings: Settings, job: str) -> int:
 
 def recover_jobs(settings: Settings, *, dry_run: bool, json: bool) -> int:
     """Recover all jobs of dead processes, or say what would be done."""
-    found = ask(settings, lambda ctx: ctx.recover(dry_run))
+    found = ask(settings, lambda ctx: ctx.recover(dry_run), "jobs to end")
     settings.changed = not dry_run
     if json:
         settings.out.json([_facts(each) for each in found])

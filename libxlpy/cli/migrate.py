@@ -35,7 +35,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import STREAM, told_if_long
+from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Phase that begins -> what `xl` says then.
@@ -114,8 +114,9 @@ class Migrate:
         async with Context(
             settings.backend, settings.host, deadlines, stall=STREAM
         ) as ctx:
-            domain = await find_domain(ctx, options.domain)
-            config = override or await stored(ctx, domain.domid)
+            with told_if_long(self._out, HYPERVISOR):
+                domain = await find_domain(ctx, options.domain)
+                config = override or await stored(ctx, domain.domid)
             if not config.json:
                 text = f"configuration {options.config} is in xl's text format: give"
                 raise CommandFailed(f"{text} JSON (`xl create --dryrun` prints it)")

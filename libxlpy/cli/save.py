@@ -35,7 +35,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import STREAM, told_if_long
+from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.xen import PAGE_SIZE
@@ -94,8 +94,9 @@ class Save:
         async with Context(
             settings.backend, settings.host, deadlines, stall=STREAM
         ) as ctx:
-            domain = await find_domain(ctx, self._options.domain)
-            config = override or await stored(ctx, domain.domid)
+            with told_if_long(self._out, HYPERVISOR):
+                domain = await find_domain(ctx, self._options.domain)
+                config = override or await stored(ctx, domain.domid)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             head = pack_header(config.text, json=config.json)

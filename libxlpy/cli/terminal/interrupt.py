@@ -15,6 +15,7 @@ from libxlpy.aio import check_room_for_loop
 from libxlpy.cli.terminal.outcome import CommandFailed
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.signals import Interrupted, Signals
+from libxlpy.cli.terminal.waiting import HYPERVISOR, told_if_long
 
 Answer = TypeVar("Answer")
 
@@ -91,8 +92,17 @@ def run(signals: Signals, work: Callable[[Interrupt], Awaitable[Answer]]) -> Ans
     return asyncio.run(_run(signals, work))
 
 
-def ask(settings: Settings, question: Callable[[Context], Awaitable[Answer]]) -> Answer:
+def ask(
+    settings: Settings,
+    question: Callable[[Context], Awaitable[Answer]],
+    what: str = HYPERVISOR,
+) -> Answer:
     """Run the asynchronous part of a command that asks a context, and no more.
+
+    Args:
+        settings: Which hypervisor, and where to print.
+        question: Asks it.
+        what: Is waited for, said if it takes long.
 
     Raises:
         Interrupted: A signal ended it.
@@ -100,7 +110,8 @@ def ask(settings: Settings, question: Callable[[Context], Awaitable[Answer]]) ->
 
     async def work(_interrupt: Interrupt) -> Answer:
         async with Context(settings.backend, settings.host) as ctx:
-            return await question(ctx)
+            with told_if_long(settings.out, what):
+                return await question(ctx)
 
     return run(settings.signals, work)
 

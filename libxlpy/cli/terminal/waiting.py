@@ -12,6 +12,8 @@ from libxlpy.cli.terminal.progress import waiting_text
 
 #: Seconds after which somebody who looks on wants to know.
 SOON = 3.0
+#: What most is asked of, by a helper that has to start.
+HYPERVISOR = "an answer of the hypervisor"
 #: For a stream that does not move; what ends it is a deadline.
 STREAM = StallPolicy(bytes_age=SOON)
 
