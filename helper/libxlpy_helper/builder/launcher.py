@@ -2,9 +2,14 @@
 
 libxl takes a path and nothing else; a console script may not be there, or name another
 Python. So the program is a file in memory, for this process and its children.
+
+Of the stream it gets a descriptor out of a socket, once. Inherited, the stream would
+also be qemu's, for as long as that runs: the other end of a migration would never see
+that we are gone.
 """
 
 import os
+import socket
 import sys
 from typing import Final
 
@@ -13,18 +18,32 @@ from libxlpy_helper.launch import folders
 SCRIPT: Final = """#!{python} -IS
 import sys
 sys.path += {folders!r}
+from libxlpy_helper.builder.launcher import take
 from libxlpy_helper.dropin.main import main
-main({source})
+main(take({socket_fd}))
 """
 
 
 def save_helper_path(source: int) -> str:
-    """Return the path by which this process's children can start it.
+    """Return the path by which this process's children can start it, one of them.
 
     Args:
-        source: The stream that it reads, which they inherit.
+        source: The stream that it reads; no child inherits it any more.
     """
-    script = SCRIPT.format(python=sys.executable, folders=folders(), source=source)
+    ours, theirs = socket.socketpair()
+    with ours:
+        socket.send_fds(ours, [b"\0"], [source])
+    os.set_inheritable(source, False)
+    theirs.set_inheritable(True)
+    values = {"folders": folders(), "socket_fd": theirs.detach()}
+    script = SCRIPT.format(python=sys.executable, **values)
     fd = os.memfd_create("libxlpy-save-helper", 0)  # inherited, as the name is by fd
     os.write(fd, script.encode())
     return f"/proc/self/fd/{fd}"
+
+
+def take(socket_fd: int) -> int:
+    """Return the descriptor that is in a socket, which is closed."""
+    with socket.socket(fileno=socket_fd) as theirs:
+        _, (fd,), _, _ = socket.recv_fds(theirs, 1, 1)
+    return fd

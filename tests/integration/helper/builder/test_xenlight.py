@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import uuid as uuids
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -252,18 +253,46 @@ def test_bad_options_are_refused(argv: list[str], text: str) -> None:
         parse_build_options(argv)
 
 
-def test_save_helper_is_a_program_that_needs_no_file() -> None:
-    path = save_helper_path(9)
-    try:
-        done = subprocess.run(
-            [path, "--save-domain"],
-            capture_output=True,
-            text=True,
-            check=False,
-            close_fds=False,
-            env={"PYTHONINSPECT": "1"},
-        )
-    finally:
-        os.close(int(path.rpartition("/")[2]))
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe; whatever was opened since is closed afterwards."""
+    before = open_now()
+    yield os.pipe()
+    for fd in open_now() - before:
+        os.close(fd)
+
+
+def open_now() -> set[int]:
+    listed = list(Path("/proc/self/fd").iterdir())
+    return {int(path.name) for path in listed if path.is_symlink()}
+
+
+def run_save_helper(source: int) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [save_helper_path(source), "--save-domain"],
+        capture_output=True,
+        text=True,
+        check=False,
+        close_fds=False,
+        env={"PYTHONINSPECT": "1"},
+    )
+
+
+def test_save_helper_is_a_program_that_needs_no_file(pipe: tuple[int, int]) -> None:
+    done = run_save_helper(pipe[0])
     assert done.returncode == 2
     assert done.stderr == "libxlpy-save-helper: --save-domain: 0 arguments, not 6\n"
+
+
+def test_only_the_save_helper_gets_the_stream(pipe: tuple[int, int]) -> None:
+    """Qemu, which is started after it, would hold it for as long as it runs."""
+    read_fd, write_fd = pipe
+    os.set_inheritable(read_fd, True)
+    run_save_helper(read_fd)
+    with subprocess.Popen(["sleep", "60"], close_fds=False) as other:
+        try:
+            os.close(read_fd)
+            with pytest.raises(BrokenPipeError):
+                os.write(write_fd, b"anybody?")
+        finally:
+            other.kill()
