@@ -57,7 +57,7 @@ def main() -> None:
         with suppress(BrokenPipeError):
             os.write(1, data)
     if action == "swallow":
-        while RECEIVED in seen and b"\0" not in os.read(0, 4096):
+        while (heard := os.read(0, 4096)) and not heard.endswith(b"\0"):
             pass
     (folder / "status.new").write_text(str(receiver.wait()))
     (folder / "status.new").rename(folder / "status")
