@@ -6,6 +6,7 @@ starts it with something before it, and by the service of ``test_systemd``.
 """
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -97,6 +98,8 @@ def _become_xlpy(args: list[str], out: int, err: int) -> NoReturn:
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        # Pytest's write to a file whose number may be that of qemu's socket by now.
+        logging.getLogger().handlers.clear()
         sys.stdin, sys.stdout, sys.stderr = (
             os.fdopen(fd, mode, closefd=False) for fd, mode in enumerate("rww")
         )
