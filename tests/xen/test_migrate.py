@@ -168,6 +168,8 @@ def test_our_receiver_is_killed_while_it_receives(make_guest) -> None:
             line = theirs.failure()
         assert "resuming at sender" in line or "failed to suspend at sender" in line
         wait_for("the helper's end", lambda: None if helpers() else True)
+        assert jobs() == ["lost"]
+        ok("xlpy", "recover")
 
 
 def test_receiver_is_killed_before_it_may_start_its_copy(
