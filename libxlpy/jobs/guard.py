@@ -10,6 +10,7 @@ unless its reader waits for our word.
 
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink
+from libxlpy.results import Rusage
 from libxlpy_protocol.messages import Release
 
 #: Seconds for it to let the guest run; it takes 2 at most.
@@ -23,6 +24,16 @@ class Guard:
         """Take it, with its wire."""
         self._link = link
         self._has_left = False
+
+    @property
+    def end(self) -> str:
+        """How it has ended, e.g. ``"exit status 0"``."""
+        return str(self._link.process.exit)
+
+    @property
+    def rusage(self) -> Rusage | None:
+        """What it has used; None while it is there, or if another reaped it."""
+        return self._link.process.rusage
 
     def let_go(self) -> None:
         """Tell it that nothing is left to look after, without a wait."""

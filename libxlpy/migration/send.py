@@ -131,13 +131,21 @@ class Send(GuestSave[MigrateResult]):
 
     async def settle(self, run: Run) -> Settled:
         """Settle with the receiver who has the guest; repair if it is ours."""
+        settled = await self._settle(run)
+        if run.guard is not None:
+            await run.guard.release()
+            run.record.exit_status = run.guard.end
+            run.record.rusage = run.guard.rusage
+        return settled
+
+    async def _settle(self, run: Run) -> Settled:
         if self._state in GIVEN:
-            return await self._left(run)  # a defect came between, or it is asked again
+            return await self._left()  # a defect came between, or it is asked again
         settled = await super().settle(run)
         if run.failure is None:
             await self._hand_over(run)
             if self._state in GIVEN:
-                return await self._left(run)
+                return await self._left()
             settled = await self._repair(run)
         return settled.also(*await self._name_back())
 
@@ -216,7 +224,7 @@ class Send(GuestSave[MigrateResult]):
 
     # ----- what is left here ------------------------------------------------------
 
-    async def _left(self, run: Run) -> Settled:
+    async def _left(self) -> Settled:
         """Destroy ours, if the receiver's runs."""
         facts: list[str] = []
         if self._state in SENDER:  # a defect came between
@@ -229,8 +237,6 @@ class Send(GuestSave[MigrateResult]):
                 facts.append(failed(DESTROYED, exc))
         settled = await ask_guest(self.env, self.domid, self.uuid)
         self.is_left = self._state is Sending.OPEN or any(map(is_failed, facts))
-        if run.guard is not None:
-            await run.guard.release()
         return Settled(settled.guest, (*facts, *settled.repairs))
 
     async def _name_back(self) -> list[str]:

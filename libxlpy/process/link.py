@@ -103,11 +103,11 @@ class Link(ABC):
         return self.pump.taken + self.process.stderr.taken
 
     def written(self) -> int | None:
-        """Give the bytes that it has written elsewhere, once it is dead.
+        """Give the bytes that it has written elsewhere: all, once it is dead or done.
 
         As the kernel counts them; None if it does not tell.
         """
-        io = self.process.io
+        io = self.process.io or self.process.io_counts()
         return None if io is None else io.write_chars - self.said()
 
     async def drain(self) -> None:

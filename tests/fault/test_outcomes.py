@@ -1,5 +1,6 @@
 """Each way a job can end, reached by a real fault: type, fields, guest, image."""
 
+import asyncio
 import errno
 import os
 import signal
@@ -20,7 +21,9 @@ from libxlpy import (
     HelperCrashed,
     ImageState,
     JobError,
+    MigrationOpen,
     ParentLost,
+    PeerFailed,
     ProtocolViolation,
     RestoreCallbacks,
     SaveCallbacks,
@@ -36,6 +39,7 @@ from tests.fault.deaths import die
 from tests.fault.liar import LyingJobs
 from tests.support.failing import At
 from tests.support.guest import Guest, aside
+from tests.support.peers import Peer
 from tests.support.victim import Victim
 
 NULL = Path(os.devnull)
@@ -126,6 +130,31 @@ async def guest_crashes(ctx: Context, guest: Guest) -> Job[Any]:
     return await save(ctx, guest)
 
 
+async def migrated(
+    ctx: Context, guest: Guest, script: Callable[[Peer], Awaitable[None]]
+) -> Awaitable[Any]:
+    """Migrate to a receiver that follows a script and then hangs up."""
+
+    async def told() -> None:
+        async with Peer.connected() as (peer, theirs):
+            playing = asyncio.create_task(script(peer))
+            fd = theirs.fileno()
+            job = await ctx.domain_migrate(guest.domid, fd, fd)
+            await playing
+            peer.hang_up()
+            await job
+
+    return told()
+
+
+async def receiver_hangs_up(ctx: Context, guest: Guest) -> Awaitable[Any]:
+    return await migrated(ctx, guest, Peer.take_all)
+
+
+async def receiver_hangs_up_after_go(ctx: Context, guest: Guest) -> Awaitable[Any]:
+    return await migrated(ctx, guest, Peer.take_to_go)
+
+
 async def we_blunder(ctx: Context, guest: Guest) -> Job[Any]:
     job = await save(ctx, guest)
     job._run.record.moved = None  # type: ignore[method-assign,assignment]
@@ -197,6 +226,19 @@ ENDS = [
     End(stream_is_garbage, XenError, {"retval": -1, "library": "libxenguest"}),
     End(guest_is_deaf, GuestTimedOut),
     End(guest_crashes, GuestFailed, {"reason": "crash"}, GuestState.SHUTDOWN),
+    End(
+        receiver_hangs_up,
+        PeerFailed,
+        {"why": "the connection has ended"},
+        image=ImageState.COMPLETE,
+    ),
+    End(
+        receiver_hangs_up_after_go,
+        MigrationOpen,
+        {},
+        GuestState.SUSPENDED,
+        ImageState.COMPLETE,
+    ),
     End(we_blunder, JobError, exit_status=KILLED),
     End(parent_dies, ParentLost, image=ImageState.PARTIAL, exit_status=""),
 ]
@@ -229,5 +271,8 @@ async def test_fault_has_its_outcome(ctx: Context, hvm: Guest, end: End):
         assert report.rusage.user_seconds + report.rusage.system_seconds > 0
     if end.kind is SaveResult:
         await ctx.domain_resume(hvm.domid)
+    if end.kind is MigrationOpen:
+        uuid = (await aside(hvm.facts))["uuid"]
+        await ctx.migration_settle(hvm.domid, uuid, is_here=True)
     if end.guest is not GuestState.SHUTDOWN:
         await aside(hvm.assert_untouched)
