@@ -43,21 +43,22 @@ SUCCESS = "Migration successful."
 
 
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "sender", "receiver"),
     [
-        pytest.param(
-            "pvh", marks=pytest.mark.core("migration to xl", "migration from xl")
-        ),
-        "hvm",
+        pytest.param("pvh", OURS, XL, marks=pytest.mark.core("migration to xl")),
+        ("hvm", OURS, XL),
+        ("pvh", XL, OURS),
+        ("hvm", XL, OURS),
     ],
 )
-def test_goes_on_to_xl_and_back(make_guest, kind: str) -> None:
+def test_goes_on_where_xl_is_at_one_end(
+    make_guest, kind: str, sender: str, receiver: str
+) -> None:
     guest = make_guest(kind)
-    for sender, receiver in ((OURS, XL), (XL, OURS)):
-        with moved(guest):
-            said = migrate(guest, sender, receiver)
-        assert SUCCESS in said
-        assert len(monitors()) == (receiver == OURS)
+    with moved(guest):
+        said = migrate(guest, sender, receiver)
+    assert SUCCESS in said
+    assert len(monitors()) == (receiver == OURS)
 
 
 @pytest.mark.parametrize("kind", ["pvh", "hvm"])

@@ -140,7 +140,8 @@ class Relay:
                 wanted = f'"do": "{do}"'.encode() in line
                 if wanted:
                     yield
-                self._pass_on(asking, line)
+                if line:  # else it was a look whether there is a host
+                    self._pass_on(asking, line)
             if wanted:
                 return
 

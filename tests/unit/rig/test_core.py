@@ -23,6 +23,8 @@ FACTS = {
     "device model dead",
     # a restore
     "disk and interface",
+    # a live migration
+    "migration to xl",
 }
 
 
