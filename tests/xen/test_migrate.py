@@ -44,12 +44,7 @@ SUCCESS = "Migration successful."
 
 @pytest.mark.parametrize(
     ("kind", "sender", "receiver"),
-    [
-        pytest.param("pvh", OURS, XL, marks=pytest.mark.core("migration to xl")),
-        ("hvm", OURS, XL),
-        ("pvh", XL, OURS),
-        ("hvm", XL, OURS),
-    ],
+    [("pvh", OURS, XL), ("hvm", OURS, XL), ("pvh", XL, OURS), ("hvm", XL, OURS)],
 )
 def test_goes_on_where_xl_is_at_one_end(
     make_guest, kind: str, sender: str, receiver: str

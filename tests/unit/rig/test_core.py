@@ -23,8 +23,6 @@ FACTS = {
     "device model dead",
     # a restore
     "disk and interface",
-    # a live migration
-    "migration to xl",
 }
 
 
