@@ -23,6 +23,8 @@ ALLOWED = {
     "libxlpy/process/helper.py": {"_io_of"},
     # Of descriptors that are ready, and whose flags are not ours to change.
     "libxlpy/migration/channel.py": {"say", "_piece"},
+    # A loop that looked between the two domains would find none.
+    "tests/support/successor.py": {"__init__"},
 }
 
 

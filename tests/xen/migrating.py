@@ -54,13 +54,13 @@ def moved(guest: Guest, *, paused: bool = False) -> Iterator[None]:
         guest: It runs.
         paused: It does not afterwards: its console is not looked at.
     """
-    before, old = guest.ticks(), known()[guest.name]
+    before, old, had = guest.ticks(), known()[guest.name], jobs()
     yield
     now = known()
     assert now.keys() == {guest.name}
     assert now[guest.name].uuid == old.uuid
     assert now[guest.name].domid != old.domid
-    assert not jobs()
+    assert jobs() == had
     # xenconsoled goes on in the file of the name that the domain came with.
     guest.console = CONSOLES / f"guest-{guest.name}{INCOMING}.log"
     if not paused:
@@ -75,18 +75,19 @@ def stays(guest: Guest, *left: str) -> Iterator[None]:
         guest: It runs.
         left: What is added to its name in those of domains that are left of it.
     """
-    before, old = guest.ticks(), known()[guest.name]
+    before, old, had = guest.ticks(), known()[guest.name], jobs()
     yield
     now = known()
     assert now.keys() == {guest.name, *(guest.name + each for each in left)}
     assert now[guest.name] == old
-    assert not jobs()
+    assert jobs() == had
     assert_went_on(before, guest.next_ticks(2))
 
 
-def jobs() -> list[str]:
-    """Return the jobs that are known on this machine, one word of state each."""
-    return [job["state"] for job in json.loads(ok("xlpy", "jobs", "--json"))]
+def jobs() -> dict[str, str]:
+    """Return the state of each job that is known on this machine, by its name."""
+    found = json.loads(ok("xlpy", "jobs", "--json"))
+    return {job["job"]: job["state"] for job in found}
 
 
 def settle(guest: Guest) -> None:
@@ -96,7 +97,7 @@ def settle(guest: Guest) -> None:
             ok("xl", "destroy", name)
     wait_for("no domain to be left", lambda: None if known() else True)
     run("xlpy", "recover")
-    assert not jobs()
+    assert "lost" not in jobs().values()
 
 
 def between(action: str, command: str, folder: Path) -> str:

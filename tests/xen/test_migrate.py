@@ -44,7 +44,12 @@ SUCCESS = "Migration successful."
 
 @pytest.mark.parametrize(
     ("kind", "sender", "receiver"),
-    [("pvh", OURS, XL), ("hvm", OURS, XL), ("pvh", XL, OURS), ("hvm", XL, OURS)],
+    [
+        pytest.param("pvh", OURS, XL, marks=pytest.mark.core("migration to xl")),
+        ("hvm", OURS, XL),
+        pytest.param("pvh", XL, OURS, marks=pytest.mark.core("migration from xl")),
+        ("hvm", XL, OURS),
+    ],
 )
 def test_goes_on_where_xl_is_at_one_end(
     make_guest, kind: str, sender: str, receiver: str
@@ -164,7 +169,7 @@ def test_our_receiver_is_killed_while_it_receives(make_guest) -> None:
             line = theirs.failure()
         assert "resuming at sender" in line or "failed to suspend at sender" in line
         wait_for("the helper's end", lambda: None if helpers() else True)
-        assert jobs() == ["lost"]
+        assert "lost" in jobs().values()
         ok("xlpy", "recover")
 
 
@@ -190,7 +195,7 @@ def test_receiver_is_killed_when_it_may_have_started_its_copy(
     assert "it is left suspended here: look whether it runs" in done.stderr
     assert known().keys() == {guest.name + AWAY, guest.name + INCOMING}
     assert "p" in domains()[guest.name + INCOMING]
-    assert jobs() == ["lost"]
+    assert "lost" in jobs().values()
     settle(guest)
 
 

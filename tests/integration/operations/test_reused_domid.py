@@ -44,7 +44,7 @@ async def test_while_the_answer_is_waited_for(ctx: Context, guest: Guest):
             guest.domid, null.fileno(), LIVE, deadlines=PATIENT
         )
         await aside(until_asked, guest)
-        with await aside(Successor, guest) as successor:
+        with Successor(guest) as successor:
             error = await outcome(job)
             assert isinstance(error, GuestFailed)
             assert error.reason == "gone"
@@ -75,7 +75,7 @@ async def test_between_the_look_and_the_request(
 async def test_in_the_middle_of_the_copy(ctx: Context, guest: Guest, full_pipe: int):
     job = await ctx.domain_suspend(guest.domid, full_pipe, LIVE)
     await aside(until_full, full_pipe)
-    with await aside(Successor, guest) as successor:
+    with Successor(guest) as successor:
         error = await outcome(job)
         assert isinstance(error, GuestFailed)
         await aside(assert_left_alone, error, successor)
@@ -88,7 +88,7 @@ async def test_in_the_middle_of_the_copy_with_the_helper_killed(
     await aside(until_full, full_pipe)
     assert job.helper_pid is not None
     os.kill(job.helper_pid, signal.SIGSTOP)  # it would see it by itself
-    with await aside(Successor, guest) as successor:
+    with Successor(guest) as successor:
         os.kill(job.helper_pid, signal.SIGKILL)
         error = await outcome(job)
         assert isinstance(error, HelperCrashed)
@@ -104,7 +104,7 @@ async def test_in_the_middle_of_a_copy_of_the_callers(
     callbacks = SaveCallbacks(suspend=suspend)
     job = await ctx.xc_domain_save(pv.domid, full_pipe, callbacks, LIVE)
     await aside(until_full, full_pipe)
-    with await aside(Successor, pv) as successor:
+    with Successor(pv) as successor:
         error = await outcome(job)
         assert isinstance(error, GuestFailed)
         await aside(assert_left_alone, error, successor)
@@ -117,7 +117,7 @@ async def test_after_the_save_nothing_is_done_to_another(
     [info] = [each for each in await ctx.list_domains() if each.domid == guest.domid]
     with Path("/dev/null").open("wb") as null:
         await (await ctx.domain_suspend(guest.domid, null.fileno()))
-    with await aside(Successor, guest) as successor:
+    with Successor(guest) as successor:
         with pytest.raises(DomainReused, match=LEFT_ALONE):
             await getattr(ctx, f"domain_{act}")(guest.domid, uuid=info.uuid)
         await aside(successor.assert_left_alone)

@@ -23,6 +23,9 @@ FACTS = {
     "device model dead",
     # a restore
     "disk and interface",
+    # live, the real xl at the other end
+    "migration to xl",
+    "migration from xl",
 }
 
 
