@@ -26,8 +26,11 @@ from libxlpy.jobs.job import Job
 from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.watchers import Watcher
+from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
-from libxlpy.migration.receive import announced, receive
+from libxlpy.migration.greeting import Connect
+from libxlpy.migration.landing import Landing
+from libxlpy.migration.receive import receive
 from libxlpy.migration.send import Send
 from libxlpy.migration.settle import settle
 from libxlpy.operations.flags import NOT_LIVE, SuspendFlags
@@ -304,6 +307,7 @@ class Context:
         write_fd: int,
         flags: SuspendFlags = SuspendFlags.LIVE,
         *,
+        connect: Connect | None = None,
         config: bytes | None = None,
         deadlines: Deadlines | None = None,
         stall: StallPolicy | None = None,
@@ -319,14 +323,17 @@ class Context:
             domid: Of the domain.
             read_fd: What the receiver (``domain_receive``, ``xl migrate-receive``)
                 says: a pipe or socket. Stays yours; close it once the job has ended.
-            write_fd: What it hears, and the stream; may be the same.
+            write_fd: What it hears, and the stream in xl's handshake; may be the same.
             flags: LIVE, DEBUG.
+            connect: Gives a descriptor that leads to a receiver's :class:`.Landing`, by
+                its name; stays yours. Speaks our own handshake with who can.
             config: To be used there, libxl's JSON; None for the domain's own.
             deadlines: For this job instead of the context's.
             stall: For this job instead of the context's.
             precopy_policy: As for :meth:`domain_suspend`.
 
         Raises:
+            MigrationRefused: The receiver does not take it.
             PeerFailed: The receiver does not say that it is there.
             LibxlpyError: As of :meth:`domain_suspend`; the job fails with
                 :class:`.MigrationOpen` if nobody knows.
@@ -336,6 +343,7 @@ class Context:
             domid,
             Channel(read_fd, write_fd),
             flags,
+            connect=connect,
             config=config,
             stall=stall or self._stall,
             precopy_policy=precopy_policy,
@@ -347,6 +355,7 @@ class Context:
         read_fd: int,
         write_fd: int,
         *,
+        stream: Landing | int | None = None,
         paused: bool = False,
         monitor: bool = False,
         deadlines: Deadlines | None = None,
@@ -360,6 +369,8 @@ class Context:
             read_fd: What the sender says, and the stream: a pipe or socket. Stays
                 yours.
             write_fd: What it hears; may be the same.
+            stream: Where the stream is handed in, or a descriptor of it: speaks our
+                own handshake, which `xl` does not.
             paused: Leave it paused.
             monitor: As for :meth:`domain_restore`.
             deadlines: For this job instead of the context's.
@@ -369,8 +380,9 @@ class Context:
             LibxlpyError: As of :meth:`domain_restore`.
         """
         env, channel = self._env(deadlines), Channel(read_fd, write_fd)
-        domain = await announced(env, channel, paused=paused, monitor=monitor)
-        return await self._jobs.start(receive(env, channel, domain), read_fd)
+        come = announced(env, channel, stream, paused=paused, monitor=monitor)
+        async with come as domain:
+            return await self._jobs.start(receive(env, domain), read_fd)
 
     async def migration_settle(self, domid: int, uuid: str, *, is_here: bool) -> None:
         """Settle this end of a migration that was left open: see :func:`.settle`.

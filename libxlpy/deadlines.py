@@ -57,6 +57,8 @@ class Deadlines:
     peer_built: float = 120.0
     #: It says what is due at once.
     peer_answer: float = 60.0
+    #: Between two signs of life of it (sent once a second; not with xl's handshake).
+    peer_silent: float = 15.0
     #: The stream is complete, its file is written to the disk.
     flush: float = 600.0
     #: Complete received until the helper is gone.

@@ -9,6 +9,7 @@
      |   +- DomainBusy         somebody works on it           .job .pid
      |   +- NotSupported       this backend can't do it
      |   +- ConfigRefused      no domain can be made of a configuration
+     |   +- MigrationRefused   a host does not take a domain   .refusal
      +- BackendError           no Xen, no host, no permission, wrong library
      +- XenstoreError          xenstored refused or is gone   .code
      +- QmpError               the device model refused or is gone
@@ -41,6 +42,7 @@ from typing import Protocol
 
 from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.migration.own import Refusal
 
 
 class UsageError(LibxlpyError):
@@ -82,6 +84,20 @@ class NotSupported(UsageError):  # noqa: N818
 
 class ConfigRefused(UsageError):  # noqa: N818
     """No domain can be made of a configuration; another one is needed."""
+
+
+class MigrationRefused(UsageError):  # noqa: N818
+    """A host does not take a domain that is offered to it; nothing was done to it."""
+
+    def __init__(self, refusal: Refusal, text: str) -> None:
+        """Say so.
+
+        Args:
+            refusal: What is against it.
+            text: The same in words, with what can be done.
+        """
+        self.refusal = refusal
+        super().__init__(text)
 
 
 class BackendError(LibxlpyError):

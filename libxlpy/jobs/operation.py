@@ -75,6 +75,8 @@ class Operation(ABC, Generic[Result]):
     domid = -1
     #: Of the domain; "" while it is not known, or there is none yet.
     uuid = ""
+    #: The stream, if it is another one than the caller gave; once it is prepared.
+    stream_fd = -1
 
     def __init__(
         self,
@@ -150,6 +152,9 @@ class Operation(ABC, Generic[Result]):
         Args:
             stream_fd: Number of the stream in the helper.
         """
+
+    def began(self, run: Run) -> None:
+        """Take note that the helper has its job."""
 
     @abstractmethod
     async def answer(self, call: CallMessage, run: Run) -> AnswerTo:

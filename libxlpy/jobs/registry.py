@@ -57,6 +57,9 @@ class Jobs:
             purpose = PURPOSES[operation.kind]
             async with claim(operation.env, operation.domid, purpose) as claimed:
                 await operation.prepare()
+                if operation.stream_fd >= 0:
+                    stream.close()
+                    stream = StreamFd(operation.stream_fd, operation.access)
                 operation.uuid = operation.uuid or await _uuid_of(operation)
                 return self._begin(operation, stream, claimed)
         except BaseException:

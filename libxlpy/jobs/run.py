@@ -186,6 +186,7 @@ class JobRun(HelperRun[HelperLink]):
         self._watchdog.arm("heartbeat", deadlines.heartbeat, looks=2)
         self._watchdog.arm("no_progress", deadlines.no_progress)
         self.stall.begin()
+        self.operation.began(self)
 
     def _event(self, event: Event) -> None:
         match event.message:

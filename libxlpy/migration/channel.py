@@ -8,7 +8,7 @@ import asyncio
 import os
 import select
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from libxlpy.errors import PeerFailed, TimedOut, UsageError
@@ -42,13 +42,16 @@ class Channel:
 
     # ----- to the other end -------------------------------------------------------
 
-    async def say(self, message: bytes, deadline: str, seconds: float) -> None:
+    async def say(
+        self, message: bytes, deadline: str, seconds: float, what: str = ""
+    ) -> None:
         """Send a message.
 
         Args:
             message: All of it.
             deadline: Name of what bounds it.
             seconds: The bound.
+            what: It is called so in errors; "" for a text.
 
         Raises:
             PeerFailed: The connection has ended; not all of it has left.
@@ -64,32 +67,45 @@ class Channel:
             raise TimedOut(deadline, seconds) from exc
         except OSError as exc:
             why = f"the connection has ended ({exc.strerror})"
-            raise PeerFailed(f"could not be told {_text(message)}", why) from exc
+            told = what or _text(message)
+            raise PeerFailed(f"could not be told {told}", why) from exc
 
     # ----- from the other end -----------------------------------------------------
 
     async def hear(self, message: bytes, deadline: str, seconds: float) -> None:
-        """Wait for a message.
+        """Wait for a message; errors as of :meth:`hear_one`."""
+        await self.hear_one((message,), deadline, seconds)
+
+    async def hear_one(
+        self, messages: Sequence[bytes], deadline: str, seconds: float
+    ) -> bytes:
+        """Wait for one of some messages, none of which begins with another.
 
         Args:
-            message: What is due.
+            messages: What is due; the first is named if none of them comes.
             deadline: Name of what bounds it.
             seconds: The bound.
+
+        Returns:
+            The one that came.
 
         Raises:
             PeerFailed: Something else came, or the end of the connection.
             TimedOut: Not all of it came.
         """
         came = b""
+        left = list(messages)
         try:
             async with asyncio.timeout(seconds):
-                while came != message:
-                    piece = await self._piece(len(message) - len(came))
+                while came not in left:
+                    piece = await self._piece(min(map(len, left)) - len(came))
                     came += piece
-                    if not piece or not message.startswith(came):
-                        await self._other(message, came, ended=not piece)
+                    left = [each for each in left if each.startswith(came)]
+                    if not (piece and left):
+                        await self._other(messages[0], came, ended=not piece)
         except TimeoutError as exc:
             raise TimedOut(deadline, seconds) from exc
+        return came
 
     async def read(self, size: int, what: str, deadline: str, seconds: float) -> bytes:
         """Read exactly so many bytes.

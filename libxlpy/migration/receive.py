@@ -1,22 +1,20 @@
 """Take a domain, in order of execution.
 
-We say that we are there -> header and configuration -> a restore, paused, from the same
-connection -> we say that we have it -> GO -> it runs, under its own name -> we say so.
-The table is ``libxlpy_protocol.migration.xl.RECEIVER``.
+It was announced -> in our handshake we accept it, and have its stream handed in -> a
+restore, paused -> we say that we have it -> GO -> it runs, under its own name -> we say
+so. The table is ``libxlpy_protocol.migration.handshake.RECEIVER``.
 
 Before GO the domain is the sender's, whatever fails; a whole copy that GO never came
-for stays paused: the sender's host may be gone, and the copy the guest. From GO on it
-is ours.
+for stays paused: the sender's host may be gone, and the copy the guest. Only a sender
+that says so goes on with its own. From GO on it is ours.
 
 Xen: tools/xl/xl_migrate.c, migrate_receive().
 """
 
 from abc import abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass
 
 from libxlpy.domain import requests
-from libxlpy.domain.config import checked_name, checked_uuid, parse_config
 from libxlpy.domain.names import incoming
 from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.domain.resume import domain_unpause
@@ -27,115 +25,30 @@ from libxlpy.errors import (
     JobError,
     MigrationOpen,
     PeerFailed,
-    UsageError,
     XenError,
-    named,
 )
 from libxlpy.jobs.operation import Operation, Run
-from libxlpy.migration.channel import Channel
+from libxlpy.migration.announced import Announced
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.restore_simxen import SimxenRestore
-from libxlpy.operations.restore_target import Wanted
 from libxlpy.operations.restore_xen import XenRestore
 from libxlpy.process.environment import Environment
+from libxlpy.process.escalation import Step
 from libxlpy.results import GuestState, JobReport, Kind, RestoreResult, Settled
-from libxlpy.streams import (
-    Format,
-    StreamEvent,
-    StreamParser,
-    StreamRuleBroken,
-    XlHeaderRead,
-)
-from libxlpy.streams.pull import MAX_KEEP
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.migration.xl import (
-    DOES_NOT_RUN,
-    GO,
-    READY,
-    RECEIVED,
-    RECEIVER,
-    REPORT,
-    RUNS,
-    Event,
-    Receiving,
-)
+from libxlpy_protocol.messages import Log
+from libxlpy_protocol.migration.handshake import RECEIVER, Event, Receiving, Word
+from libxlpy_protocol.xen import XTL_INFO
 
 REMOVED = "copy destroyed"
 NAMED = "copy given its name"
 #: The domain is whole, and the sender may know it.
 WHOLE = frozenset(Receiving) - {Receiving.CONFIG, Receiving.BUILD}
+#: There is none, and nobody waits for it any more.
+NO_COPY = frozenset({Receiving.BUILD, Receiving.NOTHING})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announced:
-    """What the sender has said of the domain, and what is to become of it."""
-
-    name: str
-    config: bytes
-    paused: bool
-    monitor: bool
-
-    def wanted(self) -> Wanted:
-        """Give the domain to restore."""
-        return Wanted(
-            config=self.config,
-            name=incoming(self.name),
-            paused=True,
-            monitor=self.monitor,
-            keep_uuid=True,
-        )
-
-
-async def announced(
-    env: Environment, channel: Channel, *, paused: bool, monitor: bool
-) -> Announced:
-    """Say that we are there, and hear which domain comes.
-
-    Args:
-        env: Has the deadlines.
-        channel: To the sender.
-        paused: The domain is to stay paused.
-        monitor: A process is to look after it.
-
-    Raises:
-        PeerFailed: The sender does not say it.
-        TimedOut: It keeps us waiting.
-        UsageError: The domain's configuration can't be used.
-    """
-    deadlines = env.deadlines
-    await channel.say(READY, "peer_answer", deadlines.peer_answer)
-    parser = StreamParser(Format.XL_HEADER)
-    events: list[StreamEvent] = []
-    what = "the header of a saved domain"
-    try:
-        while not parser.finished:
-            size, seconds = min(parser.wanted, MAX_KEEP), deadlines.peer_answer
-            events += parser.feed(
-                await channel.read(size, what, "peer_answer", seconds)
-            )
-    except StreamRuleBroken as exc:
-        raise PeerFailed(f"did not send {what}", str(exc)) from exc
-    (header,) = events
-    assert isinstance(header, XlHeaderRead)
-    config = header.config or b""
-    created = parse_config(config)["c_info"]
-    name = checked_name(created.get("name"))
-    await _check_free(env, name, checked_uuid(created.get("uuid")))
-    return Announced(name=name, config=config, paused=paused, monitor=monitor)
-
-
-async def _check_free(env: Environment, name: str, uuid: str | None) -> None:
-    """Refuse a domain whose name another one has; it may be here itself."""
-    toolstack_of(env).check_name(incoming(name))
-    for info in await requests.list_domains(env):
-        if info.name == name and info.uuid != uuid:
-            text = f"name {named(name)} is taken by domain {info.domid}"
-            raise UsageError(f"{text}: rename that, or the one that is to come")
-
-
-def receive(
-    env: Environment, channel: Channel, domain: Announced
-) -> Operation[RestoreResult]:
+def receive(env: Environment, domain: Announced) -> Operation[RestoreResult]:
     """Give the operation that takes a domain."""
     toolstack, wanted = toolstack_of(env), domain.wanted()
     operation: _Receive = (
@@ -143,7 +56,7 @@ def receive(
         if isinstance(toolstack, XenToolstack)
         else SimxenReceive(env, toolstack, wanted)
     )
-    operation.connect(channel, domain)
+    operation.take(domain)
     return operation
 
 
@@ -152,10 +65,10 @@ class _Receive(Operation[RestoreResult]):
 
     kind: Kind = "receive"
 
-    def connect(self, channel: Channel, domain: Announced) -> None:
+    def take(self, domain: Announced) -> None:
         """Take the sender, and what it has said; before all else."""
-        self._channel = channel
         self._domain = domain
+        self._talk = domain.talk
         self._state = Receiving.BUILD
         self._waits = Interruptible()
 
@@ -163,6 +76,19 @@ class _Receive(Operation[RestoreResult]):
     def what(self) -> str:
         """See the base class."""
         return f"migration of domain {self._domain.name} to here"
+
+    async def prepare(self) -> None:
+        """Accept what is offered, and have its stream."""
+        await super().prepare()
+        if self._domain.offer is not None:
+            self.stream_fd = await self._domain.offer.accept(self.deadlines.peer_ready)
+
+    def began(self, run: Run) -> None:
+        """Go on only while the sender is there; both call the migration the same."""
+        if self._domain.offer is not None:
+            text = f"at the other end it is migration {self._domain.offer.migration}"
+            run.record.news(Log(XTL_INFO, -1, "libxlpy", f"{text}, too"))
+        self._talk.watch(lambda error: run.fail(error, Step.ABORT))
 
     # ----- the end ----------------------------------------------------------------
 
@@ -172,6 +98,15 @@ class _Receive(Operation[RestoreResult]):
 
     async def settle(self, run: Run) -> Settled:
         """Settle with the sender who has the guest."""
+        self._talk.watch(None)
+        settled = await self._settle(run)
+        if self._state in NO_COPY:
+            with suppress(JobError):
+                await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
+        await self._talk.close()
+        return settled
+
+    async def _settle(self, run: Run) -> Settled:
         facts: list[str] = []
         if self._state not in WHOLE:
             settled = await self.restored(run)
@@ -190,7 +125,7 @@ class _Receive(Operation[RestoreResult]):
         while self._state in RECEIVER:
             event = Event.DONE
             try:
-                await self._step(run, facts)
+                event = await self._step(run, facts)
             except MigrationOpen as exc:
                 run.fail(exc)
                 event = Event.UNSURE
@@ -202,34 +137,39 @@ class _Receive(Operation[RestoreResult]):
                 event = Event.FAILED
             self._state = RECEIVER[self._state][event]
 
-    async def _step(self, run: Run, facts: list[str]) -> None:
+    async def _step(self, run: Run, facts: list[str]) -> Event:
         """Do what the state says; an error is FAILED."""
-        seconds = self.deadlines.peer_answer
         match self._state:
             case Receiving.RECEIVED:
                 run.commit("received")
-                await self._channel.say(RECEIVED, "peer_answer", seconds)
+                await self._talk.say(Word.RECEIVED)
             case Receiving.GO:
-                run.enter("go")
-                await self._waits.wait(self._channel.hear(GO, "peer_answer", seconds))
+                return await self._hear_go(run)
             case Receiving.START:
                 run.enter("unpause")
                 await self._start(facts)
             case Receiving.REPORT:
-                report = REPORT + bytes([RUNS])
-                await self._channel.say(report, "peer_answer", seconds)
+                await self._talk.say(Word.RUNS)
             case Receiving.REFUSAL:
-                report = REPORT + bytes([DOES_NOT_RUN])
-                await self._channel.say(report, "peer_answer", seconds)
+                await self._talk.say(Word.DOES_NOT_RUN, str(run.failure or ""))
             case Receiving.DECLINE:
-                both = REPORT + bytes([DOES_NOT_RUN]) + GO
-                await self._channel.say(both, "peer_answer", seconds)
+                await self._talk.say(Word.DOES_NOT_RUN, str(run.failure or ""))
+                await self._talk.say(Word.PERMISSION)
             case Receiving.REMOVE | Receiving.WITHDRAW:
                 with suppress(DomainNotFound):  # somebody was quicker
                     await requests.destroy(self.env, self.domid, self.uuid)
                 facts.append(REMOVED)
             case _:
-                await self._channel.say(GO, "peer_answer", seconds)
+                await self._talk.say(Word.PERMISSION)
+        return Event.DONE
+
+    async def _hear_go(self, run: Run) -> Event:
+        run.enter("go")
+        go = self._talk.hear(Word.GO, Word.GIVEN_UP, deadline="peer_answer")
+        if await self._waits.wait(go) is Word.GIVEN_UP:
+            run.fail(PeerFailed("has given up", self._talk.why))
+            return Event.REFUSED
+        return Event.DONE
 
     async def _start(self, facts: list[str]) -> None:
         """Let the copy run; what it is called comes after that."""

@@ -1,9 +1,9 @@
 """Give a domain away, in order of execution.
 
-The receiver says that it is there -> header and configuration -> a live save into the
-same connection -> the receiver has a whole copy, paused -> ours gets another name ->
-GO -> the receiver says that its copy runs -> ours is destroyed. The table is
-``libxlpy_protocol.migration.xl.SENDER``.
+The receiver says that it is there -> header and configuration, or an offer -> a live
+save -> the receiver has a whole copy, paused -> ours gets another name -> GO -> the
+receiver says that its copy runs -> ours is destroyed. The table is
+``libxlpy_protocol.migration.handshake.SENDER``.
 
 Until GO the guest is ours: whatever fails, it runs on here; should we die, the save's
 helper, which stays as its guard, lets it. From GO on only the receiver knows. That we
@@ -13,6 +13,7 @@ Xen: tools/xl/xl_migrate.c, migrate_domain().
 """
 
 import time
+from contextlib import suppress
 
 from libxlpy.callbacks import PrecopyPolicy
 from libxlpy.domain import requests
@@ -30,24 +31,19 @@ from libxlpy.errors import (
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.migration.channel import Channel
+from libxlpy.migration.greeting import Connect, Greeted, greet
+from libxlpy.migration.talk import Talk
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.flags import SuspendFlags
 from libxlpy.operations.save import RAN_ON, GuestSave
 from libxlpy.process.environment import Environment
+from libxlpy.process.escalation import Step
 from libxlpy.results import GuestState, JobReport, Kind, MigrateResult, Settled
-from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.enums import OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.migration.xl import (
-    GO,
-    READY,
-    RECEIVED,
-    REPORT,
-    RUNS,
-    SENDER,
-    Event,
-    Sending,
-)
+from libxlpy_protocol.messages import Log
+from libxlpy_protocol.migration.handshake import SENDER, Event, Sending, Word
+from libxlpy_protocol.xen import XTL_INFO
 
 #: The copy at the other end may run.
 GIVEN = frozenset({Sending.GO, Sending.REPORT, Sending.MOVED, Sending.OPEN})
@@ -70,6 +66,7 @@ class Send(GuestSave[MigrateResult]):
         channel: Channel,
         flags: SuspendFlags,
         *,
+        connect: Connect | None = None,
         config: bytes | None = None,
         stall: StallPolicy = NO_STALL_POLICY,
         precopy_policy: PrecopyPolicy | None = None,
@@ -79,8 +76,9 @@ class Send(GuestSave[MigrateResult]):
         Args:
             env: Backend, deadlines, the helpers for hypercalls.
             domid: Of the domain.
-            channel: To the receiver; the stream goes there, too.
+            channel: To the receiver; in xl's handshake the stream goes there, too.
             flags: LIVE, DEBUG.
+            connect: See :func:`.greet`.
             config: In libxl's JSON; None for what its toolstack keeps of it.
             stall: See the base class.
             precopy_policy: See the base class.
@@ -97,8 +95,10 @@ class Send(GuestSave[MigrateResult]):
             precopy_policy=precopy_policy,
         )
         self._channel = channel
+        self._connect = connect
         self._config = config
-        self._name = ""
+        self._domain: DomainInfo
+        self._receiver: Greeted | None = None
         self._state = Sending.READY
         self._waits = Interruptible()
 
@@ -116,27 +116,58 @@ class Send(GuestSave[MigrateResult]):
         config = self._config
         if config is None:
             config = await requests.retrieve_config(self.env, self.domid)
-        seconds = self.deadlines.peer_ready
-        await self._channel.hear(READY, "peer_ready", seconds)
-        header = pack_header(config, json=True)
-        await self._channel.say(header, "peer_answer", self.deadlines.peer_answer)
+        self._receiver = await greet(
+            self.env, self._channel, self._domain, config, self._connect
+        )
+        self.stream_fd = self._receiver.stream_fd
         self._state = SENDER[self._state][Event.DONE]
 
     def take(self, info: DomainInfo) -> None:
         """See the base class."""
         super().take(info)
-        self._name = info.name
+        self._domain = info
+
+    async def discard(self) -> None:
+        """See the base class."""
+        if self._receiver is not None:
+            await self._receiver.talk.close()
+
+    @property
+    def _name(self) -> str:
+        return self._domain.name
+
+    @property
+    def _talk(self) -> Talk:
+        assert self._receiver is not None
+        return self._receiver.talk
+
+    def began(self, run: Run) -> None:
+        """Go on only while the receiver is there; both call the migration the same."""
+        assert self._receiver is not None
+        if self._receiver.migration:
+            text = f"at the other end it is migration {self._receiver.migration}, too"
+            run.record.news(Log(XTL_INFO, -1, "libxlpy", text))
+        self._talk.watch(lambda error: run.fail(error, Step.ABORT))
 
     # ----- the end ----------------------------------------------------------------
 
     async def settle(self, run: Run) -> Settled:
         """Settle with the receiver who has the guest; repair if it is ours."""
+        self._talk.watch(None)
         settled = await self._settle(run)
         if run.guard is not None:
             await run.guard.release()
             run.record.exit_status = run.guard.end
             run.record.rusage = run.guard.rusage
+        await self._part(run)
         return settled
+
+    async def _part(self, run: Run) -> None:
+        """Tell the receiver, if it can be told, that the guest is ours; then close."""
+        if self._state not in GIVEN:
+            with suppress(JobError):
+                await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
+        await self._talk.close()
 
     async def _settle(self, run: Run) -> Settled:
         if self._state in GIVEN:
@@ -166,12 +197,10 @@ class Send(GuestSave[MigrateResult]):
 
     async def _step(self, run: Run) -> Event:
         """Do what the state says; an error is FAILED."""
-        deadlines = self.deadlines
         match self._state:
             case Sending.RECEIVED:
                 run.enter("received")
-                seconds = deadlines.peer_built
-                hear = self._channel.hear(RECEIVED, "peer_built", seconds)
+                hear = self._talk.hear(Word.RECEIVED, deadline="peer_built")
                 await self._waits.wait(hear)
             case Sending.NAME:
                 run.enter("name")
@@ -181,12 +210,11 @@ class Send(GuestSave[MigrateResult]):
                 run.commit("go")
                 if run.guard is not None:
                     run.guard.let_go()
-                await self._channel.say(GO, "peer_answer", deadlines.peer_answer)
+                await self._talk.say(Word.GO)
             case Sending.REPORT:
                 return await self._report(run)
             case _:
-                seconds = deadlines.peer_answer
-                await self._channel.hear(GO, "peer_answer", seconds)
+                await self._talk.hear(Word.PERMISSION, deadline="peer_answer")
         return Event.DONE
 
     async def _check_suspended(self) -> None:
@@ -197,12 +225,9 @@ class Send(GuestSave[MigrateResult]):
 
     async def _report(self, run: Run) -> Event:
         run.enter("report")
-        seconds = self.deadlines.peer_answer
-        await self._channel.hear(REPORT, "peer_answer", seconds)
-        what = "the status of its copy"
-        (status,) = await self._channel.read(1, what, "peer_answer", seconds)
-        if status != RUNS:
-            run.fail(PeerFailed(STARTED_NOT, f"status {status}"))
+        report = (Word.RUNS, Word.DOES_NOT_RUN)
+        if await self._talk.hear(*report, deadline="peer_answer") is not Word.RUNS:
+            run.fail(PeerFailed(STARTED_NOT, self._talk.why))
             return Event.REFUSED
         run.record.meter.resumed(time.monotonic())
         run.enter("moved")

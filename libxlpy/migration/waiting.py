@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 from libxlpy.errors import Cancelled
+
+Value = TypeVar("Value")
 
 
 class Interruptible:
     """Waits of one job, one at a time; once cancelled none is waited for."""
 
     def __init__(self) -> None:
-        self._task: asyncio.Future[object] | None = None
+        self._task: asyncio.Future[Any] | None = None
         self._reason = ""
 
     def cancel(self, reason: str) -> None:
@@ -19,8 +22,8 @@ class Interruptible:
         if self._task is not None:
             self._task.cancel()
 
-    async def wait(self, work: Awaitable[object]) -> None:
-        """Wait for some work.
+    async def wait(self, work: Awaitable[Value]) -> Value:
+        """Wait for some work; give what it gives.
 
         Raises:
             Cancelled: By :meth:`cancel`; the work has stopped.
@@ -32,7 +35,7 @@ class Interruptible:
                 await asyncio.wait({task})
             if self._reason and not (task.done() and not task.cancelled()):
                 raise Cancelled(self._reason)
-            task.result()
+            return task.result()
         finally:
             self._task = None
             task.cancel()

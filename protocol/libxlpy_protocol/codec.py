@@ -17,7 +17,7 @@ from libxlpy_protocol.hello import VERSION
 from libxlpy_protocol.messages import AnyMessage, Hello, Message
 from libxlpy_protocol.table import FIELDS, MESSAGES, NUMBERS
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "pack", "unpack"]
 
 _CALL_ID: Final = field_of(U32)
 
@@ -38,7 +38,7 @@ def encode(message: Message, call_id: int = 0) -> bytes:
             wire.append(_checked(kind, name, field.put, getattr(message, name)))
     except FieldError as exc:
         raise LocalProtocolError(str(exc)) from None
-    body = cast(bytes, msgpack.packb(wire, use_bin_type=True))
+    body = pack(wire)
     assert len(body) <= rule.max_body  # the fields' own bounds see to that
     return body
 
@@ -50,12 +50,26 @@ def decode(body: bytes) -> tuple[AnyMessage, int]:
         RemoteProtocolError: The body is anything but one exactly typed message.
     """
     try:
-        return _decode(_unpack(body), len(body))
+        return _decode(unpack(body, 2), len(body))
     except FieldError as exc:
         raise RemoteProtocolError(str(exc), frame(body)) from None
 
 
-def _unpack(body: bytes) -> tuple[object, ...]:
+def pack(wire: list[object]) -> bytes:
+    """Return an array of checked fields as a body."""
+    return cast(bytes, msgpack.packb(wire, use_bin_type=True))
+
+
+def unpack(body: bytes, least: int = 1) -> tuple[object, ...]:
+    """Return the array that is a body; its items are still to be checked.
+
+    Args:
+        body: As it came.
+        least: How many items it has at least.
+
+    Raises:
+        FieldError: It is anything else.
+    """
     try:
         wire = msgpack.unpackb(
             body,
@@ -68,7 +82,7 @@ def _unpack(body: bytes) -> tuple[object, ...]:
     except (ValueError, msgpack.UnpackException) as exc:
         # Every error of msgpack is one of the two; its text may name hostile bytes.
         raise FieldError(f"body is no message: {type(exc).__name__}") from None
-    if type(wire) is not tuple or len(wire) < 2:
+    if type(wire) is not tuple or len(wire) < least:
         raise FieldError("body is no array of number, call id and fields")
     return wire
 

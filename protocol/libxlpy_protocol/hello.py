@@ -4,10 +4,9 @@ A version speaks its own and the one before. Both sides say what they speak in t
 hello; they use the lower of the two highest versions if both speak that.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
 from libxlpy_protocol.errors import RemoteProtocolError
-from libxlpy_protocol.messages import Hello
 
 __all__ = ["MIN_VERSION", "PACKAGE", "VERSION", "agree", "oldest_spoken"]
 
@@ -24,12 +23,28 @@ VERSION: Final = 1
 MIN_VERSION: Final = oldest_spoken(VERSION)
 
 
-def agree(ours: tuple[int, int], theirs: Hello) -> int:
+class Versions(Protocol):
+    """What a peer says of itself: a hello, or the offer of a migration."""
+
+    @property
+    def version(self) -> int:
+        """Highest protocol version that it speaks."""
+
+    @property
+    def min_version(self) -> int:
+        """Lowest one."""
+
+    @property
+    def package(self) -> str:
+        """Its release."""
+
+
+def agree(ours: tuple[int, int], theirs: Versions) -> int:
     """Return the version to use.
 
     Args:
         ours: Our lowest and highest version.
-        theirs: The peer's hello.
+        theirs: What the peer has said of itself.
 
     Raises:
         RemoteProtocolError: Nothing in common, or the peer's range is none.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import filterfalse
 from typing import Any, Final, TypeAlias
 
-from libxlpy_protocol.migration.xl import Event, Receiving, Sending
+from libxlpy_protocol.migration.handshake import Event, Receiving, Sending
 from tests.support.migration_model import (
     Copy,
     Journal,

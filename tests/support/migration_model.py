@@ -8,26 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from libxlpy_protocol.migration.xl import (
-    DOES_NOT_RUN,
-    GO,
-    READY,
-    RECEIVED,
+from libxlpy_protocol.migration.handshake import (
     RECEIVER,
-    REPORT,
-    RUNS,
     SENDER,
     Event,
     Receiving,
     Sending,
+    Word,
 )
+from libxlpy_protocol.migration.xl import GO, READY, RECEIVED, TEXTS
 
 Place: TypeAlias = Sending | Receiving
 
 HEADER: Final = b"header and configuration"
 STREAM: Final = b"stream"
-IT_RUNS: Final = REPORT + bytes([RUNS])
-IT_DOES_NOT: Final = REPORT + bytes([DOES_NOT_RUN])
+IT_RUNS: Final = TEXTS[Word.RUNS]
+IT_DOES_NOT: Final = TEXTS[Word.DOES_NOT_RUN]
+#: Of our own handshake.
+ACCEPT: Final = b"accept"
+GIVEN_UP: Final = b"given up"
 
 #: What a trace calls them.
 NAMES: Final = {
@@ -38,6 +37,8 @@ NAMES: Final = {
     GO: "GO",
     IT_RUNS: "REPORT (it runs)",
     IT_DOES_NOT: "REPORT (it does not)",
+    ACCEPT: "ACCEPT",
+    GIVEN_UP: "GIVEN_UP",
 }
 
 
@@ -157,6 +158,18 @@ ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
     Receiving.NOTHING: (),
     Receiving.OPEN: (),
     Receiving.DOUBT: (),
+}
+
+#: The same in our own handshake, whose texts have a connection of their own: one that
+#: is cut alone is a text that is not said, or not read, behind a stream that arrives.
+OWN_ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
+    **ACTS,
+    Sending.READY: (Hear(READY), Say(HEADER), Hear(ACCEPT)),
+    Sending.COPY: (Deed.SUSPEND, Say(STREAM)),
+    Sending.STAYS: (Deed.RESUME, Say(GIVEN_UP)),
+    Receiving.CONFIG: (Say(READY), Hear(HEADER), Say(ACCEPT)),
+    Receiving.GO: (Hear(GO, refused=GIVEN_UP),),
+    Receiving.NOTHING: (Say(GIVEN_UP),),
 }
 
 #: Where FAILED must mean that the state's last act has had no effect. Whoever can't

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from libxlpy_protocol.migration.xl import Event
+from libxlpy_protocol.migration.handshake import Event
 from tests.support.migration_model import (
     EFFECTS,
     NAMES,

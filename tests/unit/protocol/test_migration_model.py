@@ -10,16 +10,25 @@ from typing import Any
 
 import pytest
 
-from libxlpy_protocol.migration.xl import (
-    GO,
+from libxlpy_protocol.migration.handshake import (
     RECEIVER,
     SENDER,
     Event,
     Receiving,
     Sending,
 )
+from libxlpy_protocol.migration.xl import GO
 from tests.support.migration_checks import CHECKS, broken
-from tests.support.migration_model import ACTS, CERTAIN, Deed, Hear, Pair, Place, Say
+from tests.support.migration_model import (
+    ACTS,
+    CERTAIN,
+    OWN_ACTS,
+    Deed,
+    Hear,
+    Pair,
+    Place,
+    Say,
+)
 
 DONE, REFUSED, FAILED = Event.DONE, Event.REFUSED, Event.FAILED
 TABLES: tuple[Mapping[Any, Mapping[Event, Any]], ...] = (SENDER, RECEIVER)
@@ -61,8 +70,12 @@ XL_SENDER = replace(sender(XL_SENDING), acts=XL_ACTS, guarded=False)
 XL_RECEIVER = receiver(XL_RECEIVING)
 
 
-def test_all_holds_between_two_of_ours() -> None:
-    for name, trace in broken(Pair()).items():
+OWN = replace(Pair(), acts=OWN_ACTS)
+
+
+@pytest.mark.parametrize("pair", [Pair(), OWN], ids=["xl's handshake", "ours"])
+def test_all_holds_between_two_of_ours(pair: Pair) -> None:
+    for name, trace in broken(pair).items():
         pytest.fail(f"{name}:\n{trace}")
 
 
@@ -206,6 +219,20 @@ BUGS = {
 }
 
 
+BUGS |= {  # in our own handshake
+    "a sender that has given up is taken for one that says GO": Bug(
+        replace(receiver({Receiving.GO: {REFUSED: Receiving.START}}), acts=OWN_ACTS),
+        "never_two_run",
+        ("receiver reads GIVEN_UP", "receiver lets the copy run"),
+    ),
+    "the sender says that it has given up once GO may have left": Bug(
+        replace(sender({Sending.REPORT: {FAILED: Sending.STAYS}}), acts=OWN_ACTS),
+        "never_two_run",
+        ("receiver reads GO", "receiver lets the copy run"),
+    ),
+}
+
+
 @pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
 def test_a_bug_is_found_by_a_shortest_way_to_it(bug: Bug) -> None:
     found = broken(bug.pair)
@@ -246,12 +273,12 @@ def test_each_state_has_a_row_or_is_an_end() -> None:
 def test_each_row_has_the_events_that_can_happen() -> None:
     for table in TABLES:
         for place, row in table.items():
-            can_refuse = place is Sending.REPORT
+            can_refuse = place in (Sending.REPORT, Receiving.GO)
             more = {REFUSED} if can_refuse else set()
             if place is Receiving.START:
                 more = {Event.UNSURE}
             assert set(row) == {DONE, FAILED} | more
-            hears = [act for act in ACTS[place] if isinstance(act, Hear)]
+            hears = [act for act in OWN_ACTS[place] if isinstance(act, Hear)]
             assert any(act.refused is not None for act in hears) == can_refuse
 
 

@@ -1,0 +1,187 @@
+"""The receiver's first words, and which domain is to come: xl's handshake, and ours."""
+
+import uuid as uuids
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from libxlpy.domain.config import checked_name, checked_uuid, parse_config
+from libxlpy.domain.names import incoming
+from libxlpy.errors import ConfigRefused, JobError, MigrationRefused, PeerFailed
+from libxlpy.migration.channel import Channel
+from libxlpy.migration.control import Control
+from libxlpy.migration.landing import Landing
+from libxlpy.migration.objections import check_can_come, check_name_free
+from libxlpy.migration.talk import OwnTalk, Talk, XlTalk
+from libxlpy.operations.restore_target import Wanted
+from libxlpy.process.environment import Environment
+from libxlpy.streams import (
+    Format,
+    StreamEvent,
+    StreamParser,
+    StreamRuleBroken,
+    XlHeaderRead,
+)
+from libxlpy.streams.pull import MAX_KEEP
+from libxlpy_protocol.errors import LibxlpyError, RemoteProtocolError
+from libxlpy_protocol.fields import TEXT_MAX, clip
+from libxlpy_protocol.hello import PACKAGE, agree
+from libxlpy_protocol.migration import own, xl
+
+#: Where the stream comes from: what was handed in, or the caller's own descriptor.
+Source = Landing | int
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the sender has said of a domain, and what is to become of it."""
+
+    name: str
+    config: bytes
+    talk: Talk
+    #: None with xl's handshake, which has no offers.
+    offer: "Offered | None" = None
+    paused: bool = field(kw_only=True)
+    monitor: bool = field(kw_only=True)
+
+    def wanted(self) -> Wanted:
+        """Give the domain to restore."""
+        return Wanted(
+            config=self.config,
+            name=incoming(self.name),
+            paused=True,
+            monitor=self.monitor,
+            keep_uuid=True,
+        )
+
+
+class Offered:
+    """An offer that was made in our own handshake."""
+
+    def __init__(self, control: Control, offer: own.Offer, source: Source) -> None:
+        """Take it.
+
+        Raises:
+            MigrationRefused: Its sender speaks no version that we speak.
+        """
+        try:
+            self._version = agree((own.MIN_VERSION, own.VERSION), offer)
+        except RemoteProtocolError as exc:
+            raise MigrationRefused(own.Refusal.VERSION, str(exc)) from exc
+        self._control = control
+        self._source = source
+        #: Name of the migration at both ends.
+        self.migration = str(uuids.UUID(bytes=offer.job))
+
+    async def accept(self, seconds: float) -> int:
+        """Accept it, and wait for the stream; give its descriptor."""
+        source = self._source
+        landing = "" if isinstance(source, int) else source.name
+        await self._control.say(own.Accept(self._version, PACKAGE, landing))
+        if isinstance(source, int):
+            return source
+        return await source.taken("peer_ready", seconds)
+
+
+@asynccontextmanager
+async def announced(
+    env: Environment,
+    channel: Channel,
+    source: Source | None,
+    *,
+    paused: bool,
+    monitor: bool,
+) -> AsyncIterator[Announced]:
+    """Say that we are there, and hear which domain comes; what fails then is told.
+
+    Args:
+        env: Backend, deadlines.
+        channel: To the sender.
+        source: Where the stream comes from; None for xl's handshake.
+        paused: The domain is to stay paused.
+        monitor: A process is to look after it.
+
+    Raises:
+        PeerFailed: The sender does not say it.
+        TimedOut: It keeps us waiting.
+        UsageError: The domain is not taken.
+    """
+    if source is None:
+        config = await _config(env, channel)
+        parsed = parse_config(config)
+        name = await _free_name(env, parsed)
+        xl_talk = XlTalk(channel, env.deadlines)
+        yield Announced(name, config, xl_talk, paused=paused, monitor=monitor)
+        return
+    await channel.say(own.READY, "peer_answer", env.deadlines.peer_answer)
+    control = Control(channel, env.deadlines)
+    try:
+        offer = await _offer(control)
+        async with _refusing(control):
+            parsed = parse_config(offer.config)
+            name = await _free_name(env, parsed)
+            await check_can_come(env, offer, parsed)
+            offered, talk = Offered(control, offer, source), OwnTalk(control)
+            yield Announced(
+                name, offer.config, talk, offered, paused=paused, monitor=monitor
+            )
+    except BaseException:
+        await control.close()
+        raise
+
+
+async def _config(env: Environment, channel: Channel) -> bytes:
+    """Have the header of a saved domain, as `xl` writes it; give its configuration."""
+    seconds = env.deadlines.peer_answer
+    await channel.say(xl.READY, "peer_answer", seconds)
+    parser = StreamParser(Format.XL_HEADER)
+    events: list[StreamEvent] = []
+    what = "the header of a saved domain"
+    try:
+        while not parser.finished:
+            size = min(parser.wanted, MAX_KEEP)
+            came = await channel.read(size, what, "peer_answer", seconds)
+            events += parser.feed(came)
+    except StreamRuleBroken as exc:
+        raise PeerFailed(f"did not send {what}", str(exc)) from exc
+    (header,) = events
+    assert isinstance(header, XlHeaderRead)
+    return header.config or b""
+
+
+async def _offer(control: Control) -> own.Offer:
+    match await control.hear("peer_answer"):
+        case own.Offer() as offer:
+            return offer
+        case own.GiveUp(text=text):
+            raise PeerFailed("has given up", text)
+        case other:
+            why = f"it said {type(other).__name__}"
+            raise PeerFailed("did not offer a domain", why)
+
+
+async def _free_name(env: Environment, config: dict[str, Any]) -> str:
+    """Give a domain's name, which no other domain has."""
+    created = config["c_info"]
+    name = checked_name(created.get("name"))
+    await check_name_free(env, name, checked_uuid(created.get("uuid")))
+    return name
+
+
+@asynccontextmanager
+async def _refusing(control: Control) -> AsyncIterator[None]:
+    """Tell the sender what is against its domain, if anything is."""
+    try:
+        yield
+    except JobError:
+        raise  # it is the sender that does not do what is due
+    except LibxlpyError as exc:
+        refusal = own.Refusal.OTHER
+        if isinstance(exc, MigrationRefused):
+            refusal = exc.refusal
+        elif isinstance(exc, ConfigRefused):
+            refusal = own.Refusal.CONFIG
+        with suppress(JobError):
+            await control.say(own.Refuse(refusal, clip(str(exc), TEXT_MAX)))
+        raise

@@ -1,0 +1,150 @@
+"""The connection on which our own handshake is spoken, with a sign of life each way.
+
+Who says nothing for ``peer_silent`` seconds is gone, whatever the connection says. What
+comes is read at once, so that news of the other end is news while a stream is sent.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from libxlpy.deadlines import Deadlines
+from libxlpy.errors import JobError, PeerFailed, TimedOut
+from libxlpy.migration.channel import Channel
+from libxlpy_protocol.errors import RemoteProtocolError
+from libxlpy_protocol.framing import PREFIX
+from libxlpy_protocol.messages import Message
+from libxlpy_protocol.migration.own import LARGEST, Beat, GiveUp, decode, encode
+
+#: Seconds between two signs of life.
+BEAT = 1.0
+#: Messages that may wait to be heard: each is said once.
+WAITING = 4
+
+
+class Control:
+    """One end of it."""
+
+    def __init__(self, channel: Channel, deadlines: Deadlines) -> None:
+        """Take a connection on which both have agreed to speak so.
+
+        Args:
+            channel: The connection.
+            deadlines: Have ``peer_silent`` and ``peer_answer``.
+        """
+        self._channel = channel
+        self._deadlines = deadlines
+        self._came: deque[Message] = deque()
+        self._news = asyncio.Event()
+        #: Why nothing more comes.
+        self._end: JobError | None = None
+        self._lost: Callable[[JobError], None] | None = None
+        #: One message after the other; none after one that has left by half.
+        self._turn = asyncio.Lock()
+        self._broken = False
+        self._tasks = [
+            asyncio.create_task(work) for work in (self._listen(), self._beat())
+        ]
+
+    def watch(self, lost: Callable[[JobError], None] | None) -> None:
+        """Have somebody told at once if the other end gives up, or is gone.
+
+        Args:
+            lost: Is given what happened; None for nobody any more.
+        """
+        self._lost = lost
+        if self._end is not None and lost is not None:
+            lost(self._end)
+
+    async def close(self) -> None:
+        """Stop; the descriptors stay their owner's."""
+        self._lost = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ----- to the other end -------------------------------------------------------
+
+    async def say(self, message: Message) -> None:
+        """Send a message.
+
+        Raises:
+            PeerFailed: The connection has ended; not all of it has left.
+            TimedOut: It takes no more; not all of it has left.
+        """
+        name = type(message).__name__
+        async with self._turn:
+            if self._broken:
+                raise PeerFailed(f"could not be told {name}", "it took no more")
+            self._broken = True
+            seconds = self._deadlines.peer_answer
+            await self._channel.say(encode(message), "peer_answer", seconds, name)
+            self._broken = False
+
+    async def _beat(self) -> None:
+        with contextlib.suppress(JobError):  # whoever has something to say meets it
+            while True:
+                await self.say(Beat())
+                await asyncio.sleep(BEAT)
+
+    # ----- from the other end -----------------------------------------------------
+
+    async def hear(self, deadline: str) -> Message:
+        """Wait for the next message that is no sign of life.
+
+        Args:
+            deadline: Name of what bounds it.
+
+        Raises:
+            PeerFailed: The connection has ended, or what came is no message.
+            TimedOut: It did not come, or the other end is silent.
+        """
+        seconds = getattr(self._deadlines, deadline)
+        try:
+            async with asyncio.timeout(seconds):
+                while not self._came:
+                    if self._end is not None:
+                        raise self._end
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError as exc:
+            raise TimedOut(deadline, seconds) from exc
+        return self._came.popleft()
+
+    async def _listen(self) -> None:
+        """Take all that comes, until the end."""
+        try:
+            while len(self._came) < WAITING:
+                message = await self._message()
+                if isinstance(message, Beat):
+                    continue
+                self._came.append(message)
+                self._news.set()
+                if isinstance(message, GiveUp):
+                    self._tell(PeerFailed("has given up", message.text))
+            self._ended(PeerFailed("can't be heard", "it says more than is due"))
+        except JobError as exc:
+            self._ended(exc)
+        except RemoteProtocolError as exc:
+            self._ended(PeerFailed("can't be understood", str(exc)))
+
+    async def _message(self) -> Message:
+        seconds = self._deadlines.peer_silent
+        head = await self._read(PREFIX.size, seconds)
+        (size,) = PREFIX.unpack(head)
+        if not 0 < size <= LARGEST:
+            raise RemoteProtocolError(f"a message of {size} bytes", head)
+        return decode(await self._read(size, seconds))
+
+    async def _read(self, size: int, seconds: float) -> bytes:
+        return await self._channel.read(size, "what is due", "peer_silent", seconds)
+
+    def _ended(self, error: JobError) -> None:
+        self._end = error
+        self._news.set()
+        self._tell(error)
+
+    def _tell(self, error: JobError) -> None:
+        if self._lost is not None:
+            self._lost(error)

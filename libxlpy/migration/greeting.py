@@ -1,0 +1,104 @@
+"""The sender's first words: which handshake is spoken, and what is to come."""
+
+import secrets
+import uuid as uuids
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from libxlpy.domain.info import DomainInfo
+from libxlpy.errors import MigrationRefused, PeerFailed
+from libxlpy.migration.channel import Channel
+from libxlpy.migration.control import Control
+from libxlpy.migration.host_facts import host_facts
+from libxlpy.migration.talk import OwnTalk, Talk, XlTalk
+from libxlpy.process.environment import Environment
+from libxlpy.streams.xl import pack_header
+from libxlpy_protocol.hello import PACKAGE
+from libxlpy_protocol.migration import own, xl
+
+#: Gives a descriptor that leads to a receiver's landing, by its name.
+Connect = Callable[[str], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """A receiver that waits for the stream."""
+
+    talk: Talk
+    #: Where the stream goes.
+    stream_fd: int
+    #: Name of the migration at both ends; "" if xl's handshake is spoken.
+    migration: str = ""
+
+
+async def greet(
+    env: Environment,
+    channel: Channel,
+    domain: DomainInfo,
+    config: bytes,
+    connect: Connect | None,
+) -> Greeted:
+    """Greet a receiver.
+
+    Args:
+        env: Backend, deadlines.
+        channel: To the receiver.
+        domain: Is to come.
+        config: Of it, libxl's JSON.
+        connect: Leads to where the stream is handed in; None for xl's handshake only.
+
+    Raises:
+        MigrationRefused: It does not take the domain.
+        PeerFailed: It is not there, or says something else.
+        TimedOut: It says nothing.
+    """
+    deadlines = env.deadlines
+    texts = [xl.READY] if connect is None else [xl.READY, own.READY]
+    said = await channel.hear_one(texts, "peer_ready", deadlines.peer_ready)
+    if said == xl.READY or connect is None:
+        header = pack_header(config, json=True)
+        await channel.say(header, "peer_answer", deadlines.peer_answer)
+        return Greeted(XlTalk(channel, deadlines), channel.write_fd)
+    offer = await _offer(env, domain, config)
+    control = Control(channel, deadlines)
+    try:
+        await control.say(offer)
+        landing = await _accepted(control, offer)
+        stream_fd = await connect(landing)
+    except BaseException:
+        await control.close()
+        raise
+    return Greeted(OwnTalk(control), stream_fd, str(uuids.UUID(bytes=offer.job)))
+
+
+async def _offer(env: Environment, domain: DomainInfo, config: bytes) -> own.Offer:
+    facts = await host_facts(env.backend)
+    return own.Offer(
+        version=own.VERSION,
+        min_version=own.MIN_VERSION,
+        package=PACKAGE,
+        job=uuids.UUID(bytes=secrets.token_bytes(16), version=4).bytes,
+        uuid=uuids.UUID(domain.uuid).bytes,
+        kind=domain.type,
+        memory_kib=domain.memory_kib,
+        xen=facts.xen,
+        vendor=facts.vendor,
+        config=config,
+    )
+
+
+async def _accepted(control: Control, offer: own.Offer) -> str:
+    """Wait for the answer to an offer; give where its stream is handed in."""
+    match await control.hear("peer_answer"):
+        case own.Refuse(refusal=refusal, text=text):
+            raise MigrationRefused(refusal, f"the other end does not take it: {text}")
+        case own.Accept(version=version, landing=landing):
+            if not offer.min_version <= version <= offer.version:
+                why = f"it chose protocol version {version}"
+                raise PeerFailed("did not accept the domain", why)
+            return landing
+        case own.GiveUp(text=text):
+            raise PeerFailed("has given up", text)
+        case other:
+            why = f"it said {type(other).__name__}"
+            raise PeerFailed("did not accept the domain", why)

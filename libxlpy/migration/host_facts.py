@@ -1,0 +1,72 @@
+"""What a migration must know of a host: which Xen it is, and whose processor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from libxlpy.aio import aside
+from libxlpy.backend import Backend
+from libxlpy.errors import BackendError
+from libxlpy_protocol.fields import NAME_MAX, clip
+
+XEN_VERSION = Path("/sys/hypervisor/version")
+CPUINFO = Path("/proc/cpuinfo")
+VENDOR = "vendor_id"
+#: Seconds for files that no disk keeps.
+WITHIN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """One host; "" for what is not known."""
+
+    #: As in "4.17".
+    xen: str
+    #: As in "GenuineIntel".
+    vendor: str
+
+
+async def host_facts(backend: Backend) -> HostFacts:
+    """Look at this host.
+
+    Raises:
+        BackendError: It does not answer.
+    """
+    try:
+        return await aside(lambda: _looked(backend), WITHIN)
+    except TimeoutError as exc:
+        raise BackendError("this machine's /proc or /sys does not answer") from exc
+
+
+def _looked(backend: Backend) -> HostFacts:
+    xen = _version() if backend.kind == "xen" else ""
+    return HostFacts(clip(xen, NAME_MAX), clip(_vendor(), NAME_MAX))
+
+
+def _version() -> str:
+    try:
+        parts = [
+            (XEN_VERSION / part).read_text().strip() for part in ("major", "minor")
+        ]
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return ".".join(parts)
+
+
+def _vendor() -> str:
+    try:
+        with CPUINFO.open() as lines:
+            for line in lines:
+                name, _, value = line.partition(":")
+                if name.strip() == VENDOR:
+                    return value.strip()
+    except (OSError, UnicodeDecodeError):
+        pass  # not known
+    return ""
+
+
+def is_older(one: str, other: str) -> bool:
+    """Tell whether a Xen is known to be older than another."""
+    try:
+        return tuple(map(int, one.split("."))) < tuple(map(int, other.split(".")))
+    except ValueError:
+        return False

@@ -1,0 +1,151 @@
+"""Where the stream of a migration is handed in, on the host that it goes to.
+
+Control and stream come by two commands, each a process of its own there. The receiver
+listens under a name that nobody can guess; the process that has the stream hands its
+descriptor over, and stays for as long as the receiver needs it.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import struct
+from types import TracebackType
+from typing import Self
+
+from libxlpy.errors import BackendError, PeerFailed, TimedOut, reason_of
+
+#: In the abstract namespace: it goes with whoever listens.
+PREFIX = "\0libxlpy-migration-"
+#: ``struct ucred``: pid, uid, gid.
+CREDENTIALS = struct.Struct("3i")
+#: What goes with the descriptor.
+BYTE = b"\0"
+DIGITS = 32
+
+
+class Landing:
+    """It, at the receiver; enter it with ``async with``."""
+
+    def __init__(self) -> None:
+        #: What to tell the sender.
+        self.name = secrets.token_hex(DIGITS // 2)
+        self._socket: socket.socket | None = None
+        self._giver: socket.socket | None = None
+        self._fd = -1
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            BackendError: There are no descriptors left.
+        """
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.bind(PREFIX + self.name)
+            self._socket.listen()
+        except OSError as exc:
+            raise BackendError(f"can't listen for a stream: {reason_of(exc)}") from exc
+        self._socket.setblocking(False)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the stream, and let its process go."""
+        for each in (self._socket, self._giver):
+            if each is not None:
+                each.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    async def taken(self, deadline: str, seconds: float) -> int:
+        """Wait for the stream.
+
+        Args:
+            deadline: Name of what bounds it.
+            seconds: The bound.
+
+        Returns:
+            A descriptor to read; ours until this is left.
+
+        Raises:
+            TimedOut: Nobody has handed one in.
+            PeerFailed: What was handed in is none.
+        """
+        assert self._socket is not None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._giver is None:
+                    giver, _ = await loop.sock_accept(self._socket)
+                    if _is_ours(giver):
+                        self._giver = giver
+                    else:
+                        giver.close()
+                readable = asyncio.Event()
+                loop.add_reader(self._giver.fileno(), readable.set)
+                try:
+                    await readable.wait()
+                finally:
+                    loop.remove_reader(self._giver.fileno())
+        except TimeoutError as exc:
+            raise TimedOut(deadline, seconds) from exc
+        except OSError as exc:
+            raise PeerFailed("sent no stream", reason_of(exc)) from exc
+        self._fd = _received(self._giver)
+        return self._fd
+
+
+def _received(giver: socket.socket) -> int:
+    """Take the descriptor that has come; any more are closed."""
+    try:
+        _, fds, _, _ = socket.recv_fds(giver, len(BYTE), 1)
+    except OSError as exc:
+        raise PeerFailed("sent no stream", reason_of(exc)) from exc
+    if not fds:
+        raise PeerFailed("sent no stream", "whoever was to hand it in has gone")
+    fd, *more = fds
+    for each in more:
+        os.close(each)
+    os.set_inheritable(fd, False)
+    return fd
+
+
+def hand_in(name: str, fd: int, seconds: float) -> None:
+    """Hand a stream in, and stay until it is no longer needed; blocks.
+
+    Args:
+        name: Of the landing.
+        fd: The stream; closed once it is handed in.
+        seconds: For the landing to take it.
+
+    Raises:
+        BackendError: There is no such landing, or it is not ours.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(seconds)
+        try:
+            sock.connect(PREFIX + name)
+            if not _is_ours(sock):
+                raise BackendError("the receiver that waits for it is another user's")
+            socket.send_fds(sock, [BYTE], [fd])
+        except OSError as exc:
+            text = f"no receiver waits for this stream ({reason_of(exc)})"
+            raise BackendError(text) from exc
+        os.close(fd)
+        sock.settimeout(None)
+        with contextlib.suppress(OSError):
+            sock.recv(1)
+
+
+def _is_ours(sock: socket.socket) -> bool:
+    """Tell whether the other end is the same user's, or root's."""
+    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    _, uid, _ = CREDENTIALS.unpack(data)
+    return uid in (0, os.geteuid())

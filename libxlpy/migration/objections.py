@@ -1,0 +1,104 @@
+"""What a host has against a domain that is to come, before anything is done for it."""
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from libxlpy.aio import aside
+from libxlpy.domain import requests
+from libxlpy.domain.names import incoming
+from libxlpy.domain.toolstack import toolstack_of
+from libxlpy.errors import MigrationRefused, named
+from libxlpy.migration.host_facts import host_facts, is_older
+from libxlpy.process.environment import Environment
+from libxlpy_protocol.fields import brief
+from libxlpy_protocol.migration.own import Offer, Refusal
+
+NETWORK = Path("/sys/class/net")
+#: Files of the builder that are named by the configuration.
+KERNELS = ("kernel", "ramdisk")
+#: Seconds for the disks that the domain's files are on.
+WITHIN = 30.0
+
+
+async def check_name_free(env: Environment, name: str, uuid: str | None) -> None:
+    """Refuse a domain whose name another one has; it may be here itself.
+
+    Raises:
+        MigrationRefused: Another has it.
+        UsageError: It can't be one.
+    """
+    toolstack_of(env).check_name(incoming(name))
+    for info in await requests.list_domains(env):
+        if info.name == name and info.uuid != uuid:
+            text = f"name {named(name)} is taken by domain {info.domid}"
+            remedy = "rename that, or the one that is to come"
+            raise MigrationRefused(Refusal.NAME, f"{text}: {remedy}")
+
+
+async def check_can_come(
+    env: Environment, offer: Offer, config: dict[str, Any]
+) -> None:
+    """Refuse what can't run here.
+
+    Args:
+        env: Backend.
+        offer: What the sender has said.
+        config: Of it, parsed.
+
+    Raises:
+        MigrationRefused: Something is against it.
+    """
+    ours = await host_facts(env.backend)
+    if is_older(ours.xen, offer.xen):
+        text = f"it comes from Xen {offer.xen}, and here is Xen {ours.xen}"
+        raise MigrationRefused(Refusal.VERSION, f"{text}, which is older")
+    if ours.vendor and offer.vendor and ours.vendor != offer.vendor:
+        text = f"it runs on a processor of {offer.vendor}, and here is {ours.vendor}"
+        raise MigrationRefused(Refusal.CPU, f"{text}: shut it down and start it here")
+    if env.backend.kind != "xen":
+        return  # what an embedded host's guests are made of is in their stream
+    try:
+        await aside(lambda: check_files(config), WITHIN)
+    except TimeoutError as exc:
+        text = "a file or device of it does not answer here"
+        raise MigrationRefused(Refusal.DISK, text) from exc
+
+
+def check_files(config: dict[str, Any]) -> None:
+    """See that what a configuration names is there; blocks.
+
+    Raises:
+        MigrationRefused: Something is not.
+    """
+    for disk in _objects(config.get("disks")):
+        path = disk.get("pdev_path")
+        scripted = disk.get("script")
+        if _is_file(path) and not scripted and not Path(str(path)).exists():
+            text = f"its disk {brief(disk.get('vdev', '?'))} is in {brief(path)}"
+            raise MigrationRefused(Refusal.DISK, f"{text}, which is not here")
+    for nic in _objects(config.get("nics")):
+        bridge = nic.get("bridge")
+        if isinstance(bridge, str) and bridge and not _has_interface(bridge):
+            text = f"its interface is on the bridge {brief(bridge)}"
+            raise MigrationRefused(Refusal.BRIDGE, f"{text}, which is not here")
+    for builder, key in product(_objects([config.get("b_info")]), KERNELS):
+        path = builder.get(key)
+        if _is_file(path) and not Path(str(path)).exists():
+            text = f"its {key} is {brief(path)}, which is not here"
+            raise MigrationRefused(Refusal.KERNEL, text)
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        yield from (each for each in value if isinstance(each, dict))
+
+
+def _is_file(path: object) -> bool:
+    """Tell a path from what only a backend understands, as in ``nbd:...``."""
+    return isinstance(path, str) and path.startswith("/") and "\0" not in path
+
+
+def _has_interface(name: str) -> bool:
+    return "/" not in name and "\0" not in name and (NETWORK / name).exists()
