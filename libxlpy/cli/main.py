@@ -1,7 +1,7 @@
 """From the process's start to its end: the signals first, then the command.
 
-``command`` turns errors into one line and an exit status; ``app`` declares the options
-of all commands; ``list``, ``save``, ``restore``, ``verify``, ``jobs``, ``sim`` and
+``command`` turns errors into one line and an exit status; ``app`` and ``options/``
+declare all commands; ``list``, ``save``, ``restore``, ``verify``, ``jobs``, ``sim`` and
 ``inspect/`` do them with the public API only; ``terminal/`` is all that is printed.
 """
 

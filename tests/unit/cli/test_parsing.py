@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from libxlpy.cli import app
 from libxlpy.cli.main import main
+from libxlpy.cli.options import sim
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.settings import Settings
 
@@ -105,7 +106,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_rates_are_numbers_or_full() -> None:
     @click.command()
-    @click.option("--rate", callback=app._rate, default="0")
+    @click.option("--rate", callback=sim._rate, default="0")
     def command(rate: int | None) -> None:
         click.echo(repr(rate))
 

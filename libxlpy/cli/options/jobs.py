@@ -1,0 +1,54 @@
+"""What is done about jobs, whichever process runs them or has died."""
+
+import click
+
+from libxlpy.cli.options.types import JSON
+from libxlpy.cli.terminal.settings import Settings
+
+
+@click.command()
+@JSON
+@click.pass_obj
+def jobs(settings: Settings, json: bool) -> int:
+    """List the jobs of all processes on this machine.
+
+    State is running, ended (saved; what is next is for its process to do) or lost (its
+    process has died: use xlpy recover).
+    """
+    from libxlpy.cli.jobs import list_jobs
+
+    return list_jobs(settings, json=json)
+
+
+@click.command()
+@click.argument("job", metavar="JOB")
+@click.pass_obj
+def abort(settings: Settings, job: str) -> int:
+    """Abort JOB, whichever process runs it, and say what became of it."""
+    from libxlpy.cli.jobs import abort_job
+
+    return abort_job(settings, job)
+
+
+@click.command()
+@click.argument("job", metavar="JOB")
+@click.pass_obj
+def report(settings: Settings, job: str) -> int:
+    """Print all that was known of JOB, which failed; the newest reports are kept."""
+    from libxlpy.cli.jobs import print_job_report
+
+    return print_job_report(settings, job)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@JSON
+@click.pass_obj
+def recover(settings: Settings, dry_run: bool, json: bool) -> int:
+    """Finish or roll back the jobs of processes that have died.
+
+    Jobs that run are not touched. Fails if something could not be put right.
+    """
+    from libxlpy.cli.jobs import recover_jobs
+
+    return recover_jobs(settings, dry_run=dry_run, json=json)

@@ -1,0 +1,182 @@
+"""What moves a domain: to a file and back, or to another host."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from libxlpy.cli.options.types import FILE, JSON, SECONDS
+from libxlpy.cli.terminal.settings import Settings
+
+
+def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Take a helper; whether there is such a program is looked at later."""
+    if value in ("own", "libxl") or value.startswith("libxl:/"):
+        return value
+    text = f"{value!r} is none of 'own', 'libxl', 'libxl:/path'"
+    raise click.BadParameter(text, ctx=ctx, param=param)
+
+
+@click.command()
+@click.option("-c", "checkpoint", is_flag=True, help="Leave the domain running.")
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@click.option("-D", "preserve_domid", is_flag=True, help="Store the domid, too.")
+@click.option("--live", is_flag=True, help="Copy memory while the domain runs.")
+@click.option(
+    "--helper",
+    default="own",
+    callback=_helper,
+    metavar="own|libxl[:PATH]",
+    help="What runs libxenguest: libxlpy's helper, or Xen's libxl-save-helper.",
+)
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    metavar="S",
+    help="Give up after S seconds; the domain runs on.",
+)
+@click.option(
+    "--no-progress",
+    type=SECONDS,
+    metavar="S",
+    help="Give up once nothing was written for S seconds (45 while it is suspended).",
+)
+@JSON
+@click.argument("domain", metavar="DOM")
+@click.argument("file", type=FILE, metavar="FILE")
+@click.argument("config", type=FILE, metavar="[CONFIG]", required=False)
+@click.pass_obj
+def save(settings: Settings, /, **options: Any) -> int:
+    """Save a domain to FILE, as xl save does; xl restore can read it.
+
+    The domain is destroyed once FILE is complete, unless -c or -p is given. If anything
+    fails, the domain goes on running and an older FILE stays as it was. CONFIG is
+    stored in place of the domain's own configuration.
+    """
+    from libxlpy.cli.save import SaveOptions, save_domain
+
+    return save_domain(settings, SaveOptions(**options))
+
+
+def _config_and_file(
+    ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """Take one path or two."""
+    if not value:
+        raise click.MissingParameter(ctx=ctx, param=param)
+    if len(value) > 2:
+        extra = " ".join(map(str, value[2:]))
+        raise click.UsageError(f"Got unexpected extra argument ({extra})", ctx=ctx)
+    return value
+
+
+@click.command()
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@click.option("-e", "alone", is_flag=True, help="Have no process look after it.")
+@click.option("--name", metavar="NAME", help="Call the domain NAME.")
+@JSON
+@click.argument(
+    "files",
+    nargs=-1,
+    type=FILE,
+    metavar="[CONFIG] FILE",
+    callback=_config_and_file,
+)
+@click.pass_obj
+def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> int:
+    """Make a domain from FILE and let it run.
+
+    CONFIG, in libxl's JSON, is used in place of the configuration in FILE. On Xen a
+    process looks after the domain, unless -e is given: it acts on on_reboot, on_crash
+    and so on, as with xl.
+    """
+    from libxlpy.cli.restore import RestoreOptions, restore_domain
+
+    *config, file = files
+    named = RestoreOptions(file=file, config=config[0] if config else None, **options)
+    return restore_domain(settings, named)
+
+
+@click.command()
+@click.option(
+    "-C", "config", type=FILE, metavar="CONFIG", help="Use CONFIG there instead."
+)
+@click.option(
+    "-s",
+    "command",
+    default="ssh",
+    show_default=True,
+    metavar="SSHCMD",
+    help="What reaches HOST; if empty, HOST is the whole command.",
+)
+@click.option("-e", "alone", is_flag=True, help="Have no process there look after it.")
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused there.")
+@click.option("-D", "preserve_domid", is_flag=True, help="Keep the domid.")
+@click.option("--debug", is_flag=True, help="Have each page compared; for tests.")
+@click.option("--live/--no-live", default=True, help="Copy memory while it runs.")
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    metavar="S",
+    help="Give up after S seconds; the domain runs on here.",
+)
+@click.option(
+    "--no-progress",
+    type=SECONDS,
+    metavar="S",
+    help="Give up once nothing was sent for S seconds (45 while it is suspended).",
+)
+@click.option("--resolve", is_flag=True, help="Settle a migration that was left open.")
+@click.option(
+    "--runs",
+    type=click.Choice(["here", "there"]),
+    help="Settle it without HOST: where it runs, as you have seen.",
+)
+@JSON
+@click.argument("domain", metavar="DOM")
+@click.argument("target", metavar="HOST", required=False)
+@click.pass_context
+def migrate(ctx: click.Context, /, **options: Any) -> int:
+    """Move a domain to HOST, as xl migrate does; either end may be xl.
+
+    The domain is destroyed here once it runs there. If anything fails before it may,
+    it runs on here. HOST is reached by ssh, and needs xlpy or xl.
+
+    If the connection is lost in the very moment in which the domain is given away,
+    it is left suspended: --resolve asks both hosts, and lets it run where it is.
+    """
+    resolves, runs = options.pop("resolve"), options.pop("runs")
+    settings: Settings = ctx.obj
+    if resolves:
+        from libxlpy.cli.resolve import ResolveOptions, resolve
+
+        if (options["target"] is None) == (runs is None):
+            text = "--resolve needs HOST to ask, or --runs here|there, and not both"
+            raise click.UsageError(text, ctx=ctx)
+        names = ("command", "domain", "target")
+        wanted = {name: options[name] for name in names}
+        return resolve(settings, ResolveOptions(**wanted, runs=runs))
+    if runs is not None:
+        raise click.UsageError("--runs is for --resolve", ctx=ctx)
+    if options["target"] is None:
+        raise click.UsageError("Missing argument 'HOST'.", ctx=ctx)
+    from libxlpy.cli.migrate import MigrateOptions, migrate_domain
+
+    return migrate_domain(settings, MigrateOptions(**options))
+
+
+@click.command("migrate-receive")
+@click.option("-e", "alone", is_flag=True, help="Have no process look after it.")
+@click.option("-d", "debug", is_flag=True, help="Print its configuration.")
+@click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@click.option("-F", "foreground", is_flag=True, hidden=True)
+@click.pass_obj
+def migrate_receive(settings: Settings, /, foreground: bool, **options: Any) -> int:
+    """Receive a domain; what xlpy migrate and xl migrate start on the other host.
+
+    The sender is at the other end of stdin and stdout.
+    """
+    from libxlpy.cli.receive import ReceiveOptions, receive_domain
+
+    options["alone"] |= foreground  # as xl: nothing stays in the background
+    return receive_domain(settings, ReceiveOptions(**options))

@@ -1,0 +1,33 @@
+"""What the options of several commands have in common."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
+
+
+class _File(click.Path):
+    """A path; not what other programs take for stdin or stdout."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """Take a path, without a look at what is there: its disk may not answer."""
+        if value == "-":
+            text = "'-' is no file: say /dev/stdin or /dev/stdout, or ./- if it is one"
+            self.fail(text, param, ctx)
+        if not value:
+            self.fail("the name of a file is missing", param, ctx)
+        if value.endswith(("/", "/.")):  # which a Path would leave out
+            self.fail(f"{value!r} names a folder; name a file in it", param, ctx)
+        return Path(value)
+
+
+FILE = _File()
+#: Whole seconds of a deadline, up to 31 years.
+SECONDS = click.IntRange(1, 10**9)
