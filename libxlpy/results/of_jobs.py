@@ -1,7 +1,7 @@
 """What a job that succeeded has done, one class for each kind."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from libxlpy.results.report import GuestState, ImageState, JobReport
 from libxlpy.results.statistics import Statistics
@@ -10,111 +10,83 @@ if TYPE_CHECKING:
     from libxlpy_protocol.messages import RestoreResults, Stat
 
 
-@dataclass(frozen=True, slots=True)
-class SaveResult:
-    """A save that ran to its end; the guest is left as the save left it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """What all of them have."""
 
+    #: It has here, or had.
     domid: int
+    #: What is here.
     guest: GuestState
-    image: ImageState
+    #: (phase, seconds since the start of the job) in order.
+    timeline: tuple[tuple[str, float], ...]
+    #: Seconds, all clean-up included.
+    duration: float
+    report: JobReport = field(repr=False)
+
+    @property
+    def statistics(self) -> Statistics:
+        """Figures as of the end."""
+        return self.report.statistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written(_Result):
+    """What those have that wrote a stream."""
+
     #: Precopy iterations, 0 for a save that was not live.
     iterations: int
     #: Guest pages sent, repeats counted.
     pages: int
     #: Bytes written to the stream.
     bytes_written: int
-    #: Nanoseconds from the guest seen suspended until the stream was complete: its
-    #: downtime if another host takes over. One that is resumed here was down for
-    #: longer, ``Context.domain_resume`` gives how long; 0 if nobody suspended it.
+    #: Nanoseconds from the guest seen suspended until the stream was complete, of a
+    #: migration until the other end said that it runs.
     downtime_ns: int
-    #: (phase, seconds since the start of the job) in order.
-    timeline: tuple[tuple[str, float], ...]
-    #: Seconds, all clean-up included.
-    duration: float
-    report: JobReport = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveResult(_Written):
+    """A save that ran to its end; the guest is left as the save left it.
+
+    Its downtime is that of the guest if another host takes over. One that is resumed
+    here was down for longer, ``Context.domain_resume`` gives how long; 0 if nobody
+    suspended it.
+    """
+
+    image: ImageState
 
     @classmethod
     def of(cls, report: JobReport, stat: "Stat | None") -> Self:
         """Put it together from the report and the helper's last heartbeat."""
-        return cls(
-            domid=report.domid,
-            guest=report.guest,
-            image=report.image,
-            iterations=stat.iteration if stat else 0,
-            pages=stat.pages if stat else 0,
-            bytes_written=stat.bytes_done if stat else 0,
-            downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
-            timeline=report.timeline,
-            duration=report.duration,
-            report=report,
-        )
-
-    @property
-    def statistics(self) -> Statistics:
-        """Figures as of the end."""
-        return self.report.statistics
+        return cls(**_written(report, stat), image=report.image)
 
 
-@dataclass(frozen=True, slots=True)
-class MigrateResult:
-    """A domain that runs at the other end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateResult(_Written):
+    """A domain that runs at the other end.
 
-    #: It had here.
-    domid: int
+    Here it is GONE; SUSPENDED if it could not be destroyed, ``recover`` does it.
+    """
+
     name: str
-    #: What is here: GONE; SUSPENDED if it could not be destroyed, ``recover`` does it.
-    guest: GuestState
-    #: Precopy iterations, and guest pages sent, repeats counted.
-    iterations: int
-    pages: int
-    #: Bytes written to the stream.
-    bytes_written: int
-    #: Nanoseconds from the guest seen suspended until the other end said that it runs.
-    downtime_ns: int
-    #: (phase, seconds since the start of the job) in order.
-    timeline: tuple[tuple[str, float], ...]
-    #: Seconds, all clean-up included.
-    duration: float
-    report: JobReport = field(repr=False)
 
     @classmethod
     def of(cls, report: JobReport, stat: "Stat | None", name: str) -> Self:
         """Put it together from the report and the helper's last heartbeat."""
-        return cls(
-            domid=report.domid,
-            name=name,
-            guest=report.guest,
-            iterations=stat.iteration if stat else 0,
-            pages=stat.pages if stat else 0,
-            bytes_written=stat.bytes_done if stat else 0,
-            downtime_ns=round((report.statistics.downtime or 0.0) * 1e6),
-            timeline=report.timeline,
-            duration=report.duration,
-            report=report,
-        )
-
-    @property
-    def statistics(self) -> Statistics:
-        """Figures as of the end."""
-        return self.report.statistics
+        return cls(**_written(report, stat), name=name)
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreResult(_Result):
     """A restore that ran to its end."""
 
-    domid: int
     name: str
-    guest: GuestState
     #: Guest frame numbers of the xenstore and console rings; 0 for HVM-like domains.
     store_gfn: int
     console_gfn: int
     #: Bytes read from the stream as the helper counted them.
     bytes_read: int
-    timeline: tuple[tuple[str, float], ...]
-    #: Seconds, all clean-up included.
-    duration: float
-    report: JobReport = field(repr=False)
 
     @classmethod
     def of(
@@ -126,18 +98,29 @@ class RestoreResult:
     ) -> Self:
         """Put it together from the report and what the helper has told last."""
         return cls(
-            domid=report.domid,
+            **_any(report),
             name=name,
-            guest=report.guest,
             store_gfn=rings.store_gfn if rings else 0,
             console_gfn=rings.console_gfn if rings else 0,
             bytes_read=stat.bytes_done if stat else 0,
-            timeline=report.timeline,
-            duration=report.duration,
-            report=report,
         )
 
-    @property
-    def statistics(self) -> Statistics:
-        """Figures as of the end."""
-        return self.report.statistics
+
+def _any(report: JobReport) -> dict[str, Any]:
+    return {
+        "domid": report.domid,
+        "guest": report.guest,
+        "timeline": report.timeline,
+        "duration": report.duration,
+        "report": report,
+    }
+
+
+def _written(report: JobReport, stat: "Stat | None") -> dict[str, Any]:
+    return {
+        **_any(report),
+        "iterations": stat.iteration if stat else 0,
+        "pages": stat.pages if stat else 0,
+        "bytes_written": stat.bytes_done if stat else 0,
+        "downtime_ns": round((report.statistics.downtime or 0.0) * 1e6),
+    }
