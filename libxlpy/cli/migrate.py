@@ -50,7 +50,7 @@ NO_PROGRESS = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrateOptions:
-    """Options of `xlpy migrate`, see `app.migrate`."""
+    """Options of `xlpy migrate`, see `options.moves`."""
 
     config: Path | None
     command: str

@@ -26,7 +26,7 @@ STEPS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveOptions:
-    """Options of `xlpy migrate-receive`, see `app.migrate_receive`."""
+    """Options of `xlpy migrate-receive`, see `options.moves`."""
 
     paused: bool
     alone: bool

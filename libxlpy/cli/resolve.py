@@ -45,7 +45,7 @@ SUSPEND = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveOptions:
-    """Options of `xlpy migrate --resolve`, see `app.migrate`."""
+    """Options of `xlpy migrate --resolve`, see `options.moves`."""
 
     command: str
     domain: str

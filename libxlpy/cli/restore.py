@@ -28,7 +28,7 @@ from libxlpy.streams.xl import config_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreOptions:
-    """Options of `xlpy restore`, see `app.restore`."""
+    """Options of `xlpy restore`, see `options.moves`."""
 
     paused: bool
     alone: bool

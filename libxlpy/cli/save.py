@@ -45,7 +45,7 @@ STDOUT, STDERR = 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveOptions:
-    """Options of `xlpy save`, see `app.save`."""
+    """Options of `xlpy save`, see `options.moves`."""
 
     checkpoint: bool
     paused: bool

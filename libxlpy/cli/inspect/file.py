@@ -30,7 +30,7 @@ from libxlpy.streams.summary import FileSummary, summarize
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectOptions:
-    """Options of `xlpy inspect`, see `app.inspect`."""
+    """Options of `xlpy inspect`, see `options.looks`."""
 
     json: bool
     records: bool
