@@ -3,22 +3,17 @@
 import asyncio
 import os
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from libxlpy import ConfigRefused, Context, GuestState, JobError, RestoreResult
 from libxlpy.cli.config import read_config
 from libxlpy.cli.saved import named, open_saved
-from libxlpy.cli.terminal.follow import (
-    GUESTS,
-    cause_text,
-    follow,
-    print_report,
-    view_for,
-)
+from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
+from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, view_for
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
-from libxlpy.cli.terminal.output import Output, one_line, size_text
+from libxlpy.cli.terminal.output import Output, one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import STREAM, told_if_stuck
 from libxlpy.streams import StreamRuleBroken, read_xl_header
@@ -100,10 +95,7 @@ class Restore:
         )
 
     async def _failure(self, exc: JobError, fd: int) -> Exception:
-        if self._settings.verbose:
-            print_report(self._settings.out, exc)
-        if self._options.json:
-            self._settings.out.json({"result": "failed", "error": str(exc)})
+        tell_failure(self._settings, exc, json=self._options.json)
         defect = await self._defect(fd)
         cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
         left = list(exc.details.failed_repairs)
@@ -160,19 +152,14 @@ def _tell(
     settings: Settings, options: RestoreOptions, result: RestoreResult, size: int
 ) -> None:
     settings.changed = True
-    guest = result.guest.value
     if options.json:
-        facts = asdict(result)
-        del facts["report"]
-        told = {"guest": guest, "bytes_read": size, "file": str(options.file)}
-        settings.out.json({"result": "restored", **facts, **told})
+        told = {"bytes_read": size, "file": str(options.file)}
+        settings.out.json({"result": "restored", **result_facts(result), **told})
         return
-    speed = size / max(result.duration, 1e-9)
     settings.out.note(
         f"restored '{one_line(result.name)}' (domid {result.domid}) from "
-        f"{one_line(str(options.file))}: {size_text(size)} in "
-        f"{result.duration:.2f} s ({size_text(speed)}/s), guest is {guest}"
-        f"{settings.signals.too_late}"
+        f"{one_line(str(options.file))}: {speed_text(size, result.duration)}, "
+        f"guest is {result.guest.value}{settings.signals.too_late}"
     )
 
 

@@ -24,16 +24,11 @@ from libxlpy import (
 )
 from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
-from libxlpy.cli.terminal.follow import (
-    GUESTS,
-    cause_text,
-    follow,
-    print_report,
-    view_for,
-)
+from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
+from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, view_for
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
-from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
@@ -222,17 +217,15 @@ class Save:
         path = str(self._options.file)
         downtime = self._downtime or result.statistics.downtime or 0.0
         if self._options.json:
-            facts = asdict(replace(result, downtime_ns=round(downtime * 1e6)))
-            del facts["report"]
+            facts = result_facts(replace(result, downtime_ns=round(downtime * 1e6)))
             facts["statistics"] = {**asdict(result.statistics), "downtime": downtime}
             ended = {"guest": guest, "image": result.image.value, "name": domain.name}
             self._out.json({"result": "saved", "file": path, **facts, **ended})
             return
-        speed = result.bytes_written / max(result.duration, 1e-9)
         self._out.note(
             f"saved {title(domain)} to {one_line(path)}: "
-            f"{size_text(result.bytes_written)} in {result.duration:.2f} s "
-            f"({size_text(speed)}/s), downtime {downtime:.0f} ms, "
+            f"{speed_text(result.bytes_written, result.duration)}, "
+            f"downtime {downtime:.0f} ms, "
             f"guest is {guest}{self._settings.signals.too_late}"
         )
 
@@ -241,14 +234,9 @@ class Save:
     def _fail(
         self, domain: DomainInfo, file: SaveFile, cause: str, exc: JobError
     ) -> NoReturn:
-        if self._settings.verbose:
-            print_report(self._out, exc)
-        guest = GUESTS[exc.guest]
-        if self._options.json:
-            facts = {"result": "failed", "error": str(exc), "guest": exc.guest.value}
-            self._out.json({**facts, "domid": domain.domid, "name": domain.name})
-        line = f"save of {title(domain)} {cause}; {guest}; {self._not_written(file)}"
-        raise self._interrupt.failure(line) from exc
+        tell_failure(self._settings, exc, json=self._options.json, domain=domain)
+        line = f"save of {title(domain)} {cause}; {GUESTS[exc.guest]}"
+        raise self._interrupt.failure(f"{line}; {self._not_written(file)}") from exc
 
     def _not_written(self, file: SaveFile) -> str:
         path = self._options.file
