@@ -12,11 +12,21 @@ from tests.support.real_host import (
     host,
     hvm,
     nothing_blocks,
+    other_host,
     pv,
+    second_host,
 )
 from tests.support.victim import MEMORY_MIB, Victim
 
-__all__ = ["ctx", "host", "hvm", "nothing_blocks", "pv"]
+__all__ = [
+    "ctx",
+    "host",
+    "hvm",
+    "nothing_blocks",
+    "other_host",
+    "pv",
+    "second_host",
+]
 
 AT_ONCE = 6  # victims: most of a fault's time is waiting
 

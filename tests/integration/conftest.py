@@ -7,6 +7,8 @@ from tests.support.real_host import (  # noqa: F401 - fixtures
     host,
     hvm,
     nothing_blocks,
+    other_host,
     own_host,
     pv,
+    second_host,
 )

@@ -1,15 +1,16 @@
-"""A real host and a context on it; nothing may block the event loop."""
+"""A real host or two, and a context on one; nothing may block the event loop."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from libxlpy import Context, Deadlines
-from libxlpy.simxen.client import start_host, stop_host
+from libxlpy.simxen.client import request, start_host, stop_host
 from libxlpy.simxen.errors import HostNotRunning
 from tests.support.blocking import nothing_may_block
 from tests.support.guest import Guest
@@ -20,29 +21,53 @@ QUICK = Deadlines(
 )
 
 
-@pytest.fixture(scope="session")
-def host() -> Iterator[Path]:
+@contextmanager
+def running_host(*, may_die: bool = False) -> Iterator[Path]:
     """Run a host; its folder has a short name, as its sockets' paths are limited."""
     directory = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
-    start_host(directory)
-    yield directory
-    stop_host(directory)
-    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        start_host(directory)
+        yield directory
+        try:
+            stop_host(directory)
+        except HostNotRunning:
+            if not may_die:
+                raise
+            start_host(directory)  # cleans what the killed one left
+            stop_host(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Path]:
+    """Run the host that most tests share."""
+    with running_host() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def second_host() -> Iterator[Path]:
+    """Run another one, that guests move to."""
+    with running_host() as directory:
+        yield directory
+
+
+@pytest.fixture
+def other_host(second_host: Path) -> Iterator[Path]:
+    """Give a second host that has no domain and no job."""
+    yield second_host
+    for facts in request(second_host, "list")["domains"]:
+        request(second_host, "destroy", domid=facts["domid"])
+    for path in (second_host / "jobs").iterdir():
+        path.unlink()
 
 
 @pytest.fixture
 def own_host() -> Iterator[Path]:
     """Run a host for one test, which may kill it."""
-    directory = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
-    start_host(directory)
-    yield directory
-    try:
-        stop_host(directory)
-    except HostNotRunning:
-        start_host(directory)  # cleans what the killed one left
-        stop_host(directory)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with running_host(may_die=True) as directory:
+        yield directory
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from libxlpy.simxen.client import start_host, stop_host
 from tests.support.processes import living_descendants
 from tests.support.shell import PATIENCE, ROOT, Shell
 
@@ -25,13 +21,9 @@ exec sh -c "$*"
 
 
 @pytest.fixture
-def there() -> Iterator[Shell]:
-    """Run a second host."""
-    folder = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
-    start_host(folder)
-    yield Shell(folder)
-    stop_host(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+def there(other_host: Path) -> Shell:
+    """Give commands on the second host."""
+    return Shell(other_host)
 
 
 @pytest.fixture
