@@ -24,6 +24,7 @@ from libxlpy.errors import (
     HelperCrashed,
     JobError,
     MigrationOpen,
+    MigrationRefused,
     NotSupported,
     ParentLost,
     PeerFailed,
@@ -48,6 +49,7 @@ from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
 from libxlpy.jobs.stall import StallAction, StallPolicy
 from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.command import MigrationCommand
+from libxlpy.migration.landing import Landing
 from libxlpy.migration.verdict import (
     DomainCopy,
     MigrationVerdict,
@@ -75,6 +77,7 @@ from libxlpy.results.statistics import (
 )
 from libxlpy_protocol.enums import Image, OnParentLoss, StreamType
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.migration.own import Refusal
 
 __all__ = [
     "AbortAnswer",
@@ -107,12 +110,14 @@ __all__ = [
     "JobEvent",
     "JobReport",
     "JobStatus",
+    "Landing",
     "Latency",
     "LibxlpyError",
     "LogEvent",
     "MigrateResult",
     "MigrationCommand",
     "MigrationOpen",
+    "MigrationRefused",
     "MigrationVerdict",
     "NotSupported",
     "OnParentLoss",
@@ -126,6 +131,7 @@ __all__ = [
     "ProtocolViolation",
     "QmpError",
     "Recovered",
+    "Refusal",
     "RestoreCallbacks",
     "RestoreResult",
     "Rings",

@@ -5,6 +5,7 @@ domain; it is destroyed here once it runs there.
 """
 
 import shlex
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,22 +19,23 @@ from libxlpy import (
     MigrateResult,
     MigrationCommand,
     MigrationOpen,
+    MigrationRefused,
     PeerFailed,
     PhaseEvent,
     SuspendFlags,
 )
 from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
+from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
     follow,
-    print_report,
     view_for,
 )
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
-from libxlpy.cli.terminal.output import one_line, size_text
+from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
 from libxlpy_protocol.xen import PAGE_SIZE
@@ -75,23 +77,27 @@ def migrate_domain(settings: Settings, options: MigrateOptions) -> int:
     )
 
 
-def rune(options: MigrateOptions, *, verbose: bool) -> str:
-    """Give the shell's command that leads to a receiver.
+def rune(options: MigrateOptions, *, verbose: bool, landing: str | None = None) -> str:
+    """Give the shell's command that leads to a receiver, or to where its stream goes.
 
     As `xl` does: with an empty ssh command the target itself is the command. Where
     there is no `xlpy` on the other host, it is `xl` that receives.
     """
     if not options.command:
         return options.target
-    arguments = "migrate-receive"
+    ours = f"xlpy{' -v' if verbose else ''} migrate-receive"
+    if landing is not None:
+        there = f"exec {ours} --stream {shlex.quote(landing)}"
+        return f"exec {options.command} {options.target} {shlex.quote(there)}"
+    arguments = ""
     for given, option in (
         (options.alone, " -e"),
         (options.debug, " -d"),
         (options.paused, " -p"),
     ):
         arguments += option if given else ""
-    ours = f"xlpy{' -v' if verbose else ''} {arguments}"
-    there = f"command -v xlpy >/dev/null && exec {ours}; exec xl {arguments}"
+    ours = f"command -v xlpy >/dev/null && exec {ours} --control{arguments}"
+    there = f"{ours}; exec xl migrate-receive{arguments}"
     return f"exec {options.command} {options.target} {shlex.quote(there)}"
 
 
@@ -124,12 +130,16 @@ class Migrate:
                 config = with_domid(config, domain.domid)
             command = MigrationCommand(rune(options, verbose=settings.verbose))
             try:
-                async with command:
-                    result = await self._send(ctx, domain, config, command)
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(command)
+                    result = await self._send(ctx, domain, config, command, stack)
             except PeerFailed as exc:
                 raise self._failure(domain, exc, command.end) from exc
             except JobError as exc:
                 raise self._failure(domain, exc, "") from exc
+            except MigrationRefused as exc:
+                text = f"{title(domain)} was not migrated, it runs here: {exc}"
+                raise CommandFailed(text) from exc
         self._tell(domain, result)
         return GOOD
 
@@ -139,7 +149,13 @@ class Migrate:
         domain: DomainInfo,
         config: Configuration,
         command: MigrationCommand,
+        stack: AsyncExitStack,
     ) -> MigrateResult:
+        async def connect(landing: str) -> int:
+            words = rune(self._options, verbose=self._settings.verbose, landing=landing)
+            stream = await stack.enter_async_context(MigrationCommand(words))
+            return stream.write_fd
+
         flags = SuspendFlags.LIVE if self._options.live else SuspendFlags(0)
         if self._options.debug:
             flags |= SuspendFlags.DEBUG
@@ -155,6 +171,8 @@ class Migrate:
                 command.read_fd,
                 command.write_fd,
                 flags,
+                # A command that is all the user's has no place for another one.
+                connect=connect if self._options.command else None,
                 config=config.text,
             )
         if not self._options.json:
@@ -175,27 +193,20 @@ class Migrate:
         for fact in result.report.failed_repairs:
             self._out.note(f"xlpy: {one_line(fact)}; `xlpy recover` tries again")
         if self._options.json:
-            facts = asdict(result)
-            del facts["report"]
+            facts = result_facts(result)
             facts["statistics"] = asdict(result.statistics)
-            facts["guest"] = result.guest.value
             told = {"result": "migrated", "target": self._options.target}
             self._out.json({**told, **facts})
             return
-        speed = result.bytes_written / max(result.duration, 1e-9)
+        speed = speed_text(result.bytes_written, result.duration)
         self._out.note(
-            f"migrated {title(domain)}: {size_text(result.bytes_written)} in "
-            f"{result.duration:.2f} s ({size_text(speed)}/s), downtime "
+            f"migrated {title(domain)}: {speed}, downtime "
             f"{result.downtime_ns / 1e6:.0f} ms{self._settings.signals.too_late}"
         )
         self._out.note("Migration successful.")
 
     def _failure(self, domain: DomainInfo, exc: JobError, command: str) -> Exception:
-        if self._settings.verbose:
-            print_report(self._out, exc)
-        if self._options.json:
-            facts = {"result": "failed", "error": str(exc), "guest": exc.guest.value}
-            self._out.json({**facts, "domid": domain.domid, "name": domain.name})
+        tell_failure(self._settings, exc, json=self._options.json, domain=domain)
         parts = [
             f"migration of {title(domain)} {cause_text(exc, self._interrupt)}",
             *([f"the command to reach it: {command}"] if command else []),

@@ -6,7 +6,16 @@ What is said to the sender goes to stdout, and nothing else does: all else is on
 import os
 from dataclasses import dataclass
 
-from libxlpy import Context, GuestState, JobError, JobEvent, MigrationOpen, PhaseEvent
+from libxlpy import (
+    Context,
+    GuestState,
+    JobError,
+    JobEvent,
+    Landing,
+    MigrationOpen,
+    PhaseEvent,
+    RestoreResult,
+)
 from libxlpy.cli.terminal.follow import GUESTS, cause_text, print_report
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD
@@ -31,11 +40,19 @@ class ReceiveOptions:
     paused: bool
     alone: bool
     debug: bool
+    #: Speak our own handshake.
+    control: bool
+    #: Landing of another receiver, that the stream is for; None for none.
+    stream: str | None
 
 
 def receive_domain(settings: Settings, options: ReceiveOptions) -> int:
-    """Receive a domain; give the exit status."""
+    """Receive a domain, or its stream only; give the exit status."""
     read_fd, write_fd = _taken()
+    if options.stream is not None:
+        name = options.stream
+        run(settings.signals, lambda _: Landing.hand_in(name, read_fd))
+        return GOOD
     return run(
         settings.signals,
         lambda interrupt: Receive(settings, options, interrupt).run(read_fd, write_fd),
@@ -65,20 +82,15 @@ class Receive:
 
     async def run(self, read_fd: int, write_fd: int) -> int:
         """Receive one domain."""
-        settings, options = self._settings, self._options
+        settings = self._settings
         try:
-            async with Context(settings.backend, settings.host, stall=STREAM) as ctx:
+            async with (
+                Context(settings.backend, settings.host, stall=STREAM) as ctx,
+                Landing() as landing,
+            ):
                 self._out.note("migration target: Ready to receive domain.")
-                job = await ctx.domain_receive(
-                    read_fd,
-                    write_fd,
-                    paused=options.paused,
-                    monitor=not options.alone,
-                )
-                job.listen(self._step)
-                with self._interrupt.cancels(job):
-                    result = await job
-                self._interrupt.settle()
+                stream = landing if self._options.control else None
+                result = await self._receive(ctx, read_fd, write_fd, stream)
         except JobError as exc:
             raise self._failure(exc) from exc
         settings.changed = True
@@ -87,6 +99,22 @@ class Receive:
         # sic: that is how xl spells it
         self._out.note("migration target: Domain started successsfully.")
         return GOOD
+
+    async def _receive(
+        self, ctx: Context, read_fd: int, write_fd: int, stream: Landing | None
+    ) -> RestoreResult:
+        job = await ctx.domain_receive(
+            read_fd,
+            write_fd,
+            stream=stream,
+            paused=self._options.paused,
+            monitor=not self._options.alone,
+        )
+        job.listen(self._step)
+        with self._interrupt.cancels(job):
+            result = await job
+        self._interrupt.settle()
+        return result
 
     def _step(self, event: JobEvent) -> None:
         if isinstance(event, PhaseEvent) and event.name in STEPS:

@@ -101,6 +101,34 @@ class Landing:
         self._fd = _received(self._giver)
         return self._fd
 
+    @staticmethod
+    async def hand_in(name: str, fd: int) -> None:
+        """Hand a stream in, and stay until it is no longer needed.
+
+        Args:
+            name: Of the landing.
+            fd: The stream; closed once it is handed in.
+
+        Raises:
+            BackendError: There is no such landing, or it is not ours.
+        """
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.setblocking(False)
+            try:
+                sock.connect(PREFIX + name)
+                if not _is_ours(sock):
+                    raise BackendError(
+                        "the receiver that waits for it is another user's"
+                    )
+                socket.send_fds(sock, [BYTE], [fd])
+            except OSError as exc:
+                text = f"no receiver waits for this stream: {reason_of(exc)}"
+                raise BackendError(text) from exc
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                await loop.sock_recv(sock, 1)
+
 
 def _received(giver: socket.socket) -> int:
     """Take the descriptor that has come; any more are closed."""
@@ -115,33 +143,6 @@ def _received(giver: socket.socket) -> int:
         os.close(each)
     os.set_inheritable(fd, False)
     return fd
-
-
-def hand_in(name: str, fd: int, seconds: float) -> None:
-    """Hand a stream in, and stay until it is no longer needed; blocks.
-
-    Args:
-        name: Of the landing.
-        fd: The stream; closed once it is handed in.
-        seconds: For the landing to take it.
-
-    Raises:
-        BackendError: There is no such landing, or it is not ours.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(seconds)
-        try:
-            sock.connect(PREFIX + name)
-            if not _is_ours(sock):
-                raise BackendError("the receiver that waits for it is another user's")
-            socket.send_fds(sock, [BYTE], [fd])
-        except OSError as exc:
-            text = f"no receiver waits for this stream ({reason_of(exc)})"
-            raise BackendError(text) from exc
-        os.close(fd)
-        sock.settimeout(None)
-        with contextlib.suppress(OSError):
-            sock.recv(1)
 
 
 def _is_ours(sock: socket.socket) -> bool:

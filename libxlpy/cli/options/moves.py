@@ -170,6 +170,10 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
 @click.option("-d", "debug", is_flag=True, help="Print its configuration.")
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
 @click.option("-F", "foreground", is_flag=True, hidden=True)
+@click.option(
+    "--control", is_flag=True, help="The sender is xlpy; its stream comes apart."
+)
+@click.option("--stream", metavar="NAME", help="It is the stream for that receiver.")
 @click.pass_obj
 def migrate_receive(settings: Settings, /, foreground: bool, **options: Any) -> int:
     """Receive a domain; what xlpy migrate and xl migrate start on the other host.
