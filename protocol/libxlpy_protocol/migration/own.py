@@ -10,8 +10,8 @@ number comes first.
 """
 
 import enum
-from collections.abc import Mapping
-from typing import Annotated, Final
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final, cast
 
 from libxlpy_protocol.codec import pack, unpack
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -178,7 +178,8 @@ def _decode(number: object, *values: object) -> Message:
         values = values[: len(fields)]
     if len(values) != len(fields):
         raise FieldError(f"{kind.__name__} has {len(values)} fields, not {len(fields)}")
-    return kind(*map(_taken, fields, values))
+    build = cast(Callable[..., Message], kind)
+    return build(*map(_taken, fields, values))
 
 
 def _taken(named: tuple[str, Field], value: object) -> object:
