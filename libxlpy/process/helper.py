@@ -190,6 +190,7 @@ class HelperProcess(Owned):
         self._loop.remove_reader(self._pidfd)
         self.hang_up()
         close_all([self.read_fd, self._stderr_fd])
+        self.read_fd = self._stderr_fd = -1  # the numbers are others' from now on
         self._thread.release(reaped=self.exit is not None)
 
 

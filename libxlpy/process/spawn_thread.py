@@ -175,6 +175,7 @@ class SpawnThread(threading.Thread):
         with contextlib.suppress(ChildProcessError):  # somebody else has
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         os.close(self.pidfd)
+        self.pidfd = -1
 
 
 def close_all(fds: Iterable[int]) -> None:
