@@ -27,6 +27,7 @@ from libxlpy.streams.pull import MAX_KEEP
 from libxlpy_protocol.errors import LibxlpyError, RemoteProtocolError
 from libxlpy_protocol.fields import TEXT_MAX, clip
 from libxlpy_protocol.hello import PACKAGE, agree
+from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration import own, xl
 
 #: Where the stream comes from: what was handed in, or the caller's own descriptor.
@@ -174,14 +175,21 @@ async def _refusing(control: Control) -> AsyncIterator[None]:
     """Tell the sender what is against its domain, if anything is."""
     try:
         yield
-    except JobError:
-        raise  # it is the sender that does not do what is due
     except LibxlpyError as exc:
-        refusal = own.Refusal.OTHER
-        if isinstance(exc, MigrationRefused):
-            refusal = exc.refusal
-        elif isinstance(exc, ConfigRefused):
-            refusal = own.Refusal.CONFIG
         with suppress(JobError):
-            await control.say(own.Refuse(refusal, clip(str(exc), TEXT_MAX)))
+            await control.say(_refusal(exc))
         raise
+
+
+def _refusal(error: LibxlpyError) -> Message:
+    """Give what is said of a failure: one of a job comes once the offer is accepted."""
+    text = clip(str(error), TEXT_MAX)
+    match error:
+        case JobError():
+            return own.GiveUp(text)
+        case MigrationRefused(refusal=refusal):
+            return own.Refuse(refusal, text)
+        case ConfigRefused():
+            return own.Refuse(own.Refusal.CONFIG, text)
+        case _:
+            return own.Refuse(own.Refusal.OTHER, text)

@@ -39,6 +39,8 @@ class Control:
         self._news = asyncio.Event()
         #: Why nothing more comes.
         self._end: JobError | None = None
+        #: That, or what the other end has given up for.
+        self._left: JobError | None = None
         self._lost: Callable[[JobError], None] | None = None
         #: One message after the other; none after one that has left by half.
         self._turn = asyncio.Lock()
@@ -54,8 +56,8 @@ class Control:
             lost: Is given what happened; None for nobody any more.
         """
         self._lost = lost
-        if self._end is not None and lost is not None:
-            lost(self._end)
+        if self._left is not None and lost is not None:
+            lost(self._left)
 
     async def close(self) -> None:
         """Stop; the descriptors stay their owner's."""
@@ -75,6 +77,8 @@ class Control:
         """
         name = type(message).__name__
         async with self._turn:
+            if self._end is not None:
+                raise self._end
             if self._broken:
                 raise PeerFailed(f"could not be told {name}", "it took no more")
             self._broken = True
@@ -146,5 +150,6 @@ class Control:
         self._tell(error)
 
     def _tell(self, error: JobError) -> None:
+        self._left = self._left or error
         if self._lost is not None:
             self._lost(error)

@@ -29,14 +29,17 @@ class Versions(Protocol):
     @property
     def version(self) -> int:
         """Highest protocol version that it speaks."""
+        ...
 
     @property
     def min_version(self) -> int:
         """Lowest one."""
+        ...
 
     @property
     def package(self) -> str:
         """Its release."""
+        ...
 
 
 def agree(ours: tuple[int, int], theirs: Versions) -> int:

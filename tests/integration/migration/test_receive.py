@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pytest
 
 from libxlpy import (
     Context,
-    DomainInfo,
     GuestState,
     JobError,
     MigrationOpen,
@@ -21,10 +20,9 @@ from libxlpy import (
     TimedOut,
     UsageError,
 )
-from libxlpy.journal import Folder
-from libxlpy.simxen import client
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.migration.xl import GO, READY, RECEIVED, REPORT
+from tests.support.arriving import destroy, new
 from tests.support.guest import Guest, aside
 from tests.support.peers import Peer
 from tests.support.real_host import QUICK
@@ -33,35 +31,6 @@ DEADLINES = replace(QUICK, peer_ready=1.0, peer_built=1.0, peer_answer=1.0)
 Script = Callable[[Peer], Awaitable[None]]
 RAN = REPORT + b"\0"
 DID_NOT = REPORT + b"\xff"
-
-
-@pytest.fixture(params=["pv", "hvm"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def image(
-    host: Path, ctx: Context, tmp_path: Path, kind: str
-) -> AsyncIterator[Path]:
-    """Give a saved domain that is no more; what becomes of it is destroyed."""
-    path = tmp_path / "image"
-    before = {info.domid for info in await ctx.list_domains()}
-    with Guest(host, kind, rate=100) as guest, path.open("ab") as file:
-        config = await ctx.retrieve_config(guest.domid)
-        await aside(path.write_bytes, pack_header(config, json=True))
-        await (await ctx.domain_suspend(guest.domid, file.fileno()))
-        await ctx.domain_destroy(guest.domid)
-    yield path
-    for info in await ctx.list_domains():
-        if info.domid not in before:
-            await aside(destroy, host, info.domid)
-            with Folder(host / "jobs").lock(info.domid) as lock:
-                lock.forget()
-
-
-def destroy(host: Path, domid: int) -> None:
-    client.request(host, "destroy", domid=domid)
 
 
 async def receive(
@@ -80,15 +49,6 @@ async def receive(
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
     return result
-
-
-async def new(ctx: Context, before: set[int]) -> list[DomainInfo]:
-    return [info for info in await ctx.list_domains() if info.domid not in before]
-
-
-@pytest.fixture
-async def before(ctx: Context) -> set[int]:
-    return {info.domid for info in await ctx.list_domains()}
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -1,0 +1,440 @@
+"""A receiver in our own handshake: what each way in which its sender fails leaves."""
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from libxlpy import (
+    Context,
+    GuestState,
+    JobError,
+    Landing,
+    MigrationOpen,
+    MigrationRefused,
+    Outcome,
+    PeerFailed,
+    Refusal,
+    RestoreResult,
+    TimedOut,
+)
+from libxlpy.migration.host_facts import host_facts
+from libxlpy_protocol.messages import Message
+from libxlpy_protocol.migration.own import (
+    READY,
+    VERSION,
+    Accept,
+    GiveUp,
+    Go,
+    Offer,
+    Permission,
+    Received,
+    Refuse,
+    Report,
+    encode,
+)
+from tests.support.arriving import destroy, new
+from tests.support.guest import Guest, aside
+from tests.support.own_peer import OwnPeer
+from tests.support.real_host import QUICK
+
+DEADLINES = replace(
+    QUICK, peer_ready=1.0, peer_built=2.0, peer_answer=2.0, peer_silent=1.0
+)
+Script = Callable[[OwnPeer], Awaitable[None]]
+#: Bytes of what xl writes before the configuration.
+XL_HEAD = 52
+
+
+class Saved:
+    """A saved domain, as it is offered and sent."""
+
+    def __init__(self, image: Path) -> None:
+        data = image.read_bytes()
+        size = int.from_bytes(data[XL_HEAD - 4 : XL_HEAD], "little")
+        self.config = data[XL_HEAD : XL_HEAD + size]
+        self.stream = data[XL_HEAD + size :]
+
+    def offer(self, **changes: object) -> Offer:
+        offer = Offer(
+            version=VERSION,
+            min_version=1,
+            package="test",
+            job=uuid.uuid4().bytes,
+            uuid=uuid.uuid4().bytes,
+            kind="pv",
+            memory_kib=16384,
+            xen="",
+            vendor="",
+            config=self.config,
+        )
+        return offer.replace(**changes)
+
+
+@pytest.fixture
+async def saved(image: Path) -> Saved:
+    return await aside(lambda: Saved(image))
+
+
+async def receive(
+    ctx: Context, script: Script, *, paused: bool = False
+) -> RestoreResult:
+    """Receive from a peer that follows a script."""
+    async with OwnPeer.both() as (peer, control, stream):
+        playing = asyncio.create_task(script(peer))
+        try:
+            job = await ctx.domain_receive(
+                control.fileno(),
+                control.fileno(),
+                stream=stream.fileno(),
+                paused=paused,
+                deadlines=DEADLINES,
+            )
+            result = await job
+            await playing
+        finally:
+            playing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await playing
+    return result
+
+
+async def offered(peer: OwnPeer, offer: Offer) -> None:
+    await peer.hear(READY)
+    await peer.tell(offer)
+
+
+async def sent(peer: OwnPeer, saved: Saved) -> None:
+    """Go through all up to RECEIVED."""
+    await offered(peer, saved.offer())
+    await peer.told(Accept)
+    await peer.give_stream(saved.stream)
+    await peer.told(Received)
+
+
+async def test_domain_that_is_given_runs(ctx: Context, saved: Saved, before: set[int]):
+    async def good(peer: OwnPeer) -> None:
+        await sent(peer, saved)
+        (info,) = await new(ctx, before)
+        assert info.paused
+        assert info.name.endswith("--incoming")
+        await peer.tell(Go())
+        assert (await peer.told(Report)).runs
+
+    result = await receive(ctx, good)
+    (info,) = await new(ctx, before)
+    assert result.guest is GuestState.RUNNING
+    assert info.name == result.name
+    assert "--" not in info.name
+    assert await ctx.list_jobs() == []
+
+
+@pytest.mark.parametrize("newer", [0, 1])
+async def test_one_version_more_is_spoken_as_ours(
+    ctx: Context, saved: Saved, before: set[int], newer: int
+):
+    """A sender of the next version has fields that are not for us."""
+    frame = encode(saved.offer(version=VERSION, min_version=VERSION))
+    accepted: list[Accept] = []
+
+    async def script(peer: OwnPeer) -> None:
+        await peer.hear(READY)
+        await peer.say(with_version(frame, VERSION + newer, more=newer))
+        accepted.append(await peer.told(Accept))
+        await peer.tell(GiveUp("that is all"))
+        await asyncio.Event().wait()
+
+    with pytest.raises(PeerFailed, match="that is all"):
+        await receive(ctx, script)
+    assert accepted[0].version == VERSION
+    assert await new(ctx, before) == []
+
+
+def with_version(frame: bytes, version: int, *, more: int) -> bytes:
+    """Give an offer as one of another version, with more fields behind ours."""
+    body = bytearray(frame[4:])
+    assert body[0] >> 4 == 9, "a short array"
+    body[0] += more
+    assert (body[1], body[2]) == (1, VERSION)
+    body[2] = version
+    body += b"\xa3new" * more
+    return len(body).to_bytes(4, "big") + bytes(body)
+
+
+def other_vendor(saved: Saved) -> Offer:
+    return saved.offer(vendor="SomebodyElse")
+
+
+def no_config(saved: Saved) -> Offer:
+    return saved.offer(config=b"{}")
+
+
+def too_new(saved: Saved) -> Offer:
+    return saved.offer(version=VERSION + 9, min_version=VERSION + 8)
+
+
+@pytest.mark.parametrize(
+    ("offer", "refusal", "words"),
+    [
+        (other_vendor, Refusal.CPU, "SomebodyElse"),
+        (no_config, Refusal.CONFIG, "c_info"),
+        (too_new, Refusal.VERSION, "versions"),
+    ],
+)
+async def test_domain_that_can_t_run_here_is_refused_before_it_comes(
+    ctx: Context,
+    saved: Saved,
+    before: set[int],
+    offer: Callable[[Saved], Offer],
+    refusal: Refusal,
+    words: str,
+):
+    heard: list[Refuse] = []
+    assert (await host_facts(ctx.backend)).vendor
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, offer(saved))
+        heard.append(await peer.told(Refuse))
+
+    with pytest.raises(Exception, match=words):
+        await receive(ctx, script)
+    assert heard[0].refusal is refusal
+    assert words in heard[0].text
+    assert await new(ctx, before) == []
+
+
+async def test_name_that_another_domain_has_is_refused(
+    ctx: Context, host: Path, saved: Saved
+):
+    name = json.loads(saved.config.rstrip(b"\0"))["c_info"]["name"]
+    heard: list[Refuse] = []
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer())
+        heard.append(await peer.told(Refuse))
+
+    with Guest(host, "pv") as other:
+        await ctx.domain_rename(other.domid, name)
+        with pytest.raises(MigrationRefused, match=f"{name} is taken"):
+            await receive(ctx, script)
+    assert heard[0].refusal is Refusal.NAME
+
+
+async def test_what_fails_before_it_is_accepted_is_told(
+    ctx: Context, host: Path, saved: Saved
+):
+    """The host can't make it: its incoming name is taken."""
+    name = json.loads(saved.config.rstrip(b"\0"))["c_info"]["name"]
+    heard: list[Refuse] = []
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer())
+        heard.append(await peer.told(Refuse))
+
+    with Guest(host, "pv") as other:
+        await ctx.domain_rename(other.domid, f"{name}--incoming")
+        with pytest.raises(Exception, match="--incoming") as caught:
+            await receive(ctx, script)
+    assert heard[0].text == str(caught.value)
+
+
+def a_word(message: Message) -> Script:
+    async def script(peer: OwnPeer) -> None:
+        await peer.hear(READY)
+        await peer.tell(message)
+        await asyncio.Event().wait()
+
+    return script
+
+
+async def says_nothing(peer: OwnPeer) -> None:
+    await peer.hear(READY)
+    await asyncio.Event().wait()
+
+
+async def is_silent(peer: OwnPeer) -> None:
+    peer.be_silent()
+    await peer.hear(READY)
+    await asyncio.Event().wait()
+
+
+async def half_a_frame(peer: OwnPeer) -> None:
+    await peer.hear(READY)
+    await peer.say(b"\0\0")
+    peer.writer.write_eof()
+
+
+async def is_xl(peer: OwnPeer) -> None:
+    await peer.hear(READY)
+    await peer.say(b"Xen saved domain, xl format\n \0 \r".ljust(64, b"\0"))
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        (a_word(Go()), PeerFailed, "it said Go"),
+        (a_word(GiveUp("changed my mind")), PeerFailed, "changed my mind"),
+        (says_nothing, TimedOut, "peer_answer"),
+        (is_silent, TimedOut, "peer_silent"),
+        (half_a_frame, PeerFailed, "2 of 4"),
+        (is_xl, PeerFailed, "a message of"),
+    ],
+)
+async def test_sender_that_offers_nothing_leaves_nothing(
+    ctx: Context, before: set[int], script: Script, error: type[JobError], words: str
+):
+    with pytest.raises(error, match=words):
+        await receive(ctx, script)
+    assert await new(ctx, before) == []
+
+
+# ----- while it comes, and once it is whole ---------------------------------------
+
+
+async def cut(peer: OwnPeer) -> None:
+    peer.hang_up()
+
+
+async def silent(peer: OwnPeer) -> None:
+    peer.be_silent()
+
+
+async def gives_up(peer: OwnPeer) -> None:
+    await peer.tell(GiveUp("the guest was cancelled"))
+
+
+async def stream_ends(peer: OwnPeer) -> None:
+    peer.end_stream()
+    assert "stream" in (await peer.told(GiveUp)).text
+
+
+@pytest.mark.parametrize("then", [cut, silent, gives_up, stream_ends])
+async def test_stream_that_is_not_whole_leaves_nothing(
+    ctx: Context, saved: Saved, before: set[int], then: Script
+):
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer())
+        await peer.told(Accept)
+        await peer.give_stream(saved.stream[:-4])
+        await then(peer)
+        await asyncio.Event().wait()
+
+    with pytest.raises(JobError) as caught:
+        await receive(ctx, script)
+    assert not isinstance(caught.value, MigrationOpen)
+    assert await new(ctx, before) == []
+    assert await ctx.list_jobs() == []
+
+
+async def test_copy_goes_when_the_sender_goes_on_with_its_own(
+    ctx: Context, saved: Saved, before: set[int]
+):
+    async def script(peer: OwnPeer) -> None:
+        await sent(peer, saved)
+        await peer.tell(GiveUp("cancelled"))
+        await asyncio.Event().wait()
+
+    with pytest.raises(PeerFailed, match="has given up: cancelled") as caught:
+        await receive(ctx, script)
+    assert caught.value.guest is GuestState.GONE
+    assert await new(ctx, before) == []
+    assert await ctx.list_jobs() == []
+
+
+async def says_other(peer: OwnPeer) -> None:
+    await peer.tell(Permission())
+
+
+@pytest.mark.parametrize("then", [cut, silent, says_other])
+async def test_copy_that_was_not_given_stays_paused_and_is_told(
+    ctx: Context, saved: Saved, before: set[int], then: Script
+):
+    async def script(peer: OwnPeer) -> None:
+        await sent(peer, saved)
+        await then(peer)
+        await asyncio.Event().wait()
+
+    with pytest.raises(MigrationOpen) as caught:
+        await receive(ctx, script)
+    (info,) = await new(ctx, before)
+    assert info.paused
+    assert caught.value.guest is GuestState.PAUSED
+    (found,) = await ctx.recover()
+    assert found.outcome is Outcome.OPEN
+
+
+async def test_sender_is_told_why_its_copy_does_not_run(
+    ctx: Context, host: Path, saved: Saved, before: set[int]
+):
+    told: list[Report] = []
+
+    async def script(peer: OwnPeer) -> None:
+        await sent(peer, saved)
+        (info,) = await new(ctx, before)
+        await aside(destroy, host, info.domid)
+        await peer.tell(Go())
+        told.append(await peer.told(Report))
+        await peer.told(Permission)
+
+    with pytest.raises(JobError) as caught:
+        await receive(ctx, script)
+    assert not told[0].runs
+    assert told[0].text == caught.value.args[0]
+    assert await new(ctx, before) == []
+
+
+# ----- where the stream is handed in ----------------------------------------------
+
+
+async def receive_at_landing(ctx: Context, script: Script) -> RestoreResult:
+    async with OwnPeer.both() as (peer, control, _), Landing() as landing:
+        playing = asyncio.create_task(script(peer))
+        try:
+            fd = control.fileno()
+            job = await ctx.domain_receive(fd, fd, stream=landing, deadlines=DEADLINES)
+            return await job
+        finally:
+            await asyncio.gather(playing, return_exceptions=True)
+
+
+async def test_stream_is_handed_in_by_who_has_it(
+    ctx: Context, saved: Saved, before: set[int]
+):
+    staying: list[asyncio.Task[None]] = []
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer())
+        name = (await peer.told(Accept)).landing
+        hand_in = Landing.hand_in(name, peer.given.detach())
+        staying.append(asyncio.create_task(hand_in))
+        await peer.give_stream(saved.stream)
+        await peer.told(Received)
+        assert not staying[0].done()
+        await peer.tell(Go())
+        assert (await peer.told(Report)).runs
+
+    await receive_at_landing(ctx, script)
+    await asyncio.wait_for(staying[0], DEADLINES.spawn)
+    assert len(await new(ctx, before)) == 1
+
+
+async def test_stream_that_nobody_hands_in_is_not_waited_for(
+    ctx: Context, saved: Saved, before: set[int]
+):
+    heard: list[GiveUp] = []
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer())
+        await peer.told(Accept)
+        heard.append(await peer.told(GiveUp))
+
+    with pytest.raises(TimedOut, match="peer_ready"):
+        await receive_at_landing(ctx, script)
+    assert "peer_ready" in heard[0].text
+    assert await new(ctx, before) == []

@@ -1,0 +1,289 @@
+"""A sender in our own handshake: what each way in which its receiver fails leaves."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from libxlpy import (
+    Cancelled,
+    Context,
+    GuestState,
+    JobError,
+    MigrateResult,
+    MigrationOpen,
+    MigrationRefused,
+    Outcome,
+    PeerFailed,
+    Refusal,
+    TimedOut,
+)
+from libxlpy_protocol.migration.own import (
+    READY,
+    VERSION,
+    Accept,
+    GiveUp,
+    Go,
+    Permission,
+    Received,
+    Refuse,
+    Report,
+)
+from tests.support.guest import Guest, aside, reach
+from tests.support.own_peer import OwnPeer
+from tests.support.peers import Peer
+from tests.support.real_host import QUICK
+
+#: Short where a test waits for one to pass.
+DEADLINES = replace(
+    QUICK, peer_ready=1.0, peer_built=2.0, peer_answer=2.0, peer_silent=1.0
+)
+Script = Callable[[OwnPeer], Awaitable[None]]
+
+
+async def migrate(ctx: Context, guest: Guest, script: Script) -> MigrateResult:
+    """Migrate to a peer that follows a script."""
+    async with OwnPeer.both() as (peer, control, stream):
+        landings = []
+
+        async def connect(landing: str) -> int:
+            landings.append(landing)
+            return stream.fileno()
+
+        playing = asyncio.create_task(script(peer))
+        try:
+            fd = control.fileno()
+            job = await ctx.domain_migrate(
+                guest.domid, fd, fd, connect=connect, deadlines=DEADLINES
+            )
+            result = await job
+            await playing
+            assert landings == ["landing"]
+        finally:
+            playing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await playing
+        return result
+
+
+async def take_to_go(peer: OwnPeer) -> None:
+    await peer.accept()
+    await peer.take_stream()
+    await peer.tell(Received())
+    await peer.told(Go)
+
+
+async def good(peer: OwnPeer) -> None:
+    await take_to_go(peer)
+    await peer.tell(Report(runs=True, text=""))
+
+
+async def test_guest_that_runs_there_is_gone_here(ctx: Context, guest: Guest):
+    result = await migrate(ctx, guest, good)
+    assert result.guest is GuestState.GONE
+    assert guest.domid not in [info.domid for info in await ctx.list_domains()]
+    assert await ctx.list_jobs() == []
+
+
+async def test_offer_says_what_is_to_come(ctx: Context, guest: Guest):
+    offers = []
+
+    async def script(peer: OwnPeer) -> None:
+        offers.append(await peer.accept())
+        await peer.tell(GiveUp("seen enough"))
+        await asyncio.Event().wait()
+
+    (info,) = [x for x in await ctx.list_domains() if x.domid == guest.domid]
+    config = await ctx.retrieve_config(guest.domid)
+    with pytest.raises(PeerFailed, match="seen enough") as caught:
+        await migrate(ctx, guest, script)
+    (offer,) = offers
+    assert (offer.kind, offer.memory_kib) == (guest.kind, info.memory_kib)
+    assert offer.uuid.hex() == info.uuid.replace("-", "")
+    assert offer.config == config
+    assert f"migration {uuid.UUID(bytes=offer.job)}" in caught.value.report()
+    await aside(guest.assert_untouched)
+
+
+async def taken(peer: OwnPeer) -> None:
+    await peer.say(READY)
+    await peer.tell(Refuse(Refusal.NAME, "name web is taken by domain 3"))
+
+
+async def test_refusal_is_typed_and_leaves_the_guest_untouched(
+    ctx: Context, guest: Guest
+):
+    with pytest.raises(MigrationRefused, match="web is taken by domain 3") as caught:
+        await migrate(ctx, guest, taken)
+    assert caught.value.refusal is Refusal.NAME
+    await aside(guest.assert_untouched)
+    assert await ctx.list_jobs() == []
+
+
+async def chooses(peer: OwnPeer, version: int) -> None:
+    await peer.say(READY)
+    await peer.tell(Accept(version, "test", ""))
+
+
+async def newer(peer: OwnPeer) -> None:
+    await chooses(peer, VERSION + 1)
+
+
+async def oldest(peer: OwnPeer) -> None:
+    await chooses(peer, 0)
+
+
+async def huge(peer: OwnPeer) -> None:
+    await peer.say(READY)
+    await peer.say(b"\xff\xff\xff\xff" + bytes(100))
+
+
+async def nonsense(peer: OwnPeer) -> None:
+    await peer.say(READY)
+    await peer.say(b"\0\0\0\2hi")
+
+
+async def chatters(peer: OwnPeer) -> None:
+    await peer.accept()
+    for _ in range(5):
+        await peer.tell(Permission())
+    await asyncio.Event().wait()
+
+
+async def early(peer: OwnPeer) -> None:
+    await peer.accept()
+    await peer.take_stream()
+    await peer.tell(Report(runs=True, text=""))
+
+
+async def no_memory(peer: OwnPeer) -> None:
+    await peer.accept()
+    await peer.tell(GiveUp("out of memory"))
+    await asyncio.Event().wait()
+
+
+async def cut(peer: OwnPeer) -> None:
+    await peer.accept()
+    peer.hang_up()
+
+
+async def silent(peer: OwnPeer) -> None:
+    await peer.accept()
+    peer.be_silent()
+    await asyncio.Event().wait()
+
+
+async def never_built(peer: OwnPeer) -> None:
+    await peer.accept()
+    await peer.take_stream()
+    await asyncio.Event().wait()
+
+
+async def built_then_silent(peer: OwnPeer) -> None:
+    await peer.accept()
+    await peer.take_stream()
+    peer.be_silent()
+    await asyncio.Event().wait()
+
+
+async def does_not_run(peer: OwnPeer) -> None:
+    await take_to_go(peer)
+    await peer.tell(Report(runs=False, text="no vcpu would start"))
+    peer.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        (newer, PeerFailed, "chose protocol version"),
+        (oldest, PeerFailed, "chose protocol version 0"),
+        (huge, PeerFailed, "a message of 4294967295 bytes"),
+        (nonsense, PeerFailed, "can't be understood"),
+        (chatters, PeerFailed, "more than is due"),
+        (early, PeerFailed, "it said Report"),
+        (no_memory, PeerFailed, "has given up: out of memory"),
+        (cut, PeerFailed, "connection"),
+        (silent, TimedOut, "peer_silent"),
+        (never_built, TimedOut, "peer_built"),
+        (built_then_silent, TimedOut, "peer_silent"),
+        (does_not_run, PeerFailed, "no vcpu would start"),
+    ],
+)
+async def test_guest_that_does_not_run_there_runs_here(
+    ctx: Context, guest: Guest, script: Script, error: type[JobError], words: str
+):
+    with pytest.raises(error, match=words):
+        await migrate(ctx, guest, script)
+    await aside(guest.assert_untouched)
+    (name,) = [x.name for x in await ctx.list_domains() if x.domid == guest.domid]
+    assert name == guest.name
+    assert await ctx.list_jobs() == []
+
+
+async def go_then_end(peer: OwnPeer) -> None:
+    await take_to_go(peer)
+    peer.hang_up()
+
+
+async def go_then_silent(peer: OwnPeer) -> None:
+    await take_to_go(peer)
+    peer.be_silent()
+    await asyncio.Event().wait()
+
+
+async def go_then_gives_up(peer: OwnPeer) -> None:
+    await take_to_go(peer)
+    await peer.tell(GiveUp("who knows"))
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("script", [go_then_end, go_then_silent, go_then_gives_up])
+async def test_guest_that_may_run_there_stays_suspended(
+    ctx: Context, guest: Guest, script: Script
+):
+    with pytest.raises(MigrationOpen) as caught:
+        await migrate(ctx, guest, script)
+    assert caught.value.guest is GuestState.SUSPENDED
+    (found,) = await ctx.recover()
+    assert found.outcome is Outcome.OPEN
+
+
+async def test_receiver_is_told_of_a_cancel(ctx: Context, pv: Guest):
+    heard: list[GiveUp] = []
+
+    async def script(peer: OwnPeer) -> None:
+        await peer.accept()
+        await peer.take_stream()
+        heard.append(await peer.told(GiveUp))
+
+    async with OwnPeer.both() as (peer, control, stream):
+        playing = asyncio.create_task(script(peer))
+
+        async def connect(landing: str) -> int:
+            return stream.fileno()
+
+        fd = control.fileno()
+        job = await ctx.domain_migrate(pv.domid, fd, fd, connect=connect)
+        await reach(job, "received")
+        await job.cancel()
+        with pytest.raises(Cancelled):
+            await job
+        await playing
+    assert "cancel" in heard[0].text
+    await aside(pv.assert_untouched)
+
+
+async def test_with_an_xl_there_it_is_xl_s_handshake(ctx: Context, guest: Guest):
+    async def connect(landing: str) -> int:
+        raise AssertionError("the stream goes the same way")
+
+    async with Peer.connected() as (peer, control):
+        playing = asyncio.create_task(peer.take_to_go())
+        fd = control.fileno()
+        job = await ctx.domain_migrate(guest.domid, fd, fd, connect=connect)
+        await playing
+        await peer.report(0)
+        assert (await job).guest is GuestState.GONE
