@@ -11,17 +11,15 @@ from pathlib import Path
 import pytest
 
 from libxlpy.streams import StreamRuleBroken, verify
-from tests.support.grammar_cases import (
+from tests.support.grammar_cases import BEHIND, Case, cases_of
+from tests.support.grammar_changes import (
     BASIC,
-    BEHIND,
     HOLE,
     KEYS,
     P2M,
     PAGE_DATA,
     PARAMS,
     STATE,
-    Case,
-    cases_of,
 )
 from tests.support.saved_file import SavedFile, body_of, kind_of, record
 

@@ -13,7 +13,8 @@ import pytest
 from libxlpy import Context, JobError
 from libxlpy.simxen.client import request
 from libxlpy.streams.xl import pack_header
-from tests.support.grammar_cases import KEYS, Case, cases_of
+from tests.support.grammar_cases import Case, cases_of
+from tests.support.grammar_changes import KEYS
 from tests.support.guest import Guest, aside
 from tests.support.saved_file import SavedFile, kind_of
 from tests.support.shell import ROOT, environment
