@@ -1,4 +1,18 @@
-"""What a context tells about domains and does to them without a job."""
+"""What a context tells about domains and does to them without a job.
+
+Here and in ``resume`` all are alike in this, and say only what is more.
+
+Args:
+    env: Backend, deadlines, the helper for hypercalls.
+    domid: Of the domain.
+    uuid: Of the domain that is meant; "" for whichever has the domid.
+
+Raises:
+    DomainNotFound: There is no such domain, or another has its domid.
+    DomainOpError: The hypervisor refused.
+    BackendError: The hypervisor can't be asked.
+    XenstoreError: Xenstored can't be used.
+"""
 
 import asyncio
 import contextlib
@@ -24,25 +38,14 @@ LOOK_AGAIN = 0.05
 
 
 async def list_domains(env: Environment) -> list[DomainInfo]:
-    """Give all domains, lowest domid first.
-
-    Raises:
-        BackendError: The hypervisor can't be asked.
-        XenstoreError: Xenstored can't be asked.
-    """
+    """Give all domains, lowest domid first."""
     async with env.hypercalls() as ops, _store(env) as store:
         found = await hypercalls.list_facts(ops)
         return [await hypercalls.describe(store, facts) for facts in found]
 
 
 async def look(env: Environment, domid: int) -> DomainInfo:
-    """Give one domain.
-
-    Raises:
-        DomainNotFound: There is no such domain.
-        BackendError: The hypervisor can't be asked.
-        XenstoreError: Xenstored can't be asked.
-    """
+    """Give one domain."""
     async with env.hypercalls() as ops, _store(env) as store:
         return await hypercalls.describe(store, await hypercalls.get(ops, domid))
 
@@ -52,7 +55,6 @@ async def check_can_log(env: Environment, info: DomainInfo) -> None:
 
     Raises:
         NotSupported: It can't; nothing was done to the guest.
-        BackendError: The hypervisor can't be asked.
     """
     if info.type != "pv":
         return  # hardware logs the writes of HVM and PVH guests
@@ -67,11 +69,7 @@ async def check_can_log(env: Environment, info: DomainInfo) -> None:
 
 
 async def resolve(env: Environment, domain: int | str) -> int:
-    """Give the domid of a domain named by number or name, as ``xl`` takes it.
-
-    Raises:
-        DomainNotFound: There is none.
-    """
+    """Give the domid of a domain named by number or name, as ``xl`` takes it."""
     text = str(domain)
     digits = text.isascii() and text.isdecimal()
     wanted = text.lstrip("0") or "0" if digits else text
@@ -85,9 +83,7 @@ async def retrieve_config(env: Environment, domid: int) -> bytes:
     """Give a domain's configuration: as it is now, not as it was made.
 
     Raises:
-        DomainNotFound: There is no such domain.
         BackendError: It has none, or it can't be read.
-        XenstoreError: Xenstored can't be asked.
     """
     async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, hypercalls.check_domid(domid))
@@ -95,19 +91,7 @@ async def retrieve_config(env: Environment, domid: int) -> bytes:
 
 
 async def do(env: Environment, op: Op, domid: int, uuid: str = "") -> None:
-    """Make one hypercall.
-
-    Args:
-        env: Has the helper that makes it.
-        op: What to do.
-        domid: Of the domain.
-        uuid: Of the domain that is meant; "" for whichever has the domid.
-
-    Raises:
-        DomainNotFound: There is no such domain, or another has its domid.
-        DomainOpError: The hypervisor refused.
-        BackendError: It can't be asked.
-    """
+    """Make one hypercall."""
     hypercalls.check_domid(domid)
     async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, domid, uuid)
@@ -117,14 +101,7 @@ async def do(env: Environment, op: Op, domid: int, uuid: str = "") -> None:
 async def destroy(env: Environment, domid: int, uuid: str = "") -> None:
     """End a domain; a real one is listed as dying until its memory is given back.
 
-    Args:
-        env: Backend, deadlines, the helper for hypercalls.
-        domid: Of the domain.
-        uuid: Of the domain that is meant; "" for whichever has the domid.
-
     Raises:
-        DomainNotFound: There is no such domain, or another has its domid.
-        DomainOpError: The hypervisor refused.
         BackendError: It can't be asked, or something of the domain is left.
     """
     hypercalls.check_domid(domid)
@@ -143,20 +120,13 @@ async def rename(
 ) -> None:
     """Give a domain another name: all is looked at and written in one transaction.
 
-    Args:
-        env: Backend, deadlines, the helper for hypercalls.
-        domid: Of the domain.
-        name: No other domain has it.
-        uuid: Of the domain that is meant; "" for whichever has the domid.
-        old: What it must be called until then; "" for whatever it is. A domain that is
-            called ``name`` already is right in any case: the answer to a transaction
-            may be lost, and it is done again.
+    No other domain has ``name``. ``old`` is what it must be called until then, "" for
+    whatever it is. A domain that is called ``name`` already is right in any case: the
+    answer to a transaction may be lost, and it is done again.
 
     Raises:
-        DomainNotFound: There is no such domain, or another has its domid.
         UsageError: The name can't be one, another domain has it, or the domain is not
             called ``old``.
-        BackendError: The hypervisor can't be asked.
         XenstoreError: Xenstored can't be used; who knows what the domain is called.
 
     Xen: tools/libs/light/libxl_domain.c, libxl__domain_rename().

@@ -1,5 +1,7 @@
 """Let a suspended domain run again: device model first, then the guest.
 
+Arguments and errors are those of ``requests``, but for what is said here.
+
 Xen: tools/libs/light/libxl_dom_suspend.c, libxl__domain_resume().
 """
 
@@ -20,22 +22,15 @@ async def domain_resume(
 ) -> str:
     """Resume a domain that is in shutdown(suspend).
 
-    Args:
-        env: Backend and deadlines.
-        domid: Of the domain.
-        uuid: Of the domain that is meant; "" for whichever has the domid.
-        suspend_cancel: The guest's suspend call returns "cancelled".
+    With ``suspend_cancel`` the guest's suspend call returns "cancelled".
 
     Returns:
         Its uuid.
 
     Raises:
-        DomainNotFound: There is no such domain, or another has its domid.
         UsageError: It is not suspended.
         QmpError: Its device model does not go on; the guest stays suspended.
         DomainOpError: The hypervisor refused; the guest stays suspended.
-        XenstoreError: Xenstored can't be used.
-        BackendError: The hypervisor can't be asked.
     """
     async with env.hypercalls() as ops:
         facts = await hypercalls.get(ops, domid, uuid)
@@ -50,17 +45,8 @@ async def domain_resume(
 async def domain_unpause(env: Environment, domid: int, uuid: str = "") -> None:
     """Let a paused domain run, its device model first: libxl starts some stopped.
 
-    Args:
-        env: Backend, deadlines, the helper for hypercalls.
-        domid: Of the domain.
-        uuid: Of the domain that is meant; "" for whichever has the domid.
-
     Raises:
-        DomainNotFound: There is no such domain, or another has its domid.
         QmpError: Its device model does not go on; it stays paused.
-        DomainOpError: The hypervisor refused.
-        XenstoreError: Xenstored can't be used.
-        BackendError: The hypervisor can't be asked.
 
     Xen: tools/libs/light/libxl_domain.c, libxl__domain_unpause().
     """
