@@ -38,6 +38,7 @@ import resource
 import shlex
 import signal as signals
 import traceback
+from collections.abc import Mapping
 from typing import Protocol
 
 from libxlpy.results import GuestState, ImageState, JobReport
@@ -350,8 +351,13 @@ def errno_text(errnoval: int) -> str:
     return f"{os.strerror(errnoval)} ({name})" if errnoval > 0 else "no errno"
 
 
-def reason_of(exc: OSError) -> str:
-    """Give why the system refused, without Python's numbers, and what helps."""
+def reason_of(exc: OSError, helps: Mapping[int, str] | None = None) -> str:
+    """Give why the system refused, without Python's numbers, and what helps.
+
+    Args:
+        exc: The system's error.
+        helps: What else helps here, by the number of the error.
+    """
     text = exc.strerror or str(exc)
     match exc.errno:
         case errno_names.EMFILE:
@@ -359,8 +365,8 @@ def reason_of(exc: OSError) -> str:
             return f"{text}; the limit is {limit}: raise it (ulimit -n)"
         case errno_names.ENFILE:
             return f"{text}; raise that of the whole machine (sysctl fs.file-max)"
-        case _:
-            return text
+        case number:
+            return text + (helps or {}).get(number or 0, "")
 
 
 def exit_text(*, signal: int | None, status: int | None) -> str:

@@ -1,4 +1,4 @@
-"""System calls for files, and what is made of their errors.
+"""System calls for files, and what helps if they fail.
 
 What a file system does not have is no error.
 """
@@ -17,6 +17,16 @@ NO_FOLDER_SYNC = (*NOT_THERE, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISD
 #: Linux, include/uapi/linux/fs.h: _IOR('f', 1, long), and of its answer, as of chattr.
 FS_IOC_GETFLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 FS_IMMUTABLE_FL, FS_APPEND_FL = 0x10, 0x20
+_NO_RIGHT = "; run as a user who may write there"
+_NO_SPACE = "; free some space or choose another place"
+#: What helps whoever can't write a file, as it goes on behind the system's reason.
+HELPS = {
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.ENAMETOOLONG: " with .partial behind it; choose a shorter one",
+}
 
 
 def lock(fd: int) -> bool | None:
@@ -85,19 +95,3 @@ def sync_folder(fd: int) -> None:
     except OSError as exc:
         if exc.errno not in NO_FOLDER_SYNC:
             raise
-
-
-def reason_of(exc: OSError) -> str:
-    """Give what is wrong, and what to do about it."""
-    text = os.strerror(exc.errno) if exc.errno else str(exc)
-    match exc.errno:
-        case errno.EACCES | errno.EPERM:
-            return f"{text}; run as a user who may write there"
-        case errno.ENAMETOOLONG:
-            return f"{text} with .partial behind it; choose a shorter one"
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"{text}; free some space or choose another place"
-        case errno.EMFILE | errno.ENFILE:
-            return f"{text}; see ulimit -n"
-        case _:
-            return text

@@ -14,16 +14,17 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from libxlpy.aio import finish
+from libxlpy.errors import reason_of
 from libxlpy.folders import others_may_write, trusted
 from libxlpy.forked import Owned, lead_nowhere
 from libxlpy.save_file.beside import ANSWER_WITHIN, bounded, opened
 from libxlpy.save_file.calls import (
     FS_APPEND_FL,
     FS_IMMUTABLE_FL,
+    HELPS,
     chattr_flags,
     lock,
     mount_of,
-    reason_of,
     sync,
     sync_folder,
     write_all,
@@ -84,7 +85,7 @@ class SaveFile(Owned):
             write_all(self.fd, head)
         except OSError as exc:
             self.close()
-            raise SaveFileError(self.path, reason_of(exc), exc.errno) from exc
+            raise SaveFileError(self.path, reason_of(exc, HELPS), exc.errno) from exc
         except SaveFileError:
             self.close()
             raise
@@ -181,7 +182,7 @@ class SaveFile(Owned):
                     sync_folder(self._dir_fd)
             except OSError as exc:
                 raise SaveFileError(
-                    self.path, reason_of(exc), exc.errno, in_place=renamed
+                    self.path, reason_of(exc, HELPS), exc.errno, in_place=renamed
                 ) from exc
             self.committed = True
 
