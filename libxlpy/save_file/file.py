@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from libxlpy.aio import finish
-from libxlpy.errors import reason_of
+from libxlpy.errors import UsageError, reason_of
 from libxlpy.folders import others_may_write, trusted
 from libxlpy.forked import Owned, lead_nowhere
 from libxlpy.save_file.beside import ANSWER_WITHIN, bounded, opened
@@ -56,7 +56,6 @@ class SaveFile(Owned):
 
     Attributes:
         path: The file as the caller named it.
-        fd: Where the stream goes; ours, closed at the end of the ``with``.
         partial: The file being written until then; None if written in place.
         committed: The whole file is in its place.
     """
@@ -71,7 +70,7 @@ class SaveFile(Owned):
         self.path = Path(path)
         if str(path).endswith(("/", "/.")):  # which a Path leaves out
             raise SaveFileError(self.path, "it names a folder; name a file in it")
-        self.fd = -1
+        self._fd = -1
         self.partial: Path | None = None
         self.committed = False
         self._dir_fd = -1
@@ -82,13 +81,24 @@ class SaveFile(Owned):
         self._given_up = False
         try:
             self._open()
-            write_all(self.fd, head)
+            write_all(self._fd, head)
         except OSError as exc:
             self.close()
             raise SaveFileError(self.path, reason_of(exc, HELPS), exc.errno) from exc
         except SaveFileError:
             self.close()
             raise
+
+    @property
+    def fd(self) -> int:
+        """Where the stream goes; ours, closed at the end of the ``with``.
+
+        Raises:
+            UsageError: It is closed.
+        """
+        if self._fd < 0:
+            raise UsageError(f"{self.path} is closed: make a SaveFile anew")
+        return self._fd
 
     @classmethod
     async def when_free(
@@ -149,6 +159,7 @@ class SaveFile(Owned):
 
         Raises:
             SaveFileError: As of :meth:`commit`; or the disk does not answer.
+            UsageError: It is closed.
         """
         beside = self.partial is not None
         done = bounded(self.path, self.commit, COMMIT_WITHIN)
@@ -167,6 +178,7 @@ class SaveFile(Owned):
         Raises:
             SaveFileError: The disk or the rename failed; the old file is untouched,
                 unless ``in_place``.
+            UsageError: It is closed.
         """
         if not self.is_ours:
             raise SaveFileError(self.path, "the process that writes it is another one")
@@ -191,7 +203,7 @@ class SaveFile(Owned):
         self._busy = threading.Lock()
         self.partial = None
         self._flags = 0
-        lead_nowhere([self.fd, self._dir_fd])
+        lead_nowhere([self._fd, self._dir_fd])
 
     def close(self) -> None:
         """Close all descriptors and remove what is left of the partial file."""
@@ -204,12 +216,12 @@ class SaveFile(Owned):
             with contextlib.suppress(OSError):
                 self._remove_partial()
         if self._flags & os.O_NONBLOCK:  # of the open file, which was given to us
-            fcntl.fcntl(self.fd, fcntl.F_SETFL, self._flags)
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, self._flags)
             self._flags = 0
-        for fd in (self.fd, self._dir_fd):
+        for fd in (self._fd, self._dir_fd):
             if fd >= 0:
                 os.close(fd)
-        self.fd = self._dir_fd = -1
+        self._fd = self._dir_fd = -1
 
     # ---- steps, in order -------------------------------------------------------
 
@@ -219,12 +231,12 @@ class SaveFile(Owned):
         if target is not None and stat.S_ISDIR(target.st_mode):
             raise SaveFileError(self.path, "it is a directory; name a file in it")
         if of_kernel:
-            self.fd = open_given(self.path, place)
-        if self.fd >= 0:
-            self._flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
-            os.set_blocking(self.fd, True)
+            self._fd = open_given(self.path, place)
+        if self._fd >= 0:
+            self._flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+            os.set_blocking(self._fd, True)
         elif target is not None and not stat.S_ISREG(target.st_mode):
-            self.fd = open_in_place(self.path, place)
+            self._fd = open_in_place(self.path, place)
         else:
             self._open_beside(target)
 
@@ -238,7 +250,7 @@ class SaveFile(Owned):
             self._check_replaceable(target)
         partial = self._name + PARTIAL_SUFFIX
         self._rehearse(partial)
-        self.fd = self._claim(partial)
+        self._fd = self._claim(partial)
         self.partial = directory / partial
 
     # What follows would fail at the rename, too, but only after a whole save.
@@ -353,13 +365,13 @@ class SaveFile(Owned):
         """See that what has a name is what we have written, where that can change."""
         folder = os.fstat(self._dir_fd)
         sticky = folder.st_mode & stat.S_ISVTX and trusted(folder.st_uid)
-        if sticky or not others_may_write(folder) or self._is_at(self.fd, name):
+        if sticky or not others_may_write(folder) or self._is_at(self._fd, name):
             return
         reason = f"another user has changed {name}; choose a folder of your own"
         raise SaveFileError(self.path, reason, errno.ESTALE)
 
     def _remove_partial(self) -> None:
         name = self._name + PARTIAL_SUFFIX
-        if self._is_at(self.fd, name):
+        if self._is_at(self._fd, name):
             os.unlink(name, dir_fd=self._dir_fd)
         self.partial = None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy import UsageError
 from libxlpy.save_file import SaveFile, SaveFileError
 from tests.unit.save_file.writing import HEAD, failing, is_directory, written
 
@@ -44,6 +45,19 @@ def test_until_commit_the_old_file_stays(tmp_path: Path) -> None:
 def test_an_exception_removes_the_partial_file(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), SaveFile(tmp_path / "image", HEAD):
         raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_closed_file_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    with SaveFile(path, HEAD) as file:
+        pass
+    for act in (lambda: file.fd, file.commit):
+        with pytest.raises(UsageError, match="image is closed: make a SaveFile anew"):
+            act()
+    with pytest.raises(UsageError, match="is closed"):
+        await file.put_in_place()
+    file.close()
     assert list(tmp_path.iterdir()) == []
 
 
