@@ -142,7 +142,7 @@ class _Receive(Operation[RestoreResult]):
         match self._state:
             case Receiving.RECEIVED:
                 run.commit("received")
-                await self._talk.say(Word.RECEIVED)
+                await self._waits.wait(self._talk.say(Word.RECEIVED))
             case Receiving.GO:
                 return await self._hear_go(run)
             case Receiving.START:
