@@ -1,8 +1,9 @@
-"""One end of a migration that dies, or whose helper does, at a phase of its job.
+"""One end of a migration that dies, or its helper, or gives up, at a phase of its job.
 
-Run as ``python dying_migration.py '{"role": "send", "host": ..., "fd": ...}'``; further
-keys are ``domid`` of what is sent, ``at``, the phase to die in, and ``who`` dies:
-"self" or "helper". Prints how it ended.
+Run as ``python dying_migration.py '{"role": "send", "host": ..., "fds": [...]}'``; the
+second descriptor is for the stream in our own handshake. Further keys are ``domid`` of
+what is sent, ``at``, the phase to die in, and ``who`` does: "self", "helper", or "job",
+which is cancelled. Prints how it ended.
 """
 
 import asyncio
@@ -28,19 +29,31 @@ class Dying:
         if not isinstance(event, PhaseEvent) or event.name != self.plan.get("at"):
             return
         assert self.job is not None
+        if self.plan["who"] == "job":
+            self.job.request_cancel()
+            return
         pid = os.getpid() if self.plan["who"] == "self" else self.job.helper_pid
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid or os.getpid(), signal.SIGKILL)
 
     async def run(self) -> str:
         """Migrate; give how it ended."""
-        plan, fd = self.plan, self.plan["fd"]
+        plan = self.plan
+        fd, *streams = plan["fds"]
+        stream = streams[0] if streams else None
+
+        async def connect(_: str) -> int:
+            assert stream is not None
+            return stream
+
         async with Context("simxen", plan["host"]) as ctx:
             try:
                 if plan["role"] == "send":
-                    self.job = await ctx.domain_migrate(plan["domid"], fd, fd)
+                    self.job = await ctx.domain_migrate(
+                        plan["domid"], fd, fd, connect=connect if streams else None
+                    )
                 else:
-                    self.job = await ctx.domain_receive(fd, fd)
+                    self.job = await ctx.domain_receive(fd, fd, stream=stream)
                 self.job.listen(self.look)
                 await self.job
             except JobError as exc:

@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ RECEIVER = (
     *("spawn", "hello", "start", "libxc", "end", "complete", "settle", "launch"),
     *("received", "go", "unpause"),
 )
+#: What the handshake needs.
+CONNECTIONS = {"xl": 1, "own": 2}
+#: What an end that lives says of it, and in our handshake the other one, too.
+WHY = {"helper": "helper died: signal SIGKILL", "job": "cancelled"}
 #: Phases of a sender that dies in which nobody can know who has the guest.
 IN_DOUBT = ("go", "report")
 
@@ -43,6 +48,9 @@ class Ends:
     here: list[DomainInfo]
     there: list[DomainInfo]
     recovered: list[Recovered]
+    #: What each has said of its end; "" if it died.
+    sender: str
+    receiver: str
 
     @property
     def running(self) -> int:
@@ -55,18 +63,24 @@ class Ends:
         return any(found.outcome is Outcome.OPEN for found in self.recovered)
 
 
-def migrate(guest: Guest, there: Path, **death: Any) -> tuple[str, str]:
+def migrate(
+    guest: Guest, there: Path, connections: int, **death: Any
+) -> tuple[str, str]:
     """Have both ends run to their ends; give those, "" if it died."""
-    one, other = socket.socketpair()
-    with one, other:
+    with ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(connections)]
+        ones, others = (
+            [stack.enter_context(sock).fileno() for sock in socks]
+            for socks in zip(*pairs, strict=True)
+        )
         send = {"role": "send", "host": str(guest.host), "domid": guest.domid}
         receive = {"role": "receive", "host": str(there)}
         role = death.pop("role")
         ends = [
-            start({**plan, "fd": sock.fileno(), **(death if dies else {})})
-            for plan, sock, dies in (
-                (send, one, role == "send"),
-                (receive, other, role == "receive"),
+            start({**plan, "fds": fds, **(death if dies else {})})
+            for plan, fds, dies in (
+                (send, ones, role == "send"),
+                (receive, others, role == "receive"),
             )
         ]
     said = [end.communicate(timeout=PATIENCE) for end in ends]
@@ -81,12 +95,12 @@ def start(plan: dict[str, Any]) -> subprocess.Popen[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        pass_fds=[plan["fd"]],
+        pass_fds=plan["fds"],
         text=True,
     )
 
 
-def left(host: Path, there: Path) -> Ends:
+def left(host: Path, there: Path, said: tuple[str, str]) -> Ends:
     """Recover at both ends; give what is left."""
 
     async def work(folder: Path) -> tuple[list[Recovered], list[DomainInfo]]:
@@ -96,23 +110,31 @@ def left(host: Path, there: Path) -> Ends:
     helpers_gone()
     recovered_here, here = asyncio.run(work(host))
     recovered_there, there_now = asyncio.run(work(there))
-    return Ends(here, there_now, [*recovered_here, *recovered_there])
+    return Ends(here, there_now, [*recovered_here, *recovered_there], *said)
 
 
-def ends_after(host: Path, there: Path, **death: str) -> Ends:
+@pytest.fixture(params=["xl", "own"])
+def handshake(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def ends_after(host: Path, there: Path, handshake: str, **death: str) -> Ends:
     """Have one end die; give what is left at both, which is never two that run."""
     with Guest(host, "hvm") as guest:
-        sender, receiver = migrate(guest, there, **death)
-        ends = left(host, there)
+        said = migrate(guest, there, CONNECTIONS[handshake], **death)
+        ends = left(host, there, said)
         here = [info for info in ends.here if info.domid == guest.domid]
-        ends = Ends(here, ends.there, ends.recovered)
-        told = f"{sender} / {receiver} / {ends}"
-        assert ends.running < 2, told
-        assert ends.running == 1 or ends.is_said, told
+        ends = replace(ends, here=here)
+        assert ends.running < 2, ends
+        assert ends.running == 1 or ends.is_said, ends
         if here and not here[0].shutdown:
-            assert here[0].name == guest.name, told
+            assert here[0].name == guest.name, ends
         for info in ends.there:
-            assert info.name in (guest.name, f"{guest.name}--incoming"), told
+            assert info.name in (guest.name, f"{guest.name}--incoming"), ends
+        if handshake == "own" and all(said):  # each could tell the other
+            assert len(here) + len(ends.there) == 1, ends
+            assert not ends.recovered, ends
+            assert sum(WHY[death["who"]] in each for each in said) in (0, 2), ends
     return ends
 
 
@@ -121,10 +143,11 @@ def ends_after(host: Path, there: Path, **death: str) -> Ends:
     [
         *((at, "self") for at in SENDER),
         *((at, "helper") for at in ("suspended", "complete", "received", "go")),
+        *((at, "job") for at in ("libxc", "received", "name")),
     ],
 )
-def test_sender_dies(host: Path, other_host: Path, at: str, who: str):
-    ends = ends_after(host, other_host, role="send", at=at, who=who)
+def test_sender_dies(host: Path, other_host: Path, handshake: str, at: str, who: str):
+    ends = ends_after(host, other_host, handshake, role="send", at=at, who=who)
     assert ends.running == 1 or at in IN_DOUBT, ends
     assert at != "moved" or ends.here == [], ends
 
@@ -134,7 +157,8 @@ def test_sender_dies(host: Path, other_host: Path, at: str, who: str):
     [
         *((at, "self") for at in RECEIVER),
         *((at, "helper") for at in ("libxc", "complete")),
+        *((at, "job") for at in ("libxc", "complete")),
     ],
 )
-def test_receiver_dies(host: Path, other_host: Path, at: str, who: str):
-    ends_after(host, other_host, role="receive", at=at, who=who)
+def test_receiver_dies(host: Path, other_host: Path, handshake: str, at: str, who: str):
+    ends_after(host, other_host, handshake, role="receive", at=at, who=who)
