@@ -59,6 +59,9 @@ class Deadlines:
     peer_answer: float = 60.0
     #: Between two signs of life of it (sent once a second; not with xl's handshake).
     peer_silent: float = 15.0
+    #: A domain that was received runs until its interfaces are announced: five rounds
+    #: in 0.8 s. What is not by then is told.
+    announce: float = 5.0
     #: The stream is complete, its file is written to the disk.
     flush: float = 600.0
     #: Complete received until the helper is gone.

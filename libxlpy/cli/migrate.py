@@ -192,9 +192,12 @@ class Migrate:
     def _tell(self, domain: DomainInfo, result: MigrateResult) -> None:
         for fact in result.report.failed_repairs:
             self._out.note(f"xlpy: {one_line(fact)}; `xlpy recover` tries again")
+        for remark in result.report.remarks:
+            self._out.note(f"xlpy: {one_line(remark)}")
         if self._options.json:
             facts = result_facts(result)
             facts["statistics"] = asdict(result.statistics)
+            facts["remarks"] = result.report.remarks
             told = {"result": "migrated", "target": self._options.target}
             self._out.json({**told, **facts})
             return
@@ -211,6 +214,7 @@ class Migrate:
             f"migration of {title(domain)} {cause_text(exc, self._interrupt)}",
             *([f"the command to reach it: {command}"] if command else []),
             *exc.details.failed_repairs,
+            *exc.details.remarks,
             _where(exc),
         ]
         return self._interrupt.failure("; ".join(parts))

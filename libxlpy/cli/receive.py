@@ -94,7 +94,7 @@ class Receive:
         except JobError as exc:
             raise self._failure(exc) from exc
         settings.changed = True
-        for fact in result.report.failed_repairs:
+        for fact in (*result.report.failed_repairs, *result.report.remarks):
             self._out.note(f"xlpy: {one_line(fact)}")
         # sic: that is how xl spells it
         self._out.note("migration target: Domain started successsfully.")
@@ -127,6 +127,7 @@ class Receive:
         parts = [
             f"{what} {cause_text(exc, self._interrupt)}",
             *exc.details.failed_repairs,
+            *exc.details.remarks,
             _left(exc),
         ]
         return self._interrupt.failure("; ".join(parts))

@@ -31,6 +31,8 @@ class Record:
         self.timeline: deque[tuple[str, float]] = deque(maxlen=PHASES_KEPT)
         self.logs: deque[str] = deque(maxlen=LOGS_KEPT)
         self.later: list[str] = []
+        #: What did not fail the job, and people should know all the same.
+        self.remarks: list[str] = []
         #: Text of the first log line at level error: the cause, later ones follow.
         self.first_error = ""
         self.stat: Stat | None = None
@@ -113,5 +115,6 @@ class Record:
             rusage=self.rusage,
             stderr_tail=self.stderr_tail,
             later_errors=tuple(self.later[:LATER_KEPT]),
+            remarks=tuple(self.remarks[:LATER_KEPT]),
             statistics=self.meter.snapshot(),
         )

@@ -28,6 +28,7 @@ from libxlpy.errors import (
     XenError,
 )
 from libxlpy.jobs.operation import Operation, Run
+from libxlpy.migration.announce import Announcement
 from libxlpy.migration.announced import Announced
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.restore_simxen import SimxenRestore
@@ -71,6 +72,7 @@ class _Receive(Operation[RestoreResult]):
         self._talk = domain.talk
         self._state = Receiving.BUILD
         self._waits = Interruptible()
+        self._announcement = Announcement()
 
     @property
     def what(self) -> str:
@@ -112,7 +114,11 @@ class _Receive(Operation[RestoreResult]):
             settled = await self.restored(run)
             if run.failure is not None:
                 return settled
-            await self._hand_over(run, facts)
+            try:
+                await self._hand_over(run, facts)
+                run.record.remarks += await self._announcement.end()
+            finally:
+                await self._announcement.stop()
         if self._state in RECEIVER:  # a defect came between
             self._state = Receiving.DOUBT
         self.is_left = self._state in (Receiving.OPEN, Receiving.DOUBT)
@@ -178,6 +184,7 @@ class _Receive(Operation[RestoreResult]):
                 await domain_unpause(self.env, self.domid, self.uuid)
             except LibxlpyError as exc:
                 await self._check_runs(exc)
+        self._announcement.begin(self.env, self.domid)
         try:
             await requests.rename(
                 self.env,

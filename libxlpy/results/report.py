@@ -137,6 +137,8 @@ class JobReport:
     stderr_tail: str = ""
     #: Failures that came after the first one.
     later_errors: tuple[str, ...] = ()
+    #: What did not fail the job, and people should know all the same.
+    remarks: tuple[str, ...] = ()
     #: Figures as of the end.
     statistics: Statistics = field(default_factory=Statistics)
     #: File that has all this and more, of a job that failed; "" if there is none.
@@ -162,6 +164,7 @@ class JobReport:
             cpu = f"user {used.user_seconds:.3f} s, system {used.system_seconds:.3f} s"
             facts.append(f"rusage: {cpu}, {used.max_rss_bytes} bytes resident at most")
         facts += [f"repair: {fact}" for fact in self.repairs]
+        facts += [f"remark: {text}" for text in self.remarks]
         facts += [f"later: {text}" for text in self.later_errors]
         facts += [f"statistics: {text}" for text in self.statistics.lines()]
         facts += [f"timeline: {at:9.3f} s {name}" for name, at in self.timeline]

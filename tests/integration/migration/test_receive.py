@@ -21,9 +21,11 @@ from libxlpy import (
     UsageError,
 )
 from libxlpy.streams.xl import pack_header
+from libxlpy.xenstore import connect
 from libxlpy_protocol.migration.xl import GO, READY, RECEIVED, REPORT
 from tests.support.arriving import destroy, new
 from tests.support.guest import Guest, aside
+from tests.support.interfaces import libxl_nodes
 from tests.support.peers import Peer
 from tests.support.real_host import QUICK
 
@@ -72,6 +74,30 @@ async def test_domain_that_is_given_runs(
     assert info.name == result.name
     assert "--" not in info.name
     assert info.paused is paused
+    assert await ctx.list_jobs() == []
+
+
+async def test_interface_that_can_t_be_announced_keeps_no_domain_from_running(
+    ctx: Context, host: Path, image: Path, before: set[int]
+):
+    async def good(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(await aside(image.read_bytes))
+        await peer.hear(RECEIVED)
+        (info,) = await new(ctx, before)
+        async with connect(host / "xenstored.sock", timeout=5.0) as store:
+            for path, value in libxl_nodes(info.domid).items():
+                await store.write(path, value.encode())
+        await peer.say(GO)
+        await peer.hear(RAN)
+        (info,) = await new(ctx, before)
+        assert not info.paused
+
+    result = await receive(ctx, good)
+    assert result.guest is GuestState.RUNNING
+    (remark,) = result.report.remarks
+    assert "interface 0 was not announced: there is no device" in remark
+    assert f"remark: {remark}" in result.report.lines()
     assert await ctx.list_jobs() == []
 
 
