@@ -22,6 +22,7 @@ from libxlpy.errors import (
     GuestFailed,
     GuestTimedOut,
     HelperCrashed,
+    HookFailed,
     JobError,
     MigrationOpen,
     MigrationRefused,
@@ -49,6 +50,7 @@ from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
 from libxlpy.jobs.stall import StallAction, StallPolicy
 from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.command import MigrationCommand
+from libxlpy.migration.hooks import MigrationHooks
 from libxlpy.migration.landing import Landing
 from libxlpy.migration.verdict import (
     DomainCopy,
@@ -101,6 +103,7 @@ __all__ = [
     "GuestTimedOut",
     "HelperCrashed",
     "HelperUse",
+    "HookFailed",
     "Image",
     "ImageState",
     "IoCounts",
@@ -116,6 +119,7 @@ __all__ = [
     "LogEvent",
     "MigrateResult",
     "MigrationCommand",
+    "MigrationHooks",
     "MigrationOpen",
     "MigrationRefused",
     "MigrationVerdict",

@@ -29,6 +29,7 @@ from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.greeting import Connect
+from libxlpy.migration.hooks import MigrationHooks
 from libxlpy.migration.landing import Landing
 from libxlpy.migration.receive import receive
 from libxlpy.migration.send import Send
@@ -309,6 +310,7 @@ class Context:
         *,
         connect: Connect | None = None,
         config: bytes | None = None,
+        hooks: MigrationHooks | None = None,
         deadlines: Deadlines | None = None,
         stall: StallPolicy | None = None,
         precopy_policy: PrecopyPolicy | None = None,
@@ -328,6 +330,7 @@ class Context:
             connect: Gives a descriptor that leads to a receiver's :class:`.Landing`, by
                 its name; stays yours. Speaks our own handshake with who can.
             config: To be used there, libxl's JSON; None for the domain's own.
+            hooks: Executables to be run before and after it.
             deadlines: For this job instead of the context's.
             stall: For this job instead of the context's.
             precopy_policy: As for :meth:`domain_suspend`.
@@ -335,8 +338,9 @@ class Context:
         Raises:
             MigrationRefused: The receiver does not take it.
             PeerFailed: The receiver does not say that it is there.
-            LibxlpyError: As of :meth:`domain_suspend`; the job fails with
-                :class:`.MigrationOpen` if nobody knows.
+            HookFailed: A hook refuses it; the guest was not touched.
+            LibxlpyError: As of :meth:`domain_suspend`; of the job, if nobody knows,
+                :class:`.MigrationOpen`.
         """
         send = Send(
             self._env(deadlines),
@@ -345,6 +349,7 @@ class Context:
             flags,
             connect=connect,
             config=config,
+            hooks=hooks,
             stall=stall or self._stall,
             precopy_policy=precopy_policy,
         )
@@ -358,6 +363,7 @@ class Context:
         stream: Landing | int | None = None,
         paused: bool = False,
         monitor: bool = False,
+        hooks: MigrationHooks | None = None,
         deadlines: Deadlines | None = None,
     ) -> Job[RestoreResult]:
         """Take a domain from the host at the other end, as ``xl migrate-receive``.
@@ -373,26 +379,21 @@ class Context:
                 own handshake, which `xl` does not.
             paused: Leave it paused.
             monitor: As for :meth:`domain_restore`.
+            hooks: As for :meth:`domain_migrate`.
             deadlines: For this job instead of the context's.
 
         Raises:
             PeerFailed: The sender does not say what comes.
+            HookFailed: A hook refuses it; no domain was made.
             LibxlpyError: As of :meth:`domain_restore`.
         """
         env, channel = self._env(deadlines), Channel(read_fd, write_fd)
         come = announced(env, channel, stream, paused=paused, monitor=monitor)
         async with come as domain:
-            return await self._jobs.start(receive(env, domain), read_fd)
+            return await self._jobs.start(receive(env, domain, hooks), read_fd)
 
     async def migration_settle(self, domid: int, uuid: str, *, is_here: bool) -> None:
-        """Settle this end of a migration that was left open: see :func:`.settle`.
-
-        Args:
-            domid: Of the copy that is here.
-            uuid: Its own.
-            is_here: It is the domain, see :class:`.MigrationVerdict`: it runs then,
-                under its own name; else it is destroyed.
-        """
+        """Settle this end of a migration that was left open: see :func:`.settle`."""
         await settle(self._env(), domid, uuid, is_here=is_here)
 
     # ----- libxenguest's functions, with the caller's callbacks -------------------

@@ -59,6 +59,8 @@ class Deadlines:
     peer_answer: float = 60.0
     #: Between two signs of life of it (sent once a second; not with xl's handshake).
     peer_silent: float = 15.0
+    #: All hooks before a migration at one end, and all after it.
+    hooks: float = 30.0
     #: A domain that was received runs until its interfaces are announced: five rounds
     #: in 0.8 s. What is not by then is told.
     announce: float = 5.0

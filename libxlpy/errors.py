@@ -14,6 +14,7 @@
      +- XenstoreError          xenstored refused or is gone   .code
      +- QmpError               the device model refused or is gone
      +- DomainOpError          a hypercall failed             .retval .errno
+     +- HookFailed             a hook refuses a migration     .hook .when .why
      +- JobError               a job's outcome, or a defect   .guest .image .repairs ...
          +- Cancelled          on request
          +- TimedOut           a deadline passed              .phase
@@ -127,6 +128,27 @@ class DomainOpError(LibxlpyError):
         self.retval = retval
         self.errno = errnoval
         super().__init__(f"{op} of domain {domid} failed: {errno_text(errnoval)}")
+
+
+class HookFailed(LibxlpyError):  # noqa: N818
+    """A hook before a migration has failed, or may not be run: nothing was done."""
+
+    def __init__(self, hook: str, when: str, why: str, stderr: str = "") -> None:
+        """Say so.
+
+        Args:
+            hook: Its path, or that of the folder.
+            when: As in ``"before-send"``.
+            why: What was seen of it.
+            stderr: The last that it has said there; its last line is in the message.
+        """
+        self.hook = hook
+        self.when = when
+        self.why = why
+        self.stderr = stderr
+        said = [line.strip() for line in stderr.splitlines() if line.strip()]
+        text = f"hook {hook} ({when}) failed: {why}"
+        super().__init__(f"{text}: {said[-1][:500]}" if said else text)
 
 
 # ----- outcomes of jobs -----------------------------------------------------------

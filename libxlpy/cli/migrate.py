@@ -14,10 +14,12 @@ from libxlpy import (
     Deadlines,
     DomainInfo,
     GuestState,
+    HookFailed,
     JobError,
     JobEvent,
     MigrateResult,
     MigrationCommand,
+    MigrationHooks,
     MigrationOpen,
     MigrationRefused,
     PeerFailed,
@@ -64,17 +66,26 @@ class MigrateOptions:
     json: bool
     timeout: int | None
     no_progress: int | None
+    hooks: Path | None
     domain: str
     target: str
 
 
 def migrate_domain(settings: Settings, options: MigrateOptions) -> int:
     """Migrate a domain to another host; give the exit status."""
+    hooks = hooks_of(options.hooks, options.target)
     config = read_config(settings.out, options.config) if options.config else None
     return run(
         settings.signals,
-        lambda interrupt: Migrate(settings, options, interrupt).run(config),
+        lambda interrupt: Migrate(settings, options, interrupt, hooks).run(config),
     )
+
+
+def hooks_of(folder: Path | None, peer: str) -> MigrationHooks | None:
+    """Give the hooks in a folder, or in the one that is used if none is named."""
+    if folder is None:
+        return MigrationHooks.default(peer)
+    return MigrationHooks(folder, peer)
 
 
 def rune(options: MigrateOptions, *, verbose: bool, landing: str | None = None) -> str:
@@ -105,12 +116,17 @@ class Migrate:
     """One `xlpy migrate`."""
 
     def __init__(
-        self, settings: Settings, options: MigrateOptions, interrupt: Interrupt
+        self,
+        settings: Settings,
+        options: MigrateOptions,
+        interrupt: Interrupt,
+        hooks: MigrationHooks | None,
     ) -> None:
         self._settings = settings
         self._out = settings.out
         self._options = options
         self._interrupt = interrupt
+        self._hooks = hooks
 
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
@@ -135,6 +151,9 @@ class Migrate:
                     result = await self._send(ctx, domain, config, command, stack)
             except PeerFailed as exc:
                 raise self._failure(domain, exc, command.end) from exc
+            except HookFailed as exc:
+                text = f"migration of {title(domain)} refused: {exc}"
+                raise CommandFailed(f"{text}; guest was not touched") from exc
             except JobError as exc:
                 raise self._failure(domain, exc, "") from exc
             except MigrationRefused as exc:
@@ -174,6 +193,7 @@ class Migrate:
                 # A command that is all the user's has no place for another one.
                 connect=connect if self._options.command else None,
                 config=config.text,
+                hooks=self._hooks,
             )
         if not self._options.json:
             job.listen(self._step)

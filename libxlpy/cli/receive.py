@@ -5,10 +5,12 @@ What is said to the sender goes to stdout, and nothing else does: all else is on
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from libxlpy import (
     Context,
     GuestState,
+    HookFailed,
     JobError,
     JobEvent,
     Landing,
@@ -16,9 +18,10 @@ from libxlpy import (
     PhaseEvent,
     RestoreResult,
 )
+from libxlpy.cli.migrate import hooks_of
 from libxlpy.cli.terminal.follow import GUESTS, cause_text, print_report
 from libxlpy.cli.terminal.interrupt import Interrupt, run
-from libxlpy.cli.terminal.outcome import GOOD
+from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import STREAM
@@ -44,6 +47,7 @@ class ReceiveOptions:
     control: bool
     #: Landing of another receiver, that the stream is for; None for none.
     stream: str | None
+    hooks: Path | None
 
 
 def receive_domain(settings: Settings, options: ReceiveOptions) -> int:
@@ -69,6 +73,11 @@ def _taken() -> tuple[int, int]:
     return pair
 
 
+def _sender() -> str:
+    """Give the address that ssh says the sender has; "" if we are not run by it."""
+    return os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+
+
 class Receive:
     """One `xlpy migrate-receive`."""
 
@@ -91,6 +100,9 @@ class Receive:
                 self._out.note("migration target: Ready to receive domain.")
                 stream = landing if self._options.control else None
                 result = await self._receive(ctx, read_fd, write_fd, stream)
+        except HookFailed as exc:
+            text = f"migration to here refused: {exc}"
+            raise CommandFailed(f"{text}; no domain was made") from exc
         except JobError as exc:
             raise self._failure(exc) from exc
         settings.changed = True
@@ -109,6 +121,7 @@ class Receive:
             stream=stream,
             paused=self._options.paused,
             monitor=not self._options.alone,
+            hooks=hooks_of(self._options.hooks, _sender()),
         )
         job.listen(self._step)
         with self._interrupt.cancels(job):

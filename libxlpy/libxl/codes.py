@@ -17,6 +17,7 @@ from libxlpy.errors import (
     GuestFailed,
     GuestTimedOut,
     HelperCrashed,
+    HookFailed,
     MigrationOpen,
     NotSupported,
     ParentLost,
@@ -53,6 +54,7 @@ CODES: dict[type[BaseException], int] = {
     XenstoreError: ERROR_FAIL,
     QmpError: ERROR_QMP_GENERIC_ERROR,
     DomainOpError: ERROR_FAIL,
+    HookFailed: ERROR_FAIL,
     # Outcomes of jobs; the first one if the loop itself is ended.
     asyncio.CancelledError: ERROR_ABORTED,
     Cancelled: ERROR_ABORTED,

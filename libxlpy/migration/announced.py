@@ -39,6 +39,8 @@ class Announced:
     """What the sender has said of a domain, and what is to become of it."""
 
     name: str
+    #: "" if its configuration has none.
+    uuid: str
     config: bytes
     talk: Talk
     #: None with xl's handshake, which has no offers.
@@ -111,9 +113,9 @@ async def announced(
     if source is None:
         config = await _config(env, channel)
         parsed = parse_config(config)
-        name = await _free_name(env, parsed)
+        name, uuid = await _free_name(env, parsed)
         xl_talk = XlTalk(channel, env.deadlines)
-        yield Announced(name, config, xl_talk, paused=paused, monitor=monitor)
+        yield Announced(name, uuid, config, xl_talk, paused=paused, monitor=monitor)
         return
     await channel.say(own.READY, "peer_answer", env.deadlines.peer_answer)
     control = Control(channel, env.deadlines)
@@ -121,11 +123,17 @@ async def announced(
         offer = await _offer(control)
         async with _refusing(control):
             parsed = parse_config(offer.config)
-            name = await _free_name(env, parsed)
+            name, uuid = await _free_name(env, parsed)
             await check_can_come(env, offer, parsed)
             offered, talk = Offered(control, offer, source), OwnTalk(control)
             yield Announced(
-                name, offer.config, talk, offered, paused=paused, monitor=monitor
+                name,
+                uuid,
+                offer.config,
+                talk,
+                offered,
+                paused=paused,
+                monitor=monitor,
             )
     except BaseException:
         await control.close()
@@ -162,12 +170,13 @@ async def _offer(control: Control) -> own.Offer:
             raise PeerFailed("did not offer a domain", why)
 
 
-async def _free_name(env: Environment, config: dict[str, Any]) -> str:
-    """Give a domain's name, which no other domain has."""
+async def _free_name(env: Environment, config: dict[str, Any]) -> tuple[str, str]:
+    """Give a domain's name, which no other domain has, and its uuid."""
     created = config["c_info"]
     name = checked_name(created.get("name"))
-    await check_name_free(env, name, checked_uuid(created.get("uuid")))
-    return name
+    uuid = checked_uuid(created.get("uuid"))
+    await check_name_free(env, name, uuid)
+    return name, uuid or ""
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ that says so goes on with its own. From GO on it is ours.
 Xen: tools/xl/xl_migrate.c, migrate_receive().
 """
 
+import logging
 from abc import abstractmethod
 from contextlib import suppress
 
@@ -30,6 +31,7 @@ from libxlpy.errors import (
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.migration.announce import Announcement
 from libxlpy.migration.announced import Announced
+from libxlpy.migration.hooks import Hooks, MigrationHooks
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.restore_simxen import SimxenRestore
 from libxlpy.operations.restore_xen import XenRestore
@@ -41,6 +43,8 @@ from libxlpy_protocol.messages import Log
 from libxlpy_protocol.migration.handshake import RECEIVER, Event, Receiving, Word
 from libxlpy_protocol.xen import XTL_INFO
 
+logger = logging.getLogger("libxlpy")
+
 REMOVED = "copy destroyed"
 NAMED = "copy given its name"
 #: The domain is whole, and the sender may know it.
@@ -49,7 +53,9 @@ WHOLE = frozenset(Receiving) - {Receiving.CONFIG, Receiving.BUILD}
 NO_COPY = frozenset({Receiving.BUILD, Receiving.NOTHING})
 
 
-def receive(env: Environment, domain: Announced) -> Operation[RestoreResult]:
+def receive(
+    env: Environment, domain: Announced, hooks: MigrationHooks | None = None
+) -> Operation[RestoreResult]:
     """Give the operation that takes a domain."""
     toolstack, wanted = toolstack_of(env), domain.wanted()
     operation: _Receive = (
@@ -57,7 +63,7 @@ def receive(env: Environment, domain: Announced) -> Operation[RestoreResult]:
         if isinstance(toolstack, XenToolstack)
         else SimxenReceive(env, toolstack, wanted)
     )
-    operation.take(domain)
+    operation.take(domain, Hooks(env, hooks, "receive"))
     return operation
 
 
@@ -66,9 +72,10 @@ class _Receive(Operation[RestoreResult]):
 
     kind: Kind = "receive"
 
-    def take(self, domain: Announced) -> None:
+    def take(self, domain: Announced, hooks: Hooks) -> None:
         """Take the sender, and what it has said; before all else."""
         self._domain = domain
+        self._hooks = hooks
         self._talk = domain.talk
         self._state = Receiving.BUILD
         self._waits = Interruptible()
@@ -78,6 +85,20 @@ class _Receive(Operation[RestoreResult]):
     def what(self) -> str:
         """See the base class."""
         return f"migration of domain {self._domain.name} to here"
+
+    # ----- before the job ---------------------------------------------------------
+
+    async def choose(self) -> None:
+        """See the base class; hooks may refuse before anything is made."""
+        domain = self._domain
+        await self._hooks.before(domid=None, uuid=domain.uuid, name=domain.name)
+        await super().choose()
+
+    async def discard(self) -> None:
+        """See the base class."""
+        await super().discard()
+        for failure in await self._after("failed", ""):
+            logger.warning("%s: %s", self.what, failure)
 
     async def prepare(self) -> None:
         """Accept what is offered, and have its stream."""
@@ -106,7 +127,20 @@ class _Receive(Operation[RestoreResult]):
             with suppress(JobError):
                 await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
         await self._talk.close()
+        outcome = "failed" if run.failure is not None else "moved"
+        outcome = "open" if self.is_left else outcome
+        run.record.remarks += await self._after(outcome, settled.guest.value)
         return settled
+
+    async def _after(self, outcome: str, guest: str) -> list[str]:
+        """Have the hooks run that follow; give what fails."""
+        return await self._hooks.after(
+            domid=self.domid if self.domid >= 0 else None,
+            uuid=self._domain.uuid,
+            name=self._domain.name,
+            outcome=outcome,
+            guest=guest,
+        )
 
     async def _settle(self, run: Run) -> Settled:
         facts: list[str] = []

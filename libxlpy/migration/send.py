@@ -12,6 +12,7 @@ come so far is written down before a byte of GO is sent.
 Xen: tools/xl/xl_migrate.c, migrate_domain().
 """
 
+import logging
 import time
 from contextlib import suppress
 
@@ -32,6 +33,7 @@ from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.greeting import Connect, Greeted, greet
+from libxlpy.migration.hooks import Hooks, MigrationHooks
 from libxlpy.migration.talk import Talk
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.flags import SuspendFlags
@@ -51,7 +53,12 @@ GIVEN = frozenset({Sending.GO, Sending.REPORT, Sending.MOVED, Sending.OPEN})
 OURS = frozenset({Sending.COPY, Sending.RECEIVED, Sending.NAME})
 DESTROYED = "domain destroyed here"
 NAMED_BACK = "name given back"
+#: State -> what hooks are told of the end; of all others that it has failed.
+OUTCOMES = {Sending.MOVED: "moved", Sending.OPEN: "open"}
 STARTED_NOT = "could not start its copy"
+
+
+logger = logging.getLogger("libxlpy")
 
 
 class Send(GuestSave[MigrateResult]):
@@ -68,6 +75,7 @@ class Send(GuestSave[MigrateResult]):
         *,
         connect: Connect | None = None,
         config: bytes | None = None,
+        hooks: MigrationHooks | None = None,
         stall: StallPolicy = NO_STALL_POLICY,
         precopy_policy: PrecopyPolicy | None = None,
     ) -> None:
@@ -80,6 +88,7 @@ class Send(GuestSave[MigrateResult]):
             flags: LIVE, DEBUG.
             connect: See :func:`.greet`.
             config: In libxl's JSON; None for what its toolstack keeps of it.
+            hooks: To be run before and after it.
             stall: See the base class.
             precopy_policy: See the base class.
 
@@ -99,6 +108,7 @@ class Send(GuestSave[MigrateResult]):
         self._config = config
         self._domain: DomainInfo
         self._receiver: Greeted | None = None
+        self._hooks = Hooks(env, hooks, "send")
         self._state = Sending.READY
         self._waits = Interruptible()
 
@@ -116,21 +126,25 @@ class Send(GuestSave[MigrateResult]):
         config = self._config
         if config is None:
             config = await requests.retrieve_config(self.env, self.domid)
+        await self._hooks.before(domid=self.domid, uuid=self.uuid, name=self._name)
         self._receiver = await greet(
             self.env, self._channel, self._domain, config, self._connect
         )
         self.stream_fd = self._receiver.stream_fd
         self._state = SENDER[self._state][Event.DONE]
 
+    async def discard(self) -> None:
+        """See the base class."""
+        await super().discard()
+        if self._receiver is not None:
+            await self._receiver.talk.close()
+        for failure in await self._after("failed", ""):
+            logger.warning("%s: %s", self.what, failure)
+
     def take(self, info: DomainInfo) -> None:
         """See the base class."""
         super().take(info)
         self._domain = info
-
-    async def discard(self) -> None:
-        """See the base class."""
-        if self._receiver is not None:
-            await self._receiver.talk.close()
 
     @property
     def _name(self) -> str:
@@ -160,6 +174,8 @@ class Send(GuestSave[MigrateResult]):
             run.record.exit_status = run.guard.end
             run.record.rusage = run.guard.rusage
         await self._part(run)
+        outcome = OUTCOMES.get(self._state, "failed")
+        run.record.remarks += await self._after(outcome, settled.guest.value)
         return settled
 
     async def _part(self, run: Run) -> None:
@@ -168,6 +184,16 @@ class Send(GuestSave[MigrateResult]):
             with suppress(JobError):
                 await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
         await self._talk.close()
+
+    async def _after(self, outcome: str, guest: str) -> list[str]:
+        """Have the hooks run that follow; give what fails."""
+        return await self._hooks.after(
+            domid=self.domid,
+            uuid=self.uuid,
+            name=self._name,
+            outcome=outcome,
+            guest=guest,
+        )
 
     async def _settle(self, run: Run) -> Settled:
         if self._state in GIVEN:

@@ -16,7 +16,7 @@ async def settle(env: Environment, domid: int, uuid: str, *, is_here: bool) -> N
         env: Backend, deadlines, the helper for hypercalls.
         domid: Of the copy.
         uuid: Its own.
-        is_here: It is the domain; else it is destroyed.
+        is_here: It is the domain, see :class:`.MigrationVerdict`; else it is destroyed.
 
     Raises:
         DomainNotFound: There is no such domain, or another has its domid.

@@ -43,7 +43,7 @@ MAY_USE: dict[str, set[str]] = {
     "jobs": WORDS | {"domain", "journal", "process", "recovery", "streams"},
     "operations": WORDS | {"domain", "jobs", "process", "streams"},
     "migration": WORDS
-    | {"domain", "jobs", "operations", "process", "recovery", "streams"},
+    | {"domain", "folders", "jobs", "operations", "process", "recovery", "streams"},
     "telemetry": {"errors", "events", "jobs"},
     "context": WORDS
     | {"domain", "jobs", "journal", "migration", "operations", "process", "recovery"},

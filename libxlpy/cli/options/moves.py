@@ -8,6 +8,11 @@ import click
 from libxlpy.cli.options.types import FILE, JSON, SECONDS
 from libxlpy.cli.terminal.settings import Settings
 
+RUN = "Run what is in DIR before and after it, instead of /etc/libxlpy/migrate.d."
+HOOKS = click.option(
+    "--hooks", type=click.Path(path_type=Path), metavar="DIR", help=RUN
+)
+
 
 def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Take a helper; whether there is such a program is looked at later."""
@@ -126,6 +131,7 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
     metavar="S",
     help="Give up once nothing was sent for S seconds (45 while it is suspended).",
 )
+@HOOKS
 @click.option("--resolve", is_flag=True, help="Settle a migration that was left open.")
 @click.option(
     "--runs",
@@ -169,6 +175,7 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
 @click.option("-e", "alone", is_flag=True, help="Have no process look after it.")
 @click.option("-d", "debug", is_flag=True, help="Print its configuration.")
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
+@HOOKS
 @click.option("-F", "foreground", is_flag=True, hidden=True)
 @click.option(
     "--control", is_flag=True, help="The sender is xlpy; its stream comes apart."

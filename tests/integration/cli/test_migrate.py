@@ -1,5 +1,6 @@
 """`xlpy migrate` and `xlpy migrate-receive` as users type them, between two hosts."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -59,6 +60,85 @@ def test_domain_moves_and_goes_on(shell: Shell, there: Shell, ssh: str):
         assert there.facts("web")["running"]
         assert there.ask("verify", domid=there.facts("web")["domid"])["match"]
         assert shell.json("jobs", "--json") == there.json("jobs", "--json") == []
+
+
+@pytest.fixture
+def hooks(tmp_path: Path) -> Path:
+    """Give a folder for one hook, which notes when it is run and of what."""
+    folder = tmp_path / "hooks"
+    folder.mkdir(0o755)
+    return folder
+
+
+def add_hook(folder: Path, text: str) -> None:
+    path = folder / "10-it"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def receiver(there: Shell, hooks: Path) -> str:
+    command = there.command("migrate-receive", "--hooks", hooks)
+    return shlex.join(command)
+
+
+def test_hooks_are_run_at_both_ends(
+    shell: Shell, there: Shell, hooks: Path, tmp_path: Path
+):
+    notes = tmp_path / "notes"
+    add_hook(
+        hooks, f"cat >>{notes}; echo too bad >&2; case $1 in after-*) exit 1; esac"
+    )
+    with shell.guest("web"), there.guest("other"):
+        uuid = shell.facts("web")["uuid"]
+        options = ("--hooks", hooks, "-s", "", "web", receiver(there, hooks))
+        done = shell.run("migrate", *options)
+        assert done.returncode == 0, done.stderr
+        assert there.facts("web")["running"]
+        domid = there.facts("web")["domid"]
+    told = [json.loads(line) for line in notes.read_text().splitlines()]
+    assert {facts["uuid"] for facts in told} == {uuid}
+    assert {facts["name"] for facts in told} == {"web"}
+    ends = {facts["when"]: facts for facts in told}
+    assert list(ends)[:2] == ["before-send", "before-receive"]
+    assert set(ends) == {
+        f"{when}-{side}" for when in ("before", "after") for side in ("send", "receive")
+    }
+    assert ends["before-receive"]["domid"] is None
+    assert ends["after-receive"]["domid"] == domid
+    assert ends["after-receive"]["guest"] == "running"
+    assert ends["after-send"]["outcome"] == ends["after-receive"]["outcome"] == "moved"
+    for when in ("after-send", "after-receive"):
+        line = f"xlpy: hook {hooks}/10-it ({when}) failed: exit status 1: too bad\n"
+        assert line in done.stderr
+
+
+def test_hook_of_the_receiver_that_refuses_leaves_no_domain_there(
+    shell: Shell, there: Shell, hooks: Path
+):
+    add_hook(hooks, "echo no room >&2; exit 1")
+    with shell.guest("web"), there.guest("other"):
+        done = shell.run("migrate", "-s", "", "web", receiver(there, hooks))
+        assert done.returncode == 1
+        assert (
+            "(before-receive) failed: exit status 1: no room; no domain was made\n"
+            in done.stderr
+        )
+        assert names(there) == ["other"]
+        assert shell.facts("web")["running"]
+        assert shell.json("jobs", "--json") == there.json("jobs", "--json") == []
+
+
+def test_hook_of_the_sender_that_refuses_says_that_nothing_was_done(
+    shell: Shell, there: Shell, hooks: Path, ssh: str
+):
+    add_hook(hooks, "exit 1")
+    with shell.guest("web"):
+        done = shell.run("migrate", "--hooks", hooks, "-s", ssh, "web", "target")
+        assert done.returncode == 1
+        line = "(before-send) failed: exit status 1; guest was not touched\n"
+        assert done.stderr.endswith(line)
+        assert "(after-send) failed: exit status 1" in done.stderr
+        assert shell.facts("web")["running"]
 
 
 def test_json_is_one_object_with_its_result(shell: Shell, there: Shell, ssh: str):

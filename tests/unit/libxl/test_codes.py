@@ -30,6 +30,7 @@ EXPECTED = {
     "GuestTimedOut": -8,
     "GuestFailed": -3,
     "PeerFailed": -3,
+    "HookFailed": -3,
     "MigrationOpen": -3,
     "ParentLost": -3,
 }
