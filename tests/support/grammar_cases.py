@@ -310,7 +310,11 @@ MEMORY = {
     "no memory of HVM": Case(
         without(PAGE_DATA), "no page came", xen=ORDER, libxl=LOOSE_MEMORY, **HVM
     ),
-    "holes only": Case(holes_only, "no page came", xen=ORDER, libxl=LOOSE_MEMORY),
+    # What a PV domain's registers name must be there.
+    "holes only": Case(holes_only, "no page came", xen=ORDER, **PV),
+    "HVM holes only": Case(
+        holes_only, "no page came", xen=ORDER, libxl=LOOSE_MEMORY, **HVM
+    ),
     "HVM pages only in the verify pass": Case(
         before(PAGE_DATA, record(VERIFY)),
         "no page came",
