@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import qemu.qmp
+from qemu.qmp.qmp_client import GreetingError, NegotiationError
 
 from libxlpy.errors import QmpError, reason_of
 from libxlpy.forked import Owned, lead_nowhere
@@ -99,4 +100,16 @@ async def connect(path: Path, *, timeout: float) -> Qmp:  # noqa: ASYNC109
 
 
 def _why(exc: Exception) -> str:
-    return reason_of(exc) if isinstance(exc, OSError) else str(exc)
+    """Give what the device model has done; qemu.qmp speaks of its own objects."""
+    cause = exc
+    while isinstance(cause, qemu.qmp.ConnectError | GreetingError | NegotiationError):
+        cause = cause.exc
+    match cause:
+        case qemu.qmp.ExecuteError():
+            return str(cause)
+        case OSError():
+            return reason_of(cause)
+        case EOFError() | qemu.qmp.ExecInterruptedError() | qemu.qmp.StateError():
+            return "the connection to it is lost"
+        case _:
+            return "what it says is no QMP"
