@@ -59,7 +59,7 @@ def other_host(second_host: Path) -> Iterator[Path]:
     yield second_host
     for facts in request(second_host, "list")["domains"]:
         request(second_host, "destroy", domid=facts["domid"])
-    for path in (second_host / "jobs").iterdir():
+    for path in (second_host / "jobs").glob("*"):
         path.unlink()
 
 
