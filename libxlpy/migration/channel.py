@@ -126,7 +126,9 @@ class Channel:
                 while len(came) < size:
                     piece = await self._piece(size - len(came))
                     if not piece:
-                        why = f"the connection ended after {len(came)} of {size} bytes"
+                        why = "the connection has ended"
+                        if came:
+                            why += f" after {len(came)} of {size} bytes"
                         raise PeerFailed(f"did not send {what}", why)
                     came += piece
         except TimeoutError as exc:
