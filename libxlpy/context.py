@@ -17,7 +17,7 @@ from typing import Self
 
 from libxlpy.aio import finish
 from libxlpy.backend import Backend, detect
-from libxlpy.callbacks import PrecopyPolicy, RestoreCallbacks, SaveCallbacks
+from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.domain import requests, resume
 from libxlpy.domain.info import DomainInfo
@@ -40,6 +40,7 @@ from libxlpy.operations.raw import NO_RINGS, RawRestore, RawSave, Rings
 from libxlpy.operations.restore import restore
 from libxlpy.operations.restore_target import Wanted
 from libxlpy.operations.save import DomainSave
+from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment, HypercallHelpers, found
 from libxlpy.process.pump import Observer
 from libxlpy.recovery import all_jobs
@@ -210,7 +211,7 @@ class Context:
         deadlines: Deadlines | None = None,
         helper: str | None = None,
         stall: StallPolicy | None = None,
-        precopy_policy: PrecopyPolicy | None = None,
+        policy: AnyPolicy | None = None,
         on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
     ) -> Job[SaveResult]:
         """Save a domain to a stream, as ``libxl_domain_suspend``.
@@ -225,8 +226,9 @@ class Context:
             deadlines: For this job instead of the context's.
             helper: For this job instead of the context's.
             stall: For this job instead of the context's.
-            precopy_policy: Says before and after each pass how to go on, instead of
-                libxenguest's own way; bounded by the deadline ``callback``.
+            policy: One of :mod:`libxlpy.policies`, or a coroutine function: says before
+                and after each pass how a live save goes on, instead of libxenguest's
+                own way; bounded by the deadline ``callback``. See ``Job.set_policy``.
             on_parent_loss: Should this process die: ABORT_AND_RESUME, or FINISH, which
                 writes on if the guest is suspended already and leaves it so.
 
@@ -244,7 +246,7 @@ class Context:
             helper=self._helper if helper is None else helper,
             on_parent_loss=on_parent_loss,
             stall=stall or self._stall,
-            precopy_policy=precopy_policy,
+            policy=policy,
         )
         return await self._jobs.start(save, fd)
 
@@ -313,7 +315,7 @@ class Context:
         hooks: MigrationHooks | None = None,
         deadlines: Deadlines | None = None,
         stall: StallPolicy | None = None,
-        precopy_policy: PrecopyPolicy | None = None,
+        policy: AnyPolicy | None = None,
     ) -> Job[MigrateResult]:
         """Have a domain move to the host at the other end, as ``xl migrate``.
 
@@ -333,7 +335,7 @@ class Context:
             hooks: Executables to be run before and after it.
             deadlines: For this job instead of the context's.
             stall: For this job instead of the context's.
-            precopy_policy: As for :meth:`domain_suspend`.
+            policy: As for :meth:`domain_suspend`.
 
         Raises:
             MigrationRefused: The receiver does not take it.
@@ -351,7 +353,7 @@ class Context:
             config=config,
             hooks=hooks,
             stall=stall or self._stall,
-            precopy_policy=precopy_policy,
+            policy=policy,
         )
         return await self._jobs.start(send, write_fd)
 

@@ -17,6 +17,7 @@
      +- HookFailed             a hook refuses a migration     .hook .when .why
      +- JobError               a job's outcome, or a defect   .guest .image .repairs ...
          +- Cancelled          on request
+         |   +- PolicyAborted  its policy gave a live copy up  .iteration
          +- TimedOut           a deadline passed              .phase
          +- HelperCrashed      ended before Complete          .signal .status .oom
          +- ProtocolViolation  helper broke the protocol      .frame
@@ -232,6 +233,15 @@ class Cancelled(JobError):  # noqa: N818
 
     def __init__(self, reason: str = "cancelled") -> None:
         super().__init__(reason)
+
+
+class PolicyAborted(Cancelled):
+    """The policy of a live save gave it up; ``iteration`` is the number of passes."""
+
+    def __init__(self, iteration: int, why: str = "") -> None:
+        self.iteration = iteration
+        text = f"precopy_policy chose to abort in pass {iteration}"
+        super().__init__(f"{text}: {why}" if why else text)
 
 
 class TimedOut(JobError):  # noqa: N818

@@ -75,7 +75,27 @@ class StallEvent:
     text: str
 
 
-JobEvent = PhaseEvent | ProgressEvent | StatEvent | LogEvent | StallEvent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecopyEvent:
+    """A pass over memory has ended while the guest runs, and how it goes on."""
+
+    #: Of the pass that has ended, as of :class:`.Iteration`.
+    iteration: int
+    pages_sent: int
+    seconds: float
+    #: None if nobody looked: the guest is suspended first.
+    dirty_found: int | None
+    #: Megabits a second, over the latest passes.
+    mbps: float | None
+    #: Milliseconds that the guest would be down if the next pass was the last one; its
+    #: devices are not counted.
+    expected_downtime: float | None
+    #: ``"go_on"``, ``"stop_and_copy"``, ``"abort"``; ``"held_back"``: its policy would
+    #: stop, but the pause would not end before the job's deadline ``total``.
+    action: str
+
+
+JobEvent = PhaseEvent | ProgressEvent | StatEvent | LogEvent | StallEvent | PrecopyEvent
 
 
 class EventFeed:

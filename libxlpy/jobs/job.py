@@ -16,6 +16,7 @@ from libxlpy.jobs.run import JobRun, Note
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.unfinished import JobUnfinished, left_undone
 from libxlpy.journal.reports import filed
+from libxlpy.policies import AnyPolicy
 from libxlpy.process.escalation import Step
 from libxlpy.results import Settled
 from libxlpy.results.statistics import Statistics
@@ -259,6 +260,40 @@ class Job(Generic[Result]):
         assert outcome is not None  # set by _live before it ends
         self._taken = True
         return outcome
+
+    # ----- while its guest runs ---------------------------------------------------
+
+    def set_policy(self, policy: AnyPolicy) -> bool:
+        """Have another policy say how a live copy goes on, from its next pass.
+
+        Args:
+            policy: As for ``Context.domain_suspend``.
+
+        Returns:
+            False if it is too late: the last pass has begun, or the job has ended.
+
+        Raises:
+            UsageError: ``policy`` is none, or none is asked: the save is not live, or
+                by Xen's own helper. Or as of ``await``.
+        """
+        self._check_ours()
+        self._operation.check_asks()
+        return self._run.precopy.set_policy(policy)
+
+    def stop_and_copy_now(self) -> bool:
+        """Have the guest suspended after the pass under way; idempotent.
+
+        Whatever the policy says, and however long the pause will be.
+
+        Returns:
+            As :meth:`set_policy`.
+
+        Raises:
+            UsageError: As of :meth:`set_policy`.
+        """
+        self._check_ours()
+        self._operation.check_asks()
+        return self._run.precopy.stop_now()
 
     @property
     def cancellable(self) -> bool:

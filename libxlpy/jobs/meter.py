@@ -68,6 +68,7 @@ class Meter:
         self._suspended = 0.0
         self._handed_over = 0.0
         self._resumed = 0.0
+        self._expected: float | None = None
         # ----- callbacks, helper -----
         self._callbacks: dict[str, Latency] = {}
         self._use = HelperUse()
@@ -126,6 +127,10 @@ class Meter:
             self._rate = max(self._bytes - done, 0) / (now - before)
             self._measured = (now, self._bytes)
 
+    def expect(self, downtime: float | None) -> None:
+        """Take the downtime that is to be expected, ms, as passes and policy see it."""
+        self._expected = downtime
+
     def answered(self, callback: str, seconds: float) -> None:
         """Take how long the answer to a callback took."""
         before = self._callbacks.get(callback, Latency())
@@ -179,7 +184,9 @@ class Meter:
             dirty_pages_rate=self._dirty_rate,
             mbps=None if rate is None else rate * 8 / 1e6,
             downtime=self.downtime,
-            expected_downtime=remaining / rate * 1000 if rate and part else None,
+            expected_downtime=self._expected
+            if self._expected is not None
+            else (remaining / rate * 1000 if rate and part else None),
             setup_time=None if self._setup is None else self._setup * 1000,
             total_time=(now - self._began) * 1000,
             history=self.history,

@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from libxlpy.callbacks import AnswerTo, PrecopyPolicy
-from libxlpy.errors import JobError
+from libxlpy.callbacks import AnswerTo
+from libxlpy.errors import JobError, UsageError
 from libxlpy.jobs.guard import Guard
+from libxlpy.jobs.precopy import Precopy
 from libxlpy.jobs.record import Record
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy, StallWatch
 from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.policies import AnyPolicy, checked_policy
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink
@@ -25,8 +27,9 @@ class Run(Protocol):
     """What an operation sees of the job that runs it."""
 
     record: Record
-    #: Answers ``precopy_policy``, too.
     stall: StallWatch
+    #: Answers ``precopy_policy``.
+    precopy: Precopy
     #: The helper was given its job: the guest may be touched.
     started: bool
     #: The first failure.
@@ -83,20 +86,23 @@ class Operation(ABC, Generic[Result]):
         env: Environment,
         *,
         stall: StallPolicy = NO_STALL_POLICY,
-        precopy_policy: PrecopyPolicy | None = None,
+        policy: AnyPolicy | None = None,
     ) -> None:
         """Take where it is done, and how it is watched.
 
         Args:
             env: Backend, deadlines, the helpers for hypercalls.
             stall: What is done about a job that does not get on.
-            precopy_policy: The caller's own, instead of libxenguest's.
+            policy: Says how a live copy goes on, instead of libxenguest's own.
+
+        Raises:
+            UsageError: ``policy`` is none.
         """
         self.env = env
         #: Those of its job.
         self.deadlines = env.deadlines
         self.stall = stall
-        self.precopy_policy = precopy_policy
+        self.policy = None if policy is None else checked_policy(policy)
         #: What was done to the guest, for its repair and the journal.
         self.guest = GuestFacts()
 
@@ -159,6 +165,15 @@ class Operation(ABC, Generic[Result]):
     @abstractmethod
     async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
         """Do what libxenguest asks for; a :class:`JobError` says how it failed."""
+
+    def check_asks(self) -> None:
+        """See that a policy is asked how it goes on.
+
+        Raises:
+            UsageError: None is; says why.
+        """
+        text = "copies nothing while its guest runs: no policy is asked"
+        raise UsageError(f"the {self.what} {text}")
 
     def limit(self, call: CallMessage) -> float | None:
         """Give the seconds that :meth:`answer` may take; None: it bounds itself."""

@@ -25,6 +25,7 @@ from libxlpy.jobs.failures import stall_of
 from libxlpy.jobs.guard import Guard
 from libxlpy.jobs.helper_run import HelperRun
 from libxlpy.jobs.operation import Operation
+from libxlpy.jobs.precopy import Precopy
 from libxlpy.jobs.record import Record
 from libxlpy.jobs.stall import StallAction, StallWatch
 from libxlpy.jobs.stream_fd import StreamFd
@@ -69,8 +70,9 @@ class JobRun(HelperRun[HelperLink]):
         super().__init__(operation, self, Record())
         # ----- results -----
         self.settled = Settled()
-        self.stall = StallWatch(
-            operation.stall, self.guarded(self._stalled), operation.precopy_policy
+        self.stall = StallWatch(operation.stall, self.guarded(self._stalled))
+        self.precopy = Precopy(
+            operation.policy, self.record, self.enter, self.deadlines.total
         )
         #: The helper was given its job: the guest may be touched.
         self.started = False
@@ -326,10 +328,13 @@ class JobRun(HelperRun[HelperLink]):
     def _stop_watching(self) -> None:
         super()._stop_watching()
         self.stall.close()
+        self.precopy.close()
 
     def _stalled(self, event: StallEvent, action: StallAction) -> None:
         """Tell a stall; end the job if its policy says so."""
         self.record.feed.publish(event)
+        if action is StallAction.STOP_AND_COPY:
+            self.precopy.stalled()
         if action is StallAction.ABORT:
             self.fail(stall_of(event), Step.ABORT)
         else:

@@ -10,15 +10,10 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from libxlpy.callbacks import PrecopyAnswer, PrecopyPolicy, PrecopyStats
 from libxlpy.errors import UsageError
 from libxlpy.events import StallEvent
 from libxlpy.jobs.watchdog import Watchdog
 from libxlpy.results.statistics import Iteration
-
-#: Libxc's own policy; Xen: tools/libs/guest/xg_sr_save.c, SPP_*.
-TARGET_DIRTY = 50
-MAX_ITERATIONS = 5
 
 
 class StallAction(enum.Enum):
@@ -68,13 +63,6 @@ class StallPolicy:
 NO_STALL_POLICY = StallPolicy()
 
 
-async def libxc_policy(stats: PrecopyStats) -> PrecopyAnswer:
-    """Answer as libxenguest does if it is offered no policy."""
-    few = 0 <= stats.dirty_count < TARGET_DIRTY
-    done = few or stats.iteration >= MAX_ITERATIONS
-    return PrecopyAnswer.STOP_AND_COPY if done else PrecopyAnswer.GO_ON
-
-
 class StallWatch:
     """The watch over one job."""
 
@@ -82,20 +70,16 @@ class StallWatch:
         self,
         policy: StallPolicy,
         stalled: Callable[[StallEvent, StallAction], None],
-        precopy: PrecopyPolicy | None = None,
     ) -> None:
         """Start to watch with :meth:`begin`.
 
         Args:
             policy: Bounds and actions.
             stalled: Told each stall once; again only after the job had got on.
-            precopy: Decides on each pass; libxenguest's own way if None.
         """
         self._policy = policy
         self._stalled = stalled
-        self._precopy = precopy or libxc_policy
         self._passes = 0
-        self._stop = False
         self._closed = False
         self._watchdog = Watchdog(self._aged)
 
@@ -122,10 +106,6 @@ class StallWatch:
         if len(found) == len(dirty) == wanted + 1 and found == sorted(found):
             self._tell("iterations", wanted, f"dirty pages did not shrink: {found}")
 
-    async def decide(self, stats: PrecopyStats) -> int:
-        """Answer libxenguest; a stall that says to stop comes first."""
-        return PrecopyAnswer.STOP_AND_COPY if self._stop else await self._precopy(stats)
-
     def close(self) -> None:
         """The job ends: nothing stalls any more."""
         self._closed = True
@@ -143,6 +123,4 @@ class StallWatch:
             "bytes_age": self._policy.on_bytes,
             "iterations": self._policy.on_iterations,
         }[signal]
-        if action is StallAction.STOP_AND_COPY:
-            self._stop = True
         self._stalled(StallEvent(signal, bound, action.value, text), action)

@@ -22,6 +22,7 @@ from libxlpy.errors import (
     NotSupported,
     ParentLost,
     PeerFailed,
+    PolicyAborted,
     ProtocolViolation,
     QmpError,
     StreamError,
@@ -58,6 +59,7 @@ CODES: dict[type[BaseException], int] = {
     # Outcomes of jobs; the first one if the loop itself is ended.
     asyncio.CancelledError: ERROR_ABORTED,
     Cancelled: ERROR_ABORTED,
+    PolicyAborted: ERROR_ABORTED,
     TimedOut: ERROR_TIMEDOUT,
     HelperCrashed: ERROR_FAIL,
     ProtocolViolation: ERROR_FAIL,

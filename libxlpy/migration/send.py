@@ -16,7 +16,6 @@ import logging
 import time
 from contextlib import suppress
 
-from libxlpy.callbacks import PrecopyPolicy
 from libxlpy.domain import requests
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.names import away
@@ -38,6 +37,7 @@ from libxlpy.migration.talk import Talk
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.flags import SuspendFlags
 from libxlpy.operations.save import RAN_ON, GuestSave
+from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.results import GuestState, JobReport, Kind, MigrateResult, Settled
@@ -77,7 +77,7 @@ class Send(GuestSave[MigrateResult]):
         config: bytes | None = None,
         hooks: MigrationHooks | None = None,
         stall: StallPolicy = NO_STALL_POLICY,
-        precopy_policy: PrecopyPolicy | None = None,
+        policy: AnyPolicy | None = None,
     ) -> None:
         """Migrate a domain.
 
@@ -90,10 +90,10 @@ class Send(GuestSave[MigrateResult]):
             config: In libxl's JSON; None for what its toolstack keeps of it.
             hooks: To be run before and after it.
             stall: See the base class.
-            precopy_policy: See the base class.
+            policy: See the base class.
 
         Raises:
-            UsageError: ``flags`` has a bit that means nothing.
+            UsageError: ``flags`` has a bit that means nothing, or ``policy`` is none.
         """
         super().__init__(
             env,
@@ -101,7 +101,7 @@ class Send(GuestSave[MigrateResult]):
             flags,
             on_parent_loss=OnParentLoss.RESUME_UNLESS_RELEASED,
             stall=stall,
-            precopy_policy=precopy_policy,
+            policy=policy,
         )
         self._channel = channel
         self._connect = connect

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.callbacks import AnswerTo, precopy_stats
-from libxlpy.callbacks import PrecopyPolicy as PolicyOfCaller
 from libxlpy.domain import requests
 from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
 from libxlpy.domain.info import DomainInfo
@@ -34,6 +33,7 @@ from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.flags import SuspendFlags, check_can_suspend, xc_flags
 from libxlpy.operations.libxl_engine import OWN, LibxlRun, find_helper, save_argv
 from libxlpy.operations.written import check_count, check_image, check_whole
+from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.helper import start_process
 from libxlpy.process.link import HelperLink, uuid_bytes
@@ -61,6 +61,7 @@ RUNS = (GuestState.RUNNING, GuestState.PAUSED)
 RAN_ON = "somebody let the guest run again before its save had ended"
 #: Told of a save into a pipe by a helper whose I/O is not for us to see.
 NOT_COUNTED = "what went into the pipe was not counted: only root may see that"
+NOT_TOLD = "libxl-save-helper can't be told to stop and copy"
 #: Suspend's answers to libxenguest; 0 would be "failed".
 SUSPENDED = 1
 
@@ -80,7 +81,7 @@ class GuestSave(Operation[Result]):
         helper: str = OWN,
         on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
         stall: StallPolicy = NO_STALL_POLICY,
-        precopy_policy: PolicyOfCaller | None = None,
+        policy: AnyPolicy | None = None,
     ) -> None:
         """Save a domain.
 
@@ -91,12 +92,12 @@ class GuestSave(Operation[Result]):
             helper: What writes the libxc stream, see :func:`.libxl_engine.find_helper`.
             on_parent_loss: What the helper does should we die.
             stall: See the base class.
-            precopy_policy: See the base class.
+            policy: See the base class.
 
         Raises:
-            UsageError: ``flags`` has a bit that means nothing.
+            UsageError: ``flags`` has a bit that means nothing, or ``policy`` is none.
         """
-        super().__init__(env, stall=stall, precopy_policy=precopy_policy)
+        super().__init__(env, stall=stall, policy=policy)
         self.domid = domid
         self._live = SuspendFlags.LIVE in flags
         self._flags = xc_flags(flags)
@@ -117,9 +118,17 @@ class GuestSave(Operation[Result]):
         """Find Xen's helper, if it is to write the libxc stream."""
         choice, backend = self._choice, self.env.backend
         self._program = await found(lambda: find_helper(choice, backend))
-        asks = self.stall.may_stop or self.precopy_policy
-        if asks and self._program is not None:
-            raise NotSupported("libxl-save-helper can't be told to stop and copy")
+        if self.policy is not None:
+            self.check_asks()
+        elif self.stall.may_stop and self._program is not None:
+            raise NotSupported(NOT_TOLD)
+
+    def check_asks(self) -> None:
+        """See that it is live, and by our own helper: Xen's asks nobody."""
+        if self._program is not None:
+            raise NotSupported(NOT_TOLD)
+        if not self._live:
+            super().check_asks()
 
     async def prepare(self) -> None:
         """See that the domain can be saved so."""
@@ -135,9 +144,9 @@ class GuestSave(Operation[Result]):
         self._pages = info.memory_kib * 1024 // PAGE_SIZE
         self.uuid = uuid
         self._suspend = GuestSuspend(env, domid, uuid, kind, self.guest)
-        calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty}
-        if self.stall.may_stop or self.precopy_policy:
-            calls.add(PrecopyPolicy)
+        # The policy may be set while it runs: libxenguest has to ask in any case,
+        # which costs two calls a pass, of a fifth of a millisecond each.
+        calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty, PrecopyPolicy}
         if self._program is not None:
             calls = {SaveLibxc}
         if kind == "hvm":
@@ -187,7 +196,8 @@ class GuestSave(Operation[Result]):
             case Suspend():
                 return await self._suspend_guest(run)
             case PrecopyPolicy():
-                return int(await run.stall.decide(precopy_stats(call)))
+                stats = precopy_stats(call)
+                return int(await run.precopy.decide(stats, self._pages))
             case SaveLibxc() if self._program is not None:
                 return await self._save_libxc(run, self._program)
             case ToolstackSave() if self._device_model is not None:
@@ -202,6 +212,7 @@ class GuestSave(Operation[Result]):
 
     async def _suspend_guest(self, run: Run) -> int:
         assert run.link is not None
+        run.precopy.close()
         run.enter("suspend")
         self._suspend.remark = lambda text: run.record.news(
             Log(XTL_WARN, -1, "libxlpy", text)

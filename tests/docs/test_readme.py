@@ -24,6 +24,7 @@ PROGRAMS = {
     "docs/guide.md": "web",
     "docs/libxl.md": "1",
     "docs/logging.md": "web",
+    "docs/policies.md": "web",
     "docs/telemetry.md": "web",
 }
 #: Run by CI itself, before or around the tests.

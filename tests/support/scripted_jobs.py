@@ -70,7 +70,7 @@ class FakeOperation(Operation[JobReport]):
     asked: list[CallMessage] = field(default_factory=list)
     settled: list[bool] = field(default_factory=list)
     guest: GuestFacts = field(default_factory=GuestFacts)
-    precopy_policy = None
+    policy = None
 
     def start(self, stream_fd: int) -> Start:
         return Start(

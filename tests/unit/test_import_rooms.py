@@ -40,13 +40,16 @@ MAY_USE: dict[str, set[str]] = {
     "domain": WORDS | {"folders", "process", "simxen", "xenstore"},
     "recovery": WORDS
     | {"domain", "folders", "journal", "process", "save_file", "streams"},
-    "jobs": WORDS | {"domain", "journal", "process", "recovery", "streams"},
-    "operations": WORDS | {"domain", "jobs", "process", "streams"},
+    "policies": {"callbacks", "errors", "results"},
+    "jobs": WORDS | {"domain", "journal", "policies", "process", "recovery", "streams"},
+    "operations": WORDS | {"domain", "jobs", "policies", "process", "streams"},
     "migration": WORDS
-    | {"domain", "folders", "jobs", "operations", "process", "recovery", "streams"},
+    | {"domain", "folders", "jobs", "operations", "policies", "process", "recovery"}
+    | {"streams"},
     "telemetry": {"errors", "events", "jobs"},
     "context": WORDS
-    | {"domain", "jobs", "journal", "migration", "operations", "process", "recovery"},
+    | {"domain", "jobs", "journal", "migration", "operations", "policies", "process"}
+    | {"recovery"},
     "api": WORDS
     | {"context", "domain", "jobs", "migration", "operations", "recovery", "save_file"},
     "__init__": {"api"},
@@ -58,6 +61,7 @@ MAY_USE: dict[str, set[str]] = {
         "errors",
         "events",
         "folders",
+        "policies",
         "save_file",
         "simxen",
         "streams",

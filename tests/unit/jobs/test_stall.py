@@ -2,7 +2,6 @@
 
 import pytest
 
-from libxlpy.callbacks import PrecopyAnswer, PrecopyStats
 from libxlpy.errors import Cancelled, TimedOut, UsageError
 from libxlpy.events import StallEvent
 from libxlpy.jobs.stall import StallAction, StallPolicy, StallWatch
@@ -48,26 +47,9 @@ async def test_without_a_bound_nothing_is_told():
     assert not StallPolicy(on_bytes=StallAction.STOP_AND_COPY).may_stop
 
 
-#: (iteration, dirty) -> libxc's own answer.
-POLICY = {
-    (0, 2048): PrecopyAnswer.GO_ON,
-    (1, -1): PrecopyAnswer.GO_ON,
-    (1, 49): PrecopyAnswer.STOP_AND_COPY,
-    (1, 50): PrecopyAnswer.GO_ON,
-    (5, 2048): PrecopyAnswer.STOP_AND_COPY,
-    (5, -1): PrecopyAnswer.STOP_AND_COPY,
-}
-
-
-@pytest.mark.parametrize("asked", POLICY)
-async def test_policy_is_libxc_s_own_until_a_stall_says_stop(asked: tuple[int, int]):
+async def test_policy_that_stops_says_so():
     policy = StallPolicy(iterations=1, on_iterations=StallAction.STOP_AND_COPY)
     assert policy.may_stop
-    watch = StallWatch(policy, lambda event, action: None)
-    question = PrecopyStats(asked[0], 4096, asked[1])
-    assert await watch.decide(question) == POLICY[asked]
-    watch.passes(history(50, 50))
-    assert await watch.decide(question) == PrecopyAnswer.STOP_AND_COPY
 
 
 async def test_stalls_with_abort_end_the_job(start_job: StartJob):

@@ -21,6 +21,7 @@ EXPECTED = {
     "QmpError": -28,
     "DomainOpError": -3,
     "Cancelled": -22,
+    "PolicyAborted": -22,
     "TimedOut": -9,
     "HelperCrashed": -3,
     "ProtocolViolation": -3,
