@@ -63,6 +63,7 @@ from libxlpy.operations.raw import Rings
 from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
 from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import Recovered
+from libxlpy.recovery.stop_and_copy import StopAnswer
 from libxlpy.results import (
     GuestState,
     ImageState,
@@ -151,6 +152,7 @@ __all__ = [
     "StallPolicy",
     "StatEvent",
     "Statistics",
+    "StopAnswer",
     "StreamError",
     "StreamType",
     "SuspendFlags",

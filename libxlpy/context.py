@@ -47,6 +47,7 @@ from libxlpy.recovery import all_jobs
 from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
 from libxlpy.recovery.claim import claim
 from libxlpy.recovery.recovery import Recovered
+from libxlpy.recovery.stop_and_copy import StopAnswer, stop_and_copy_job
 from libxlpy.results import GuestState, MigrateResult, RestoreResult, SaveResult
 from libxlpy_protocol.enums import Image, OnParentLoss, Op, StreamType
 
@@ -471,15 +472,7 @@ class Context:
         return await all_jobs.list_jobs(self.backend)
 
     async def job_report(self, job: str) -> str:
-        """Give the report of a job that failed; the newest ones are kept.
-
-        Args:
-            job: Its name, as its error's ``details.file`` and `xlpy jobs` have it.
-
-        Raises:
-            UsageError: There is none.
-            BackendError: The reports can't be trusted or read.
-        """
+        """Give a failed job's report; see :func:`.recovery.all_jobs.job_report`."""
         return await all_jobs.job_report(self.backend, job)
 
     async def recover(self, dry_run: bool = False) -> list[Recovered]:
@@ -496,18 +489,13 @@ class Context:
         return await all_jobs.recover(self._env(), dry_run=dry_run)
 
     async def abort_job(self, job: str) -> tuple[AbortAnswer, GuestState]:
-        """Abort a job of any process and wait, bounded, until it has stopped.
-
-        Its helper is told to stop; its own process sees the job cancelled.
-
-        Args:
-            job: Its name, as of :meth:`list_jobs`.
-
-        Returns:
-            What became of it, and where the guest is.
-
-        Raises:
-            UsageError: There is no such job, or only what a dead process left.
-            BackendError: It belongs to another user.
-        """
+        """Abort a job of any process; see :func:`.recovery.all_jobs.abort_job`."""
         return await all_jobs.abort_job(self._env(), job)
+
+    async def stop_and_copy_job(self, job: str) -> StopAnswer:
+        """Have a job of any process suspend its guest after the pass under way.
+
+        As ``Job.stop_and_copy_now``: it must be a live save or migration by our own
+        helper; see :func:`.recovery.stop_and_copy.stop_and_copy_job`.
+        """
+        return await stop_and_copy_job(self.backend, job)

@@ -22,10 +22,13 @@ from libxlpy_protocol.messages import (
     AskToSuspend,
     Complete,
     DomainOp,
+    PrecopyPolicy,
     Release,
     Start,
+    StopAndCopy,
 )
 from libxlpy_protocol.session import Event
+from libxlpy_protocol.table import callback_mask
 
 
 class Control(ControlLoop):
@@ -138,6 +141,14 @@ class Control(ControlLoop):
             self._status = ExitStatus.STOPPED
         elif self._outcome is None:
             self._request_abort()
+
+    def _on_stop_and_copy(self) -> None:
+        """Pass it on to a parent that is asked how passes go on."""
+        start = self._start
+        if start is None or not self._is_busy or self._abort.requested:
+            return
+        if start.callback_mask & callback_mask([PrecopyPolicy]):
+            self._outbox.put(StopAndCopy())
 
     def _request_abort(self) -> None:
         self._look_at_guest()

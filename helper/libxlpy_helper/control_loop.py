@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import select
+import signal
 import sys
 import threading
 import time
@@ -33,6 +34,8 @@ HEARTBEAT: Final = 0.4  # seconds; the protocol promises one every half second
 ALONE_MAX: Final = 2.0
 UNWIND_MAX: Final = 0.6  # seconds of those that libxc gets to clean up by itself
 SIGNALFD_INFO_SIZE: Final = 128  # bytes; struct signalfd_siginfo
+SIGNO_SIZE: Final = 4  # bytes; its first member
+STOP_AND_COPY: Final = signal.SIGUSR2  # all programs of ours have it blocked
 FOREVER: Final = float("inf")
 
 
@@ -112,9 +115,7 @@ class ControlLoop(ABC):
         if self._waker.fd in ready:
             self._waker.clear()
         if self._signal_fd in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._signal_fd, SIGNALFD_INFO_SIZE)
-            self._on_signal()
+            self._take_signal()
         try:
             self._serve(ready)
         except ParentGoneError:
@@ -122,6 +123,15 @@ class ControlLoop(ABC):
         if self._abort.requested and self._is_busy:
             self._abort.kick()
         self._check_end()
+
+    def _take_signal(self) -> None:
+        info = b""
+        with contextlib.suppress(BlockingIOError):
+            info = os.read(self._signal_fd, SIGNALFD_INFO_SIZE)
+        if int.from_bytes(info[:SIGNO_SIZE], sys.byteorder) == STOP_AND_COPY:
+            self._on_stop_and_copy()
+        else:
+            self._on_signal()
 
     def _timeout_ms(self) -> int | None:
         now = time.monotonic()
@@ -217,6 +227,10 @@ class ControlLoop(ABC):
     @abstractmethod
     def _on_signal(self) -> None:
         """A signal that ends us has come."""
+
+    def _on_stop_and_copy(self) -> None:
+        """Somebody wants the guest suspended after this pass."""
+        self._say("SIGUSR2 is ignored: whoever asked for this save decides on passes")
 
     @abstractmethod
     def _lose(self, why: ExitStatus) -> None:

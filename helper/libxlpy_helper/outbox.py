@@ -15,7 +15,14 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final, NamedTuple
 
-from libxlpy_protocol.messages import Log, Message, Progress, Stat, SuspendEvent
+from libxlpy_protocol.messages import (
+    Log,
+    Message,
+    Progress,
+    Stat,
+    StopAndCopy,
+    SuspendEvent,
+)
 
 LOGS_MAX: Final = 256  # lines
 PROGRESS_MAX: Final = 16  # kinds; libxc has one per iteration
@@ -50,7 +57,7 @@ class Outbox:
                     self._put_log(entry)
                 case Progress(context=context, doing_what=doing_what):
                     self._put_latest((context, doing_what), entry)
-                case Stat() | SuspendEvent():
+                case Stat() | SuspendEvent() | StopAndCopy():
                     self._put_latest(type(message), entry)
                 case _:
                     self._must.append(entry)

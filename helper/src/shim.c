@@ -381,5 +381,6 @@ int shim_take_signals(int kick_signal)
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
     sigaddset(&ends, SIGHUP);
+    sigaddset(&ends, SIGUSR2); /* the one that ends nothing: stop and copy */
     return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 }

@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from libxlpy import AbortAnswer, JobStatus, Outcome, Recovered
+from libxlpy import AbortAnswer, JobStatus, Outcome, Recovered, StopAnswer
 from libxlpy.cli.terminal.interrupt import ask
 from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, printable
@@ -47,6 +47,30 @@ def abort_job(settings: Settings, job: str) -> int:
     if answer is AbortAnswer.STILL_RUNNING:
         raise CommandFailed(text)
     settings.out.note(text)
+    return GOOD
+
+
+#: What became of a request to stop and copy -> what that means.
+ANSWERS = {
+    StopAnswer.STOPPING: "its guest is suspended after the pass under way",
+    StopAnswer.TOO_LATE: "too late: its guest was suspended before",
+    StopAnswer.NO_ANSWER: "its process does not answer: `xlpy abort` stops it",
+}
+
+
+def stop_and_copy_job(settings: Settings, job: str, *, json: bool) -> int:
+    """Have the guest of a live job suspended; fails if nobody takes the order.
+
+    Raises:
+        CommandFailed: Its process does not answer.
+    """
+    waited = f"{one_line(job)} to stop and copy"
+    answer = ask(settings, lambda ctx: ctx.stop_and_copy_job(job), waited)
+    if answer is StopAnswer.NO_ANSWER:
+        raise CommandFailed(f"{one_line(job)}: {ANSWERS[answer]}")
+    if json:
+        settings.out.json({"job": job, "answer": answer.value})
+    settings.out.note(f"{one_line(job)}: {ANSWERS[answer]}")
     return GOOD
 
 

@@ -42,6 +42,7 @@ from libxlpy_protocol.messages import (
     Release,
     RestoreResults,
     Stat,
+    StopAndCopy,
 )
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.states import State
@@ -199,6 +200,8 @@ class JobRun(HelperRun[HelperLink]):
                 self.stall.passes(self.record.meter.history)
             case Phase(name):
                 self._phase(name)
+            case StopAndCopy():
+                self.precopy.stop_now()
             case RestoreResults():
                 self.record.restore_results = event.message
             case Complete():

@@ -65,7 +65,11 @@ async def list_jobs(backend: Backend) -> list[JobStatus]:
 
 
 async def job_report(backend: Backend, job: str) -> str:
-    """Give the report of a job that failed.
+    """Give the report of a job that failed; the newest ones are kept.
+
+    Args:
+        backend: Has the reports.
+        job: Its name, as its error's ``details.file`` and `xlpy jobs` have it.
 
     Raises:
         UsageError: There is none.
@@ -100,14 +104,21 @@ async def recover(env: Environment, *, dry_run: bool) -> list[Recovered]:
 async def abort_job(env: Environment, job: str) -> tuple[AbortAnswer, GuestState]:
     """Abort a job of any process and wait, bounded, until it has stopped.
 
+    Its helper is told to stop; its own process sees the job cancelled.
+
+    Args:
+        env: Backend, deadlines, the helpers for hypercalls.
+        job: Its name, as of :func:`list_jobs`.
+
+    Returns:
+        What became of it, and where the guest is.
+
     Raises:
         UsageError: There is no such job, or only what a dead process left.
         BackendError: It belongs to another user.
     """
     folder = Folder(env.backend.jobs_dir)
-    entry = next((each for each in readable(folder) if each.job == job), None)
-    if entry is None:
-        raise UsageError(f"no such job: {job:.80}")
+    entry = entry_of(folder, job)
     if not entry.handed_over:
         _stop(entry, folder)
     answer = await _stopped(folder, entry, env.deadlines)
@@ -128,6 +139,18 @@ def readable(folder: Folder) -> list[Entry]:
         if entry is not None:
             entries.append(entry)
     return entries
+
+
+def entry_of(folder: Folder, job: str) -> Entry:
+    """Give the entry of a job.
+
+    Raises:
+        UsageError: There is none.
+    """
+    entry = next((each for each in readable(folder) if each.job == job), None)
+    if entry is None:
+        raise UsageError(f"no such job: {job:.80}")
+    return entry
 
 
 def status(entry: Entry, folder: Folder) -> JobStatus:

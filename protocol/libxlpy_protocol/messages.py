@@ -262,6 +262,14 @@ class SuspendEvent(Message):
     """The event channel has fired, maybe more than once: the guest may be suspended."""
 
 
+class StopAndCopy(Message):
+    """Somebody has sent the helper SIGUSR2: suspend the guest after this pass.
+
+    For the parent to decide, who is asked by ``PrecopyPolicy``. Sent only if it offers
+    to answer that.
+    """
+
+
 class OpResult(Message):
     """The result of the op of the same call id.
 
@@ -303,6 +311,7 @@ HelperMessage: TypeAlias = (
     | Phase
     | OpResult
     | SuspendEvent
+    | StopAndCopy
 )
 #: What a helper may receive.
 ParentMessage: TypeAlias = (

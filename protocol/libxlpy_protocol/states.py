@@ -48,7 +48,10 @@ HELPER: Final = Side.HELPER
 PARENT: Final = Side.PARENT
 
 _SIGNS_OF_LIFE: Final = (m.Log, m.Stat)
-_NEWS: Final = (*_SIGNS_OF_LIFE, m.Progress, m.Phase, m.SuspendEvent)
+_NEWS: Final = (
+    *_SIGNS_OF_LIFE,
+    *(m.Progress, m.Phase, m.SuspendEvent, m.StopAndCopy),
+)
 
 
 def _each(side: Side, kinds: Iterable[type[m.Message]], to: State) -> dict[Key, State]:

@@ -133,6 +133,7 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
     ),
     m.AskToSuspend: Rule(45, Side.PARENT, Flow.OP, SAVE),
     m.SuspendEvent: _notice(46, SAVE),
+    m.StopAndCopy: _notice(47, SAVES),
 }
 
 #: Message class of each number on the wire.

@@ -36,6 +36,7 @@ from libxlpy_protocol.messages import (
     Start,
     Stat,
     StaticDataDone,
+    StopAndCopy,
     Suspend,
     SuspendEvent,
     SwitchQemuLogdirty,
@@ -102,6 +103,7 @@ SAMPLES: dict[type[Message], Message] = {
         SaveLibxc(),
         AskToSuspend(5, 9, "/run/xen/suspend-evtchn-5.lock", bytes(range(16))),
         SuspendEvent(),
+        StopAndCopy(),
     )
 }
 

@@ -7,16 +7,23 @@ from libxlpy.cli.terminal.settings import Settings
 
 
 @click.command()
+@click.option(
+    "--stop-and-copy",
+    metavar="JOB",
+    help="Suspend the guest of JOB, which is live, after the pass under way.",
+)
 @JSON
 @click.pass_obj
-def jobs(settings: Settings, json: bool) -> int:
+def jobs(settings: Settings, stop_and_copy: str | None, json: bool) -> int:
     """List the jobs of all processes on this machine.
 
     State is running, ended (saved; what is next is for its process to do) or lost (its
     process has died: use xlpy recover).
     """
-    from libxlpy.cli.jobs import list_jobs
+    from libxlpy.cli.jobs import list_jobs, stop_and_copy_job
 
+    if stop_and_copy is not None:
+        return stop_and_copy_job(settings, stop_and_copy, json=json)
     return list_jobs(settings, json=json)
 
 

@@ -274,8 +274,10 @@ static void gets_a_stuck_thread_out(const char *path)
     CHECK(pthread_create(&thread, NULL, save_into_full_pipe, &stuck) == 0);
 
     /* Signals that are blocked change nothing; the ends are told by the signalfd. */
-    CHECK(kill(getpid(), SIGUSR2) == 0 && kill(getpid(), SIGTERM) == 0);
+    CHECK(kill(getpid(), SIGALRM) == 0 && kill(getpid(), SIGTERM) == 0);
     CHECK(read(signal_fd, info, sizeof(info)) == sizeof(info) && info[0] == SIGTERM);
+    CHECK(kill(getpid(), SIGUSR2) == 0);
+    CHECK(read(signal_fd, info, sizeof(info)) == sizeof(info) && info[0] == SIGUSR2);
 
     dead = open("/dev/null", O_PATH);
     CHECK(dup2(dead, stuck.stream_fd) == stuck.stream_fd);

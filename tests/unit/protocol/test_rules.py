@@ -51,6 +51,7 @@ TABLE = """
 44 SaveLibxc          helper call      S    once 64   -1  -
 45 AskToSuspend       parent op        S    -    64    -  -
 46 SuspendEvent       helper notice    S    -    64    -  -
+47 StopAndCopy        helper notice    SM   -    64    -  -
 """
 LETTERS = {
     "S": Mode.SAVE,

@@ -48,6 +48,7 @@ parent DomainOp            . . . . R C A  D . .
 parent AskToSuspend        . . . . R C A  D . .
 helper OpResult            . . . . R C A  D . .
 helper SuspendEvent        . . . . R C A  . . .
+helper StopAndCopy         . . . . R C A  . . .
 """
 LETTERS = dict(zip("FPHGRCADXE", State, strict=True))
 OPEN_STATES = [s for s in State if s not in (State.CLOSED, State.ERROR)]
@@ -76,7 +77,7 @@ IDS = [f"{s.name}-{w.name}-{k.__name__}" for s, w, k in CELLS]
 
 
 def test_grid_is_whole() -> None:
-    assert len(CELLS) == 10 * 2 * 25
+    assert len(CELLS) == 10 * 2 * 26
     assert set(TRANSITIONS) == set(State)
 
 
