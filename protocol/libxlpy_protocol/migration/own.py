@@ -148,6 +148,8 @@ def encode(message: Message) -> bytes:
         LocalProtocolError: A field does not fit.
     """
     kind = type(message)
+    if kind not in _NUMBER_OF:
+        raise LocalProtocolError(f"{kind.__name__} is none of a migration")
     wire: list[object] = [_NUMBER_OF[kind]]
     for name, field in _FIELDS[kind]:
         try:
