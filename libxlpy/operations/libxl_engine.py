@@ -27,7 +27,7 @@ from libxlpy.jobs.helper_run import HelperRun
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.operations.libxl_meter import LibxlMeter
 from libxlpy.process.escalation import Step
-from libxlpy.process.helper import HelperProcess
+from libxlpy.process.helper import HelperProcess, shown
 from libxlpy.process.link import Link
 from libxlpy.process.packages import helper_python
 from libxlpy.process.pump import Observer
@@ -293,7 +293,7 @@ class LibxlRun(HelperRun[LibxlLink]):
 
     def _report(self, process: HelperProcess, end: str) -> None:
         for line in process.stderr.text().splitlines():
-            self.record.log(XTL_INFO, NAME, line)
+            self.record.log(XTL_INFO, NAME, shown(line))
         self.record.log(XTL_INFO, NAME, end)
         self.record.frames += tuple(self._link.pump.frames)
 

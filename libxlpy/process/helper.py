@@ -32,6 +32,8 @@ from libxlpy.results.statistics import IoCounts
 PLACE_SECONDS = 2.0
 #: Bytes of stderr that are kept.
 STDERR_KEPT = 8192
+#: Characters of one line of it that are told.
+LINE_SHOWN = 500
 #: Bytes taken from stderr per wake-up.
 STDERR_TAKEN = 4096
 #: Reads that empty a full pipe (64 KiB) once its writer is dead.
@@ -288,6 +290,12 @@ class StderrTail:
 
 
 def last_line(text: str) -> str:
-    """Give the last line of a text that is not empty, at most 500 characters."""
+    """Give the last line of a text that is not empty, cut as by :func:`shown`."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else ""
+    return shown(lines[-1]) if lines else ""
+
+
+def shown(line: str) -> str:
+    """Give a line of stderr as it is told; one that is long is cut in its middle."""
+    half = LINE_SHOWN // 2
+    return line if len(line) <= LINE_SHOWN else f"{line[:half]}...{line[-half:]}"

@@ -172,6 +172,11 @@ def exits_with_a_reason() -> None:
     sys.exit(255)
 
 
+def exits_with_a_long_reason() -> None:
+    os.write(2, b"begin " + b"x" * 8000 + b" end\n")
+    sys.exit(255)
+
+
 def dies() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 

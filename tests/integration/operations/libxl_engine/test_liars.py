@@ -130,6 +130,17 @@ async def test_report_has_what_was_said_on_both_wires(ctx: Context, pv: Guest, l
     assert "libxl-save-helper: exit status 255" in text
 
 
+async def test_long_line_of_its_stderr_is_cut_in_its_middle(
+    ctx: Context, pv: Guest, liar
+):
+    error = await outcome(ctx, pv, liar("exits_with_a_long_reason"))
+    [line] = [line for line in error.details.log_lines if " begin x" in line]
+    assert line.endswith("x end")
+    for told in (line, str(error)):
+        assert "x...x" in told
+        assert len(told) < 700
+
+
 async def test_flood_does_not_keep_others_waiting(
     ctx: Context, pv: Guest, hvm: Guest, liar
 ):
