@@ -26,6 +26,8 @@ class Deadlines:
     #: Guest acknowledged, or was asked by what it can't acknowledge, until the
     #: hypervisor says shutdown(suspend) (as libxl).
     suspend: float = 60.0
+    #: A guest that was told that it migrates holds that back; then it is suspended.
+    guest_hold: float = 10.0
     #: One QMP command, connecting included.
     qemu: float = 10.0
     #: One request to xenstored.

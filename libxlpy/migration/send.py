@@ -19,6 +19,7 @@ from contextlib import suppress
 from libxlpy.domain import requests
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.names import away
+from libxlpy.domain.notice import GuestNotice
 from libxlpy.domain.repair import ask_guest, failed, is_failed
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import (
@@ -43,7 +44,7 @@ from libxlpy.process.escalation import Step
 from libxlpy.results import GuestState, JobReport, Kind, MigrateResult, Settled
 from libxlpy_protocol.enums import OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.messages import Log
+from libxlpy_protocol.messages import CallMessage, Log, Suspend
 from libxlpy_protocol.migration.handshake import SENDER, Event, Sending, Word
 from libxlpy_protocol.xen import XTL_INFO
 
@@ -145,6 +146,7 @@ class Send(GuestSave[MigrateResult]):
         """See the base class."""
         super().take(info)
         self._domain = info
+        self._notice = GuestNotice(self.env, info.domid, info.uuid)
 
     @property
     def _name(self) -> str:
@@ -162,6 +164,22 @@ class Send(GuestSave[MigrateResult]):
             text = f"at the other end it is migration {self._receiver.migration}, too"
             run.record.news(Log(XTL_INFO, -1, "libxlpy", text))
         self._talk.watch(lambda error: run.fail(error, Step.ABORT))
+
+    # ----- callbacks --------------------------------------------------------------
+
+    async def _suspend_guest(self, run: Run) -> int:
+        """See the base class; the guest is told before, and may hold it back."""
+        assert run.link is not None
+        remark = await self._notice.tell(run.link, lambda: run.enter("hold"))
+        run.record.remarks += [remark] if remark else []
+        return await super()._suspend_guest(run)
+
+    def limit(self, call: CallMessage) -> float | None:
+        """See the base class."""
+        seconds = super().limit(call)
+        if isinstance(call, Suspend) and seconds is not None:
+            return seconds + self.deadlines.guest_hold
+        return seconds
 
     # ----- the end ----------------------------------------------------------------
 
@@ -204,6 +222,8 @@ class Send(GuestSave[MigrateResult]):
             if self._state in GIVEN:
                 return await self._left()
             settled = await self._repair(run)
+        remark = await self._notice.withdraw()
+        run.record.remarks += [remark] if remark else []
         return settled.also(*await self._name_back())
 
     async def _hand_over(self, run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from libxlpy.domain import requests
 from libxlpy.domain.info import DomainInfo
+from libxlpy.domain.notice import withdraw
 from libxlpy.domain.resume import domain_resume, domain_unpause
 from libxlpy.errors import UsageError
 from libxlpy.migration.verdict import DomainCopy
@@ -33,6 +34,7 @@ async def settle(env: Environment, domid: int, uuid: str, *, is_here: bool) -> N
             await requests.destroy(env, domid, uuid)
             return
         await _let_run(env, info)
+        await withdraw(env, domid, uuid)
         name = DomainCopy.own_name_of(info.name)
         if name != info.name:
             await requests.rename(env, domid, name, uuid=uuid, old=info.name)

@@ -7,6 +7,7 @@ it is not. In between only facts of both ends can tell: nothing is done.
 from libxlpy.domain import requests
 from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.names import AWAY
+from libxlpy.domain.notice import withdraw
 from libxlpy.journal import Entry
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import Decision, Outcome, Step
@@ -75,8 +76,10 @@ class Moving:
         )
 
     def named_back(self) -> list[Step]:
-        """Give the domain its own name again, if it has lost it."""
-        return [Step("", self._name_back)]
+        """Give the domain its own name again, and tell it that it stays, if need be."""
+        env, entry = self._env, self._entry
+        told = Step("", lambda: withdraw(env, entry.domid, entry.uuid))
+        return [Step("", self._name_back), told]
 
     async def _name_back(self) -> None:
         env, entry = self._env, self._entry

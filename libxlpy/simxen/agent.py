@@ -1,6 +1,7 @@
 """What a guest's kernel does about its xenstore nodes: it obeys ``control/shutdown``.
 
-And its event channel for suspend, if it has one.
+And its event channel for suspend, if it has one. If it is to hold its migrations back,
+it does as ``libxlpy.domain.notice`` has it.
 
 It acts as the guest's own domid, on relative paths, and only while the guest can run: a
 paused guest answers nobody.
@@ -20,6 +21,8 @@ from libxlpy_protocol.xen import SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT, SHUTDOWN_SU
 from libxlpy_protocol.xenstore_wire import Packet, XsType
 
 REQUEST_PATH = "control/shutdown"
+NOTICE_PATH, HOLD_PATH = "control/libxlpy/migrate", "data/libxlpy/hold"
+SOON, HOLDS, LETS_GO = b"soon", b"1", b""
 CHANNEL_PATH = "device/suspend/event-channel"
 #: What may be written there -> the reason the guest then shuts down with.
 REASONS: Mapping[str, int] = {
@@ -44,12 +47,14 @@ class Agent:
         self._domain = domain
         self._replies: list[Packet] = []
         self._rung = asyncio.Event()
+        self._lets_go: asyncio.TimerHandle | None = None
         self._connection = Connection(store, domain.domid, self._take)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
         """Forget the watch; answer no more."""
         self._task.cancel()
+        self._forget_notice()
         await asyncio.wait({self._task})
         self._connection.close()
 
@@ -61,11 +66,34 @@ class Agent:
             channel.on_request = self._rung.set
             self._request(XsType.WRITE, f"{CHANNEL_PATH}\0", b"%d" % GUEST_PORT)
         self._request(XsType.WATCH, f"{REQUEST_PATH}\0agent\0")
+        if self._domain.spec.hold_ms:
+            self._request(XsType.WRITE, f"{HOLD_PATH}\0", HOLDS)
+            self._request(XsType.WATCH, f"{NOTICE_PATH}\0agent\0")
         while True:
             await self._rung.wait()
             await self._domain.runnable.wait()
             self._rung.clear()
+            if self._domain.spec.hold_ms:
+                self._hold()
             await self._obey()
+
+    def _hold(self) -> None:
+        """Hold a migration back for a while, once told of it."""
+        told = self._request(XsType.READ, f"{NOTICE_PATH}\0").payload == SOON
+        if told and self._lets_go is None:
+            loop = asyncio.get_running_loop()
+            seconds = self._domain.spec.hold_ms / 1000
+            self._lets_go = loop.call_later(
+                seconds, self._request, XsType.WRITE, f"{HOLD_PATH}\0", LETS_GO
+            )
+        elif not told and self._lets_go is not None:
+            self._forget_notice()
+            self._request(XsType.WRITE, f"{HOLD_PATH}\0", HOLDS)
+
+    def _forget_notice(self) -> None:
+        if self._lets_go is not None:
+            self._lets_go.cancel()
+            self._lets_go = None
 
     async def _obey(self) -> None:
         """Do what is asked, unless a fault gets in the way."""

@@ -17,6 +17,8 @@ MIN_MEMORY_MIB = 4
 MAX_MEMORY_MIB = 1 << 20
 PAGES_PER_MIB = 256
 MAX_VCPUS = 128
+#: The longest that a guest holds its migration back, ms.
+HOLD_MAX = 600_000
 
 TYPES = ("pv", "hvm", "pvh")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}", re.ASCII)
@@ -38,6 +40,8 @@ class DomainSpec:
         tracker: How its writes are tracked.
         pv_drivers: It answers ``control/shutdown``; only an HVM guest may lack them.
         suspend_channel: It offers an event channel for the request to suspend.
+        hold_ms: It holds a migration back so long once it is told, see
+            ``libxlpy.domain.notice``; 0: it does not want to be told.
         paused: Created paused.
         restore: Created empty, to be restored into.
         uuid: Unique in its host; made up if None, or taken and ``restore``: a copy.
@@ -59,6 +63,7 @@ class DomainSpec:
     tracker: TrackerKind = TrackerKind.AUTO
     pv_drivers: bool = True
     suspend_channel: bool = False
+    hold_ms: int = 0
     paused: bool = False
     restore: bool = False
     uuid: UUID | None = None
@@ -91,6 +96,8 @@ def parse_spec(request: Mapping[str, Any]) -> DomainSpec:
         raise SimxenError("keep_uuid is for domains to be restored into: leave it out")
     if spec.suspend_channel and not spec.pv_drivers:
         raise SimxenError("suspend_channel needs pv_drivers: they serve it")
+    if spec.hold_ms and not spec.pv_drivers:
+        raise SimxenError("hold_ms needs pv_drivers: they serve it")
     if spec.pattern is Pattern.HOT and not 0 < spec.hot_pages <= spec.nr_pages:
         raise SimxenError(f"hot_pages must be 1..{spec.nr_pages} with pattern hot")
     return spec
@@ -197,6 +204,7 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "tracker": _member(TrackerKind),
     "pv_drivers": read_bool,
     "suspend_channel": read_bool,
+    "hold_ms": _integer(0, HOLD_MAX),
     "paused": read_bool,
     "restore": read_bool,
     "domid": _integer(1, DOMID_MAX),

@@ -61,10 +61,10 @@ class Xenstore:
         """Set a node's value; it and its parents are made if need be."""
         await self._ask(XsType.WRITE, path, value, transaction=transaction)
 
-    async def remove(self, path: str) -> None:
+    async def remove(self, path: str, *, transaction: int = 0) -> None:
         """Remove a node with all below it; one that is not there is fine."""
         try:
-            await self._ask(XsType.RM, path)
+            await self._ask(XsType.RM, path, transaction=transaction)
         except XenstoreError as exc:
             if exc.code != "ENOENT":
                 raise

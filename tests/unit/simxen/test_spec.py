@@ -53,6 +53,19 @@ def test_hot_set_must_fit(hot_pages):
         parse_spec({"name": "a", "pattern": "hot", "hot_pages": hot_pages})
 
 
+@pytest.mark.parametrize("hold_ms", [-1, 600_001, True])
+def test_hold_is_bounded(hold_ms):
+    with pytest.raises(
+        SimxenError, match=r"hold_ms must be a whole number 0\.\.600000"
+    ):
+        parse_spec({"name": "a", "hold_ms": hold_ms})
+
+
+def test_only_drivers_can_hold():
+    with pytest.raises(SimxenError, match="hold_ms needs pv_drivers"):
+        parse_spec({"name": "a", "type": "hvm", "pv_drivers": False, "hold_ms": 1})
+
+
 def test_promised_memory_is_not_free():
     spec = parse_spec({"name": "a", "memory_mib": 4})
     check_memory(spec, 0)
