@@ -143,15 +143,9 @@ class Hooks:
     async def _run(self, path: Path, when: str, told: bytes, ends_at: float) -> None:
         loop, seconds = asyncio.get_running_loop(), self._env.deadlines.hooks
         late = f"deadline hooks of {seconds:g} s passed"
-        try:
-            left = max(ends_at - loop.time(), 0)
-            process = await start_process([str(path), when], (), left)
-        except TimeoutError as exc:
-            raise HookFailed(str(path), when, late) from exc
-        except BackendError as exc:
-            cause = exc.__cause__
-            why = reason_of(cause) if isinstance(cause, OSError) else str(exc)
-            raise HookFailed(str(path), when, f"can't be started: {why}") from exc
+        if loop.time() >= ends_at:
+            raise HookFailed(str(path), when, late)
+        process = await self._started(path, when)
         loop.add_reader(process.read_fd, _ignore, process.read_fd)
         try:
             with suppress(OSError):  # it may not want to know
@@ -164,6 +158,27 @@ class Hooks:
                 raise HookFailed(str(path), when, why, said)
         finally:
             await finish(asyncio.create_task(self._end(process)))
+
+    async def _started(self, path: Path, when: str) -> HelperProcess:
+        """Start one; should we be cancelled meanwhile, it is ended with its group."""
+        seconds = self._env.deadlines.spawn
+        starting = asyncio.create_task(start_process([str(path), when], (), seconds))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await finish(asyncio.create_task(self._undo(starting)))
+            raise
+        except TimeoutError as exc:
+            why = f"deadline spawn of {seconds:g} s passed"
+            raise HookFailed(str(path), when, why) from exc
+        except BackendError as exc:
+            cause = exc.__cause__
+            why = reason_of(cause) if isinstance(cause, OSError) else str(exc)
+            raise HookFailed(str(path), when, f"can't be started: {why}") from exc
+
+    async def _undo(self, starting: asyncio.Task[HelperProcess]) -> None:
+        with suppress(BackendError, TimeoutError):
+            await self._end(await starting)
 
     async def _end(self, process: HelperProcess) -> None:
         """Have it gone, with all of its group, if it has not ended."""

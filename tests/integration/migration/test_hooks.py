@@ -202,6 +202,19 @@ async def test_all_of_them_have_one_bound(host: Path, folder: Folder):
         await hooks(host, folder, 0.5).before()
 
 
+@pytest.mark.parametrize("seconds", [0, 0.001, 0.003, 0.01, 0.03])
+async def test_one_that_is_cancelled_as_it_starts_leaves_nothing(
+    host: Path, folder: Folder, seconds: float
+):
+    folder.add("10-a", "#!/bin/sh\nsleep 1000 &\nwait\n")
+    for _ in range(5):
+        running = asyncio.create_task(hooks(host, folder).before())
+        await asyncio.sleep(seconds)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
 async def test_one_that_is_cancelled_is_ended(host: Path, folder: Folder):
     folder.add("10-a", "#!/bin/sh\necho $$ >FOLDER/pid\nsleep 1000\n")
     running = asyncio.create_task(hooks(host, folder).before())
