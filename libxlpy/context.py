@@ -320,9 +320,9 @@ class Context:
     ) -> Job[MigrateResult]:
         """Have a domain move to the host at the other end, as ``xl migrate``.
 
-        Until the other end was told that it may run there, any failure leaves it
-        running here; once it has said that it does, it is destroyed here. In between
-        nobody knows: it is left suspended, as ``NAME--migratedaway``.
+        Until the other end was told that it may run, any failure leaves it running
+        here; once that has said that it does, it is destroyed here. In between nobody
+        knows: it is left suspended, as ``NAME--migratedaway``.
 
         Args:
             domid: Of the domain.
@@ -334,8 +334,7 @@ class Context:
                 its name; stays yours. Speaks our own handshake with who can.
             config: To be used there, libxl's JSON; None for the domain's own.
             hooks: Executables to be run before and after it.
-            deadlines: For this job instead of the context's.
-            stall: For this job instead of the context's.
+            deadlines: For this job instead of the context's, as ``stall``.
             policy: As for :meth:`domain_suspend`.
 
         Raises:

@@ -24,10 +24,12 @@ from libxlpy import (
     MigrationRefused,
     PeerFailed,
     PhaseEvent,
+    PolicyAborted,
     SuspendFlags,
 )
 from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
+from libxlpy.cli.precopy import PrecopyOptions
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import (
     GUESTS,
@@ -48,6 +50,8 @@ STEPS = {
     "go": "migration sender: Giving target permission to start.",
     "moved": "migration sender: Target reports successful startup.",
 }
+#: What SUSE's `xl` says then.
+BUSY = "Migration aborted as requested, domain is too busy."
 #: Seconds without a byte after which a target is given up, by default.
 NO_PROGRESS = 300
 
@@ -64,7 +68,7 @@ class MigrateOptions:
     debug: bool
     live: bool
     json: bool
-    timeout: int | None
+    precopy: PrecopyOptions
     no_progress: int | None
     hooks: Path | None
     domain: str
@@ -132,7 +136,8 @@ class Migrate:
         """Do it all, with a configuration of the user's if there is one."""
         options, settings = self._options, self._settings
         no_progress = options.no_progress or NO_PROGRESS
-        deadlines = Deadlines(total=options.timeout, no_progress=no_progress)
+        total = options.precopy.total
+        deadlines = Deadlines(total=total, no_progress=no_progress)
         async with Context(
             settings.backend, settings.host, deadlines, stall=STREAM
         ) as ctx:
@@ -194,6 +199,7 @@ class Migrate:
                 connect=connect if self._options.command else None,
                 config=config.text,
                 hooks=self._hooks,
+                policy=self._options.precopy.policy,
             )
         if not self._options.json:
             job.listen(self._step)
@@ -230,6 +236,8 @@ class Migrate:
 
     def _failure(self, domain: DomainInfo, exc: JobError, command: str) -> Exception:
         tell_failure(self._settings, exc, json=self._options.json, domain=domain)
+        if isinstance(exc, PolicyAborted) and self._options.precopy.abort_if_busy:
+            self._out.note(BUSY)
         parts = [
             f"migration of {title(domain)} {cause_text(exc, self._interrupt)}",
             *([f"the command to reach it: {command}"] if command else []),

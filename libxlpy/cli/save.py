@@ -24,6 +24,7 @@ from libxlpy import (
 )
 from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
+from libxlpy.cli.precopy import PrecopyOptions
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, view_for
 from libxlpy.cli.terminal.interrupt import Interrupt, run
@@ -48,7 +49,7 @@ class SaveOptions:
     live: bool
     helper: str
     json: bool
-    timeout: int | None
+    precopy: PrecopyOptions
     no_progress: int | None
     domain: str
     file: Path
@@ -83,7 +84,8 @@ class Save:
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
         options = self._options
-        deadlines = Deadlines(total=options.timeout, no_progress=options.no_progress)
+        total = options.precopy.total
+        deadlines = Deadlines(total=total, no_progress=options.no_progress)
         settings = self._settings
         disk = f"the disk of {one_line(str(options.file))}"
         async with Context(
@@ -136,7 +138,11 @@ class Save:
         try:
             with view:
                 job = await ctx.domain_suspend(
-                    domain.domid, file.fd, flags, helper=self._options.helper
+                    domain.domid,
+                    file.fd,
+                    flags,
+                    helper=self._options.helper,
+                    policy=self._options.precopy.policy,
                 )
                 return await follow(job, view, self._interrupt)
         except JobError as exc:

@@ -1,12 +1,15 @@
 """What moves a domain: to a file and back, or to another host."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from libxlpy.cli.options.types import FILE, JSON, SECONDS
 from libxlpy.cli.terminal.settings import Settings
+
+if TYPE_CHECKING:
+    from libxlpy.cli.precopy import PrecopyOptions
 
 RUN = "Run what is in DIR before and after it, instead of /etc/libxlpy/migrate.d."
 HOOKS = click.option(
@@ -20,6 +23,45 @@ def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
         return value
     text = f"{value!r} is none of 'own', 'libxl', 'libxl:/path'"
     raise click.BadParameter(text, ctx=ctx, param=param)
+
+
+#: What a save and a migration have in common that are live, see `cli.precopy`.
+MAX_DOWNTIME = click.option(
+    "--max-downtime",
+    type=click.IntRange(min=1),
+    metavar="MS",
+    help="Copy on, live, until it is expected to be down for no longer.",
+)
+ON_TIMEOUT = click.option(
+    "--on-timeout",
+    type=click.Choice(["cancel", "stop"]),
+    default="cancel",
+    show_default=True,
+    help="With --timeout: give up, or suspend it then and copy the rest.",
+)
+
+
+def _precopy(
+    ctx: click.Context, options: dict[str, Any], live: str
+) -> "PrecopyOptions":
+    """Take the options that say when a guest is suspended.
+
+    Args:
+        ctx: For errors.
+        options: All of the command; those are taken out.
+        live: How to have a live copy.
+    """
+    from libxlpy.cli.precopy import NAMES, PrecopyOptions
+
+    empty = {"on_timeout": "cancel", "abort_if_busy": False}
+    found = {name: options.pop(name, empty.get(name)) for name in NAMES}
+    for name, value in found.items():
+        if not options["live"] and value != empty.get(name):
+            option = name.replace("_", "-") if name in NAMES[:2] else name
+            raise click.UsageError(f"--{option} is for a live copy: {live}", ctx=ctx)
+    if found["on_timeout"] != "cancel" and options["timeout"] is None:
+        raise click.UsageError("--on-timeout needs --timeout", ctx=ctx)
+    return PrecopyOptions(timeout=options.pop("timeout"), **found)
 
 
 @click.command()
@@ -40,6 +82,8 @@ def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
     metavar="S",
     help="Give up after S seconds; the domain runs on.",
 )
+@MAX_DOWNTIME
+@ON_TIMEOUT
 @click.option(
     "--no-progress",
     type=SECONDS,
@@ -50,8 +94,8 @@ def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @click.argument("domain", metavar="DOM")
 @click.argument("file", type=FILE, metavar="FILE")
 @click.argument("config", type=FILE, metavar="[CONFIG]", required=False)
-@click.pass_obj
-def save(settings: Settings, /, **options: Any) -> int:
+@click.pass_context
+def save(ctx: click.Context, /, **options: Any) -> int:
     """Save a domain to FILE, as xl save does; xl restore can read it.
 
     The domain is destroyed once FILE is complete, unless -c or -p is given. If anything
@@ -60,7 +104,8 @@ def save(settings: Settings, /, **options: Any) -> int:
     """
     from libxlpy.cli.save import SaveOptions, save_domain
 
-    return save_domain(settings, SaveOptions(**options))
+    precopy = _precopy(ctx, options, "add --live")
+    return save_domain(ctx.obj, SaveOptions(precopy=precopy, **options))
 
 
 def _config_and_file(
@@ -125,6 +170,25 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
     metavar="S",
     help="Give up after S seconds; the domain runs on here.",
 )
+@MAX_DOWNTIME
+@ON_TIMEOUT
+@click.option(
+    "--max_iters",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Suspend it after N passes, by default 5 (as SUSE's xl).",
+)
+@click.option(
+    "--min_remaining",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Suspend it once fewer than N pages are dirty, by default 50 (as SUSE's xl).",
+)
+@click.option(
+    "--abort_if_busy",
+    is_flag=True,
+    help="Give up if more are dirty after all passes (as SUSE's xl).",
+)
 @click.option(
     "--no-progress",
     type=SECONDS,
@@ -168,7 +232,8 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
         raise click.UsageError("Missing argument 'HOST'.", ctx=ctx)
     from libxlpy.cli.migrate import MigrateOptions, migrate_domain
 
-    return migrate_domain(settings, MigrateOptions(**options))
+    precopy = _precopy(ctx, options, "leave out --no-live")
+    return migrate_domain(settings, MigrateOptions(precopy=precopy, **options))
 
 
 @click.command("migrate-receive")

@@ -9,11 +9,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
 from libxlpy.cli.terminal.output import one_line, size_text
-from libxlpy.cli.terminal.progress import View, log_text, waiting_text
+from libxlpy.cli.terminal.progress import (
+    View,
+    downtime_text,
+    log_text,
+    waiting_text,
+)
 from libxlpy.events import (
     JobEvent,
     LogEvent,
     PhaseEvent,
+    PrecopyEvent,
     ProgressEvent,
     StallEvent,
     StatEvent,
@@ -30,6 +36,7 @@ class BarView(View):
     def __init__(self, what: str, *, pages: int, verbose: bool) -> None:
         self._pages = pages
         self._pass = ""
+        self._downtime = ""
         self._verbose = verbose
         self._last = (time.monotonic(), 0)
         self._rate = 0.0
@@ -80,6 +87,9 @@ class BarView(View):
             case StatEvent():
                 self._measure(event)
                 self._update(facts=self._facts())
+            case PrecopyEvent():
+                self._downtime = downtime_text(event)
+                self._update(facts=self._facts())
             case StallEvent():
                 self._progress.console.print(escape(waiting_text(event.text)))
             case LogEvent() if self._verbose:
@@ -97,6 +107,8 @@ class BarView(View):
             # each iteration sends what was dirty when it began
             kind = "dirty" if "iteration" in self._pass else "pages"
             facts += [escape(one_line(self._pass)), f"{self._pages:,} {kind}"]
+        if self._downtime:
+            facts.append(f"expected {self._downtime}")
         left = self._seconds_left()
         if left is not None:
             facts.append(f"{left:.0f} s left")

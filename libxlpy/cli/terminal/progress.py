@@ -13,6 +13,7 @@ from libxlpy.events import (
     JobEvent,
     LogEvent,
     PhaseEvent,
+    PrecopyEvent,
     ProgressEvent,
     StallEvent,
 )
@@ -61,6 +62,8 @@ class PlainView(View):
             case ProgressEvent(_, doing, _, total) if total and doing != self._pass:
                 self._pass = doing
                 self._out.note(f"             {one_line(doing)}: {total:,} pages")
+            case PrecopyEvent():
+                self._out.note(pass_text(event))
             case StallEvent():
                 self._out.note(waiting_text(event.text))
             case LogEvent() if self._verbose:
@@ -88,6 +91,23 @@ class JsonView(View):
 def waiting_text(what: str) -> str:
     """Give the line that says what is waited for."""
     return f"             waiting: {one_line(what)}"
+
+
+def pass_text(event: PrecopyEvent) -> str:
+    """Give the line about a pass that has ended."""
+    facts = [f"{event.pages_sent:,} pages sent in {event.seconds:.2f} s"]
+    if event.dirty_found is not None:
+        facts.append(f"{event.dirty_found:,} dirty since")
+    if event.expected_downtime is not None:
+        facts.append(f"expected {downtime_text(event)}")
+    return f"             pass {event.iteration}: {', '.join(facts)}"
+
+
+def downtime_text(event: PrecopyEvent) -> str:
+    """Give the downtime that is to be expected, if it is known."""
+    held = ", too long for the time left" if event.action == "held_back" else ""
+    known = event.expected_downtime
+    return "" if known is None else f"downtime {known:,.0f} ms{held}"
 
 
 def log_text(event: LogEvent) -> str:

@@ -55,6 +55,22 @@ def test_the_commands_are_those_of_the_manual() -> None:
             ["save", "--helper", "libxl:x", "a", "b"],
             "xlpy save: Invalid value for '--helper': 'libxl:x' is none of 'own'",
         ),
+        (
+            ["save", "--max-downtime", "9", "a", "b"],
+            "xlpy save: --max-downtime is for a live copy: add --live",
+        ),
+        (
+            ["migrate", "--no-live", "--abort_if_busy", "a", "b"],
+            "xlpy migrate: --abort_if_busy is for a live copy: leave out --no-live",
+        ),
+        (
+            ["migrate", "--on-timeout", "stop", "a", "b"],
+            "xlpy migrate: --on-timeout needs --timeout",
+        ),
+        (
+            ["migrate", "--max_iters", "0", "a", "b"],
+            "xlpy migrate: Invalid value for '--max_iters': 0 is not in the range",
+        ),
         (["frob"], "xlpy: No such command 'frob'"),
         (["save", "web", "-"], "xlpy save: Invalid value for 'FILE': '-' is no file"),
         (["save", "web", ""], "xlpy save: Invalid value for 'FILE': the name of"),

@@ -17,6 +17,7 @@ from libxlpy.events import (
     JobEvent,
     LogEvent,
     PhaseEvent,
+    PrecopyEvent,
     ProgressEvent,
     StallEvent,
     StatEvent,
@@ -33,12 +34,27 @@ EVENTS: list[JobEvent] = [
     ProgressEvent("xc", "Frames iteration 0", 10, 100),
     ProgressEvent("xc", "Frames iteration 0", 20, 100),
     stat(1, 4 << 20, 50),
+    PrecopyEvent(
+        iteration=0,
+        pages_sent=100,
+        seconds=0.25,
+        dirty_found=1600,
+        mbps=8.0,
+        expected_downtime=1234.0,
+        action="held_back",
+    ),
     ProgressEvent("xc", "Frames iteration 1", 0, 1600),
     LogEvent(5, -1, "xc", "Saving\ndomain"),
     stat(2, 8 << 20),
     ProgressEvent("xc", "End of stream", 0, 0),
     PhaseEvent("end", 1.5),
 ]
+
+
+PASS = (
+    "pass 0: 100 pages sent in 0.25 s, 1,600 dirty since, expected downtime 1,234 ms, "
+    "too long for the time left"
+)
 
 
 def test_plain_lines_are_phases_and_passes(
@@ -51,6 +67,7 @@ def test_plain_lines_are_phases_and_passes(
     assert capsys.readouterr().err.splitlines() == [
         "    0.250 s  libxc",
         "             Frames iteration 0: 100 pages",
+        f"             {PASS}",
         "             Frames iteration 1: 1,600 pages",
         "    1.500 s  end",
     ]
@@ -90,7 +107,7 @@ def test_the_bar_shows_rate_iteration_and_dirty_pages(
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "220")
     view = view_for(
         Settings(Output(), verbose=True), what="save [web]", json=False, pages=100
     )
@@ -107,6 +124,7 @@ def test_the_bar_shows_rate_iteration_and_dirty_pages(
         "/s",
         "Saving",
         "1,600 dirty",
+        "expected downtime 1,234 ms",
     ):
         assert piece in shown
     assert "\x1b[?25h" in shown  # the cursor is given back

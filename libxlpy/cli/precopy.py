@@ -1,0 +1,51 @@
+"""What a command's options say of when a live copy suspends its guest."""
+
+from dataclasses import dataclass
+
+from libxlpy import policies
+from libxlpy.policies import Deadline, DowntimeBudget, FirstOf, OnTimeout, Policy, Xen
+
+#: Names of the options; all but the first two are SUSE's, of its `xl migrate`.
+NAMES = ("max_downtime", "on_timeout", "max_iters", "min_remaining", "abort_if_busy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecopyOptions:
+    """Options of `xlpy save --live` and `xlpy migrate`; None where not given."""
+
+    #: Milliseconds.
+    max_downtime: int | None
+    #: Seconds.
+    timeout: int | None
+    on_timeout: str
+    max_iters: int | None
+    min_remaining: int | None
+    abort_if_busy: bool
+
+    @property
+    def total(self) -> int | None:
+        """The deadline after which the job ends with the guest running."""
+        return None if self._stops else self.timeout
+
+    @property
+    def policy(self) -> Policy | None:
+        """What they ask for; None for libxenguest's own."""
+        parts: list[Policy] = []
+        if self.max_downtime is not None:
+            parts.append(DowntimeBudget(self.max_downtime))
+        default = policies.Xen()
+        numbers = Xen(
+            max_iters=self.max_iters or default.max_iters,
+            min_remaining=self.min_remaining or default.min_remaining,
+            abort_if_busy=self.abort_if_busy,
+        )
+        if numbers != default or self.max_iters or self.min_remaining:
+            parts.append(numbers)
+        policy = FirstOf(*parts) if parts else None
+        if self._stops and self.timeout is not None:
+            return Deadline(self.timeout, OnTimeout.STOP, policy or default)
+        return policy
+
+    @property
+    def _stops(self) -> bool:
+        return self.on_timeout == OnTimeout.STOP.value
