@@ -330,11 +330,12 @@ class Context:
                 says: a pipe or socket. Stays yours; close it once the job has ended.
             write_fd: What it hears, and the stream in xl's handshake; may be the same.
             flags: LIVE, DEBUG.
-            connect: Gives a descriptor that leads to a receiver's :class:`.Landing`, by
-                its name; stays yours. Speaks our own handshake with who can.
+            connect: Gives a descriptor that leads to a :class:`.Landing`, by its name;
+                stays yours. Speaks our own handshake with who can.
             config: To be used there, libxl's JSON; None for the domain's own.
             hooks: Executables to be run before and after it.
-            deadlines: For this job instead of the context's, as ``stall``.
+            deadlines: For this job instead of the context's.
+            stall: For this job instead of the context's.
             policy: As for :meth:`domain_suspend`.
 
         Raises:
@@ -374,8 +375,7 @@ class Context:
         it may; else a whole copy is left paused, as ``NAME--incoming``.
 
         Args:
-            read_fd: What the sender says, and the stream: a pipe or socket. Stays
-                yours.
+            read_fd: What the sender says, and the stream: pipe or socket. Stays yours.
             write_fd: What it hears; may be the same.
             stream: Where the stream is handed in, or a descriptor of it: speaks our
                 own handshake, which `xl` does not.
