@@ -46,11 +46,23 @@ def read_config(out: Output, path: Path) -> Configuration:
     except UnicodeDecodeError as exc:
         raise CommandFailed(f"configuration {path} is not UTF-8") from exc
     try:
+        parse_object(text)
+    except JsonError:
+        if not _meant_as_json(text):
+            return Configuration(text, json=False)
+    return checked_json(text, str(path))
+
+
+def checked_json(text: bytes, path: str) -> Configuration:
+    """Give a configuration that is JSON.
+
+    Raises:
+        CommandFailed: It is not, or none of libxl's.
+    """
+    try:
         parsed = parse_object(text)
     except JsonError as exc:
-        if _meant_as_json(text):
-            raise CommandFailed(f"configuration {path} can't be used: {exc}") from exc
-        return Configuration(text, json=False)
+        raise CommandFailed(f"configuration {path} can't be used: {exc}") from exc
     _check_parts(path, parsed)
     return Configuration(text, json=True)
 
@@ -69,7 +81,7 @@ def _read(out: Output, path: Path) -> bytes:
     return text
 
 
-def _check_parts(path: Path, parsed: dict[str, Any]) -> None:
+def _check_parts(path: str, parsed: dict[str, Any]) -> None:
     for part in PARTS:
         if not isinstance(parsed.get(part), dict):
             reason = f"it is JSON, but none of libxl's: it has no {part}"

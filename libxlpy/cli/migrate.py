@@ -42,6 +42,7 @@ from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
+from libxlpy.cli.xl_config import as_json
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Phase that begins -> what `xl` says then.
@@ -144,9 +145,8 @@ class Migrate:
             with told_if_long(self._out, HYPERVISOR):
                 domain = await find_domain(ctx, options.domain)
                 config = override or await stored(ctx, domain.domid)
-            if not config.json:
-                text = f"configuration {options.config} is in xl's text format: give"
-                raise CommandFailed(f"{text} JSON (`xl create --dryrun` prints it)")
+            if options.config is not None:
+                config = await as_json(config, options.config)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             command = MigrationCommand(rune(options, verbose=settings.verbose))

@@ -1,5 +1,6 @@
 """`xlpy migrate` and `xlpy migrate-receive` as users type them, between two hosts."""
 
+import asyncio
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from libxlpy import Context
 from tests.support.processes import living_descendants
 from tests.support.shell import PATIENCE, ROOT, Shell
 
@@ -253,3 +255,80 @@ def test_usage(shell: Shell, arguments: tuple[str, ...]):
 def test_receiver_says_that_it_is_for_a_sender(shell: Shell):
     line = shell.bad("migrate-receive", stdin=subprocess.DEVNULL)
     assert "leads to no other end of a migration" in line
+
+
+# ----- a configuration in xl's text format ------------------------------------------
+
+XL = """#!/bin/sh
+[ "$1 $2 $3" = "create -q --dryrun" ] && grep -q 'name = "web"' "$4" && cat {json} &&
+    exit
+echo "Parsing config from $4" >&2
+echo "config parsing error near line 1" >&2
+exit 1
+"""
+
+
+@pytest.fixture
+def xl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the file of which `xl create --dryrun` makes what it prints."""
+    folder, printed = tmp_path / "xl", tmp_path / "printed"
+    folder.mkdir()
+    (folder / "xl").write_text(XL.format(json=printed))
+    (folder / "xl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return printed
+
+
+def configuration(shell: Shell, name: str) -> bytes:
+    async def ask() -> bytes:
+        async with Context("simxen", shell.host) as ctx:
+            return await ctx.retrieve_config(await ctx.resolve(name))
+
+    return asyncio.run(ask())
+
+
+def test_configuration_in_xl_s_format_is_read_by_xl(
+    shell: Shell, there: Shell, ssh: str, xl: Path, tmp_path: Path
+):
+    config = tmp_path / "web.cfg"
+    config.write_text('name = "web"\n')
+    with shell.guest("web"):
+        xl.write_bytes(configuration(shell, "web").rstrip(b"\0"))
+        done = shell.run("migrate", "-C", config, "-s", ssh, "web", "target")
+        assert done.returncode == 0, done.stderr
+        assert names(there) == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("text", "printed", "words"),
+    [
+        ("nonsense\n", "", "refuses it: config parsing error near line 1"),
+        ('name = "web"\n', "{}", "none of libxl's: it has no c_info"),
+        ('name = "web"\n', "hello", "can't be used"),
+    ],
+)
+def test_configuration_that_xl_does_not_take_leaves_the_guest_untouched(
+    shell: Shell, xl: Path, tmp_path: Path, text: str, printed: str, words: str
+):
+    config = tmp_path / "web.cfg"
+    config.write_text(text)
+    xl.write_text(printed)
+    with shell.guest("web"):
+        done = shell.run("migrate", "-C", config, "web", "target")
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert str(config) in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert shell.facts("web")["running"]
+
+
+def test_without_xl_a_configuration_must_be_json(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = tmp_path / "web.cfg"
+    config.write_text('name = "web"\n')
+    monkeypatch.setenv("PATH", "/nowhere")
+    with shell.guest("web"):
+        done = shell.run("migrate", "-C", config, "web", "target")
+    assert done.returncode == 1
+    assert "here is no `xl` to read it: give JSON" in done.stderr
