@@ -314,21 +314,24 @@ class GuestSave(Operation[Result]):
                 return await self._repair(run)
             return settled.also(*await self._stop_logging())
         finally:
-            if self._device_model is not None:
-                await self._device_model.close()
+            await self._leave_device_model()
 
     async def _repair(self, run: Run) -> Settled:
-        settled = await Repair(self.env, self._suspend, self._device_model).run()
+        """Let the guest run on; migrations do so after :meth:`settle`, too."""
+        try:
+            settled = await Repair(self.env, self._suspend, self._device_model).run()
+        finally:
+            await self._leave_device_model()
         run.record.meter.resumed(self._suspend.resumed_at)
         return settled
 
+    async def _leave_device_model(self) -> None:
+        if self._device_model is not None:
+            await self._device_model.close()
+
     async def abandon(self, run: Run) -> Settled | None:
         """Let the guest run on: nobody knows that it is suspended."""
-        try:
-            return await self._repair(run)
-        finally:
-            if self._device_model is not None:
-                await self._device_model.close()
+        return await self._repair(run)
 
     async def _stop_logging(self) -> list[str]:
         """Switch off what libxenguest's own clean-up has left on, if any."""
