@@ -65,7 +65,7 @@ def test_killed_in_a_save(make_guest, xlpyd: Service, saved: Path) -> None:
     before = guest.ticks()
     fed(xlpyd)
     with ask(SOCKET, f"save {guest.name} {saved}") as client:
-        xlpyd.until("StatusText", "libxc")
+        xlpyd.until("StatusText", "precopy")
         xlpyd.kill()
         assert answer(client) == ""
     assert saved.read_bytes() == OLD
@@ -87,7 +87,7 @@ def test_pipe_is_kept_for_the_next_life(
     with unread_pipe(pipe):
         reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
         with ask(SOCKET, f"save {guest.name} {pipe}") as client:
-            xlpyd.until("StatusText", "libxc")
+            xlpyd.until("StatusText", "precopy")
             xlpyd.until("NFileDescriptorStore", "1")
             xlpyd.kill()
             assert answer(client) == ""
