@@ -60,8 +60,9 @@ class Control:
             lost(self._left)
 
     async def close(self) -> None:
-        """Stop; the descriptors stay their owner's."""
+        """Stop; the descriptors stay their owner's, and are never used again."""
         self._lost = None
+        self._end = PeerFailed("is not spoken to any more", "all was said")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
