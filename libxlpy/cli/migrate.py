@@ -232,6 +232,10 @@ class Migrate:
             f"migrated {title(domain)}: {speed}, downtime "
             f"{result.downtime_ns / 1e6:.0f} ms{self._settings.signals.too_late}"
         )
+        if self._settings.verbose:
+            parts = result.downtime_parts.items()
+            each = ", ".join(f"{part.replace('_', ' ')} {ms:.0f}" for part, ms in parts)
+            self._out.note(f"downtime by parts, ms: {each}")
         self._out.note("Migration successful.")
 
     def _failure(self, domain: DomainInfo, exc: JobError, command: str) -> Exception:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from libxlpy.results.downtime import downtime_parts
 from libxlpy.results.report import GuestState, ImageState, JobReport
 from libxlpy.results.statistics import Statistics
 
@@ -70,11 +71,14 @@ class MigrateResult(_Written):
     """
 
     name: str
+    #: Part -> milliseconds, in order: see docs/statistics.md.
+    downtime_parts: dict[str, float]
 
     @classmethod
     def of(cls, report: JobReport, stat: "Stat | None", name: str) -> Self:
         """Put it together from the report and the helper's last heartbeat."""
-        return cls(**_written(report, stat), name=name)
+        parts = downtime_parts(report.timeline)
+        return cls(**_written(report, stat), name=name, downtime_parts=parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,10 @@ async def good(peer: OwnPeer) -> None:
 async def test_guest_that_runs_there_is_gone_here(ctx: Context, guest: Guest):
     result = await migrate(ctx, guest, good)
     assert result.guest is GuestState.GONE
+    device_model = {"device_model", "device_state"} if guest.kind == "hvm" else set()
+    parts = {"guest", "pages", "end", "target", "hand_over", "start"}
+    assert result.downtime_parts.keys() == parts | device_model
+    assert all(milliseconds > 0 for milliseconds in result.downtime_parts.values())
     assert guest.domid not in [info.domid for info in await ctx.list_domains()]
     assert await ctx.list_jobs() == []
 
