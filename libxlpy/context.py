@@ -467,7 +467,7 @@ class Context:
     # ----- jobs -------------------------------------------------------------------
 
     async def list_jobs(self) -> list[JobStatus]:
-        """Give all jobs of this machine and backend; errors as of ``recover``."""
+        """Give all jobs of this machine; see :func:`.recovery.all_jobs.list_jobs`."""
         return await all_jobs.list_jobs(self.backend)
 
     async def job_report(self, job: str) -> str:
@@ -475,16 +475,7 @@ class Context:
         return await all_jobs.job_report(self.backend, job)
 
     async def recover(self, dry_run: bool = False) -> list[Recovered]:
-        """Finish or roll back every job whose process has died.
-
-        Jobs that run, here or in other processes, are not touched.
-
-        Args:
-            dry_run: Only say what would be done.
-
-        Raises:
-            BackendError: The journal can't be trusted or read.
-        """
+        """Finish or roll back jobs of dead processes; see :func:`.all_jobs.recover`."""
         return await all_jobs.recover(self._env(), dry_run=dry_run)
 
     async def abort_job(self, job: str) -> tuple[AbortAnswer, GuestState]:

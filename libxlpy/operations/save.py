@@ -145,7 +145,7 @@ class GuestSave(Operation[Result]):
         self.uuid = uuid
         self._suspend = GuestSuspend(env, domid, uuid, kind, self.guest)
         # The policy may be set while it runs: libxenguest has to ask in any case,
-        # which costs two calls a pass, of a fifth of a millisecond each.
+        # which costs two calls a pass, tenths of a millisecond while the guest runs.
         calls: set[type[Message]] = {Suspend, SwitchQemuLogdirty, PrecopyPolicy}
         if self._program is not None:
             calls = {SaveLibxc}

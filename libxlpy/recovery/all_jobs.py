@@ -82,6 +82,8 @@ async def job_report(backend: Backend, job: str) -> str:
 async def recover(env: Environment, *, dry_run: bool) -> list[Recovered]:
     """Finish or roll back every job whose process has died.
 
+    Jobs that run, here or in other processes, are not touched.
+
     Args:
         env: Backend, deadlines, the helpers for hypercalls.
         dry_run: Only say what would be done.

@@ -46,8 +46,6 @@ async def stop_and_copy_job(backend: Backend, job: str) -> StopAnswer:
     """
     folder = Folder(backend.jobs_dir)
     entry = entry_of(folder, job)
-    if entry.kind not in ("save", "migrate") or len(entry.helpers) > 1:
-        raise UsageError(f"{job:.80} can't be told to stop and copy: {_why(entry)}")
     told = False
     try:
         async with asyncio.timeout(SOON):
@@ -68,7 +66,7 @@ def _read(folder: Folder, entry: Entry) -> Entry | None:
     """Give how far a job is; None if it has ended.
 
     Raises:
-        UsageError: Its process has died.
+        UsageError: Its process has died, or it is of another kind.
     """
     now = folder.read(entry.domid)
     if now is None or now.job != entry.job or now.handed_over:
@@ -76,13 +74,23 @@ def _read(folder: Folder, entry: Entry) -> Entry | None:
     if folder.lost(now):
         text = f"process {now.parent.pid} of {now.job} has died"
         raise UsageError(f"{text}: use recover")
+    _check(now)
     return now
 
 
-def _why(entry: Entry) -> str:
-    if entry.kind in ("save", "migrate"):
-        return "Xen's own helper copies, which asks nobody"
-    return f"it is a {entry.kind}"
+def _check(entry: Entry) -> None:
+    """See that its own process is asked how passes go on.
+
+    Raises:
+        UsageError: It is not.
+    """
+    why = ""
+    if entry.kind not in ("save", "migrate"):
+        why = f"it is a {entry.kind}"
+    elif len(entry.helpers) > 1:
+        why = "Xen's own helper copies, which asks nobody"
+    if why:
+        raise UsageError(f"{entry.job} can't be told to stop and copy: {why}")
 
 
 def _tell(entry: Entry) -> bool:

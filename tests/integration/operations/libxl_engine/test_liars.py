@@ -14,11 +14,14 @@ from libxlpy import (
     HelperCrashed,
     JobError,
     LogEvent,
+    NotSupported,
     ProtocolViolation,
     StreamError,
     SuspendFlags,
     TimedOut,
+    UsageError,
     XenError,
+    policies,
 )
 from libxlpy.jobs.job import CancelKind
 from tests.integration.operations.libxl_engine.conftest import DEADLINES
@@ -209,6 +212,29 @@ async def _phase(job, name: str) -> None:
     async for event in job.events():
         if getattr(event, "name", "") == name:
             return
+
+
+async def test_nobody_is_asked_to_stop_and_copy(ctx: Context, pv: Guest, liar):
+    with Path("/dev/null").open("wb") as null:
+        job = await ctx.domain_suspend(
+            pv.domid, null.fileno(), LIVE, helper=liar("silent")
+        )
+        await _phase(job, "libxc")
+        with pytest.raises(NotSupported, match="can't be told to stop and copy"):
+            job.stop_and_copy_now()
+        with pytest.raises(NotSupported, match="can't be told to stop and copy"):
+            job.set_policy(policies.Xen())
+        with pytest.raises(UsageError, match="Xen's own helper copies"):
+            await ctx.stop_and_copy_job(job.name)
+        await job.cancel()
+        with pytest.raises(NotSupported, match="can't be told to stop and copy"):
+            await ctx.domain_suspend(
+                pv.domid,
+                null.fileno(),
+                LIVE,
+                helper=liar("silent"),
+                policy=policies.Xen(),
+            )
 
 
 async def test_leaving_the_context_ends_it(
