@@ -84,7 +84,7 @@ class Offered:
         await self._control.say(own.Accept(self._version, PACKAGE, landing))
         if isinstance(source, int):
             return source
-        return await source.taken("peer_ready", seconds)
+        return await self._control.meanwhile(source.taken("peer_ready", seconds))
 
 
 @asynccontextmanager

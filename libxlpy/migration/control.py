@@ -7,7 +7,8 @@ comes is read at once, so that news of the other end is news while a stream is s
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import JobError, PeerFailed, TimedOut
@@ -16,6 +17,8 @@ from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.framing import PREFIX
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration.own import LARGEST, Beat, GiveUp, decode, encode
+
+Value = TypeVar("Value")
 
 #: Seconds between two signs of life.
 BEAT = 1.0
@@ -58,6 +61,29 @@ class Control:
         self._lost = lost
         if self._left is not None and lost is not None:
             lost(self._left)
+
+    async def meanwhile(self, work: Awaitable[Value]) -> Value:
+        """Wait for some work, while the other end is there; give what it gives.
+
+        Raises:
+            JobError: The other end has given up, or is gone; the work has stopped.
+            Exception: Whatever the work raises.
+        """
+        task = asyncio.ensure_future(work)
+
+        def stop(_: JobError) -> None:
+            task.cancel()
+
+        self.watch(stop)
+        try:
+            await asyncio.wait({task})
+            if task.cancelled() and self._left is not None:
+                raise self._left
+            return task.result()
+        finally:
+            self.watch(None)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop; the descriptors stay their owner's, and are never used again."""

@@ -1,18 +1,22 @@
 """The sender's first words: which handshake is spoken, and what is to come."""
 
+import asyncio
 import secrets
 import uuid as uuids
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from libxlpy.domain.info import DomainInfo
-from libxlpy.errors import MigrationRefused, PeerFailed
+from libxlpy.errors import JobError, MigrationRefused, PeerFailed, TimedOut
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
 from libxlpy.migration.host_facts import host_facts
 from libxlpy.migration.talk import OwnTalk, Talk, XlTalk
 from libxlpy.process.environment import Environment
 from libxlpy.streams.xl import pack_header
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.fields import TEXT_MAX, clip
 from libxlpy_protocol.hello import PACKAGE
 from libxlpy_protocol.migration import own, xl
 
@@ -64,7 +68,7 @@ async def greet(
     try:
         await control.say(offer)
         landing = await _accepted(control, offer)
-        stream_fd = await connect(landing)
+        stream_fd = await _connected(control, connect(landing), deadlines.peer_ready)
     except BaseException:
         await control.close()
         raise
@@ -85,6 +89,22 @@ async def _offer(env: Environment, domain: DomainInfo, config: bytes) -> own.Off
         vendor=facts.vendor,
         config=config,
     )
+
+
+async def _connected(
+    control: Control, connecting: Awaitable[int], seconds: float
+) -> int:
+    """Have the stream lead to the receiver, who is told if it does not."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await control.meanwhile(connecting)
+    except TimeoutError:
+        error: LibxlpyError = TimedOut("peer_ready", seconds)
+    except LibxlpyError as exc:
+        error = exc
+    with suppress(JobError):
+        await control.say(own.GiveUp(clip(str(error), TEXT_MAX)))
+    raise error
 
 
 async def _accepted(control: Control, offer: own.Offer) -> str:

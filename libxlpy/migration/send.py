@@ -138,7 +138,9 @@ class Send(GuestSave[MigrateResult]):
         """See the base class."""
         await super().discard()
         if self._receiver is not None:
-            await self._receiver.talk.close()
+            with suppress(JobError):
+                await self._talk.say(Word.GIVEN_UP)
+            await self._talk.close()
         for failure in await self._after("failed", ""):
             logger.warning("%s: %s", self.what, failure)
 
