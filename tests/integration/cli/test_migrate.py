@@ -6,21 +6,30 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from libxlpy import Context
+from libxlpy_protocol.framing import PREFIX
+from libxlpy_protocol.migration import own, xl
 from tests.support.processes import living_descendants
-from tests.support.shell import PATIENCE, ROOT, Shell
+from tests.support.shell import PATIENCE, ROOT, Shell, environment
 
 LOSSY = ROOT / "tests" / "support" / "lossy.py"
-#: Leads to the other host where a user would say `ssh HOST`; sh runs what was said.
+#: Leads to the other host where a user would say `ssh HOST`; sh runs what was said, and
+#: finds only what is in a folder.
 SSH = """#!/bin/sh
 shift
+echo "$*" >>{said}
+PATH={there}
+{hook}
 exec sh -c "$*"
 """
+#: For the stream, in place of what was to be run.
+STREAM = 'case "$*" in *--stream*) exec {};; esac'
 
 
 @pytest.fixture
@@ -29,27 +38,62 @@ def there(other_host: Path) -> Shell:
     return Shell(other_host)
 
 
+@dataclass(frozen=True)
+class Ssh:
+    """A command in place of ssh, and a folder of what it finds there."""
+
+    command: Path
+    folder: Path
+    #: Gets what each call is for.
+    said: Path
+
+    def put(self, name: str, there: Shell) -> None:
+        """Have `xlpy` be there under some name."""
+        words = shlex.join(there.command())
+        executable(self.folder / name, f'#!/bin/sh\nexec {words} "$@"\n')
+
+    def rewrite(self, hook: str) -> None:
+        """Have some shell be run first at each call, with the words to run as $*."""
+        text = SSH.format(said=self.said, there=self.folder, hook=hook)
+        executable(self.command, text)
+
+    def streams(self) -> int:
+        """Tell how often a stream of its own was asked for."""
+        return self.said.read_text().count(" --stream ")
+
+
+def executable(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 @pytest.fixture
-def ssh(there: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give a command in place of ssh: there `xlpy` is that of the second host."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, text in (
-        ("ssh", SSH),
-        ("xlpy", f'#!/bin/sh\nexec {shlex.join(there.command())} "$@"\n'),
-    ):
-        path = folder / name
-        path.write_text(text)
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return "ssh"
+def host_behind(there: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
+    """Have `ssh` lead to the second host, where there is an `xlpy`, and little else."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+    made = Ssh(ours / "ssh", theirs, tmp_path / "said")
+    for name in ("sh", "sleep"):
+        (theirs / name).symlink_to(f"/bin/{name}")
+    made.put("xlpy", there)
+    made.rewrite("")
+    monkeypatch.setenv("PATH", f"{ours}{os.pathsep}{os.environ['PATH']}")
+    return made
+
+
+@pytest.fixture
+def ssh(host_behind: Ssh) -> str:
+    return host_behind.command.name
 
 
 def names(shell: Shell) -> list[str]:
     return [facts["name"] for facts in shell.domains()]
 
 
-def test_domain_moves_and_goes_on(shell: Shell, there: Shell, ssh: str):
+def test_domain_moves_and_goes_on(
+    shell: Shell, there: Shell, host_behind: Ssh, ssh: str
+):
     with shell.guest("web"), there.guest("other"):
         done = shell.run("migrate", "-s", ssh, "web", "target")
         assert done.returncode == 0, done.stderr
@@ -57,6 +101,7 @@ def test_domain_moves_and_goes_on(shell: Shell, there: Shell, ssh: str):
         assert "migration sender: Giving target permission to start." in done.stderr
         assert "migration target: Got permission, starting domain." in done.stderr
         assert done.stderr.endswith("Migration successful.\n")
+        assert host_behind.streams() == 1
         assert names(shell) == []
         assert sorted(names(there)) == ["other", "web"]
         assert there.facts("web")["running"]
@@ -148,6 +193,93 @@ def test_json_is_one_object_with_its_result(shell: Shell, there: Shell, ssh: str
         *_, last = shell.good("migrate", "--json", "-p", "web", "target").splitlines()
         assert '"result":"migrated"' in last
         assert there.facts("web")["paused"]
+
+
+@pytest.mark.usefixtures("ssh")
+def test_xl_receives_where_there_is_no_xlpy(
+    shell: Shell, there: Shell, host_behind: Ssh
+):
+    (host_behind.folder / "xlpy").unlink()
+    host_behind.put("xl", there)  # which speaks the handshake of xl
+    with shell.guest("web"), there.guest("other"):
+        done = shell.run("migrate", "-e", "web", "target")
+        assert done.returncode == 0, done.stderr
+        assert host_behind.streams() == 0
+        assert names(shell) == []
+        assert there.facts("web")["running"]
+
+
+def stays(shell: Shell, there: Shell, *options: str) -> list[str]:
+    """Have a migration fail; give the lines that say so of both ends, ours last."""
+    done = shell.run("migrate", *options, "web", "target")
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert shell.facts("web")["running"]
+    assert shell.json("jobs", "--json") == there.json("jobs", "--json") == []
+    return [line for line in done.stderr.splitlines() if line.startswith("xlpy")]
+
+
+@pytest.mark.usefixtures("ssh")
+def test_name_that_is_taken_there_is_refused(shell: Shell, there: Shell):
+    with shell.guest("web"), there.guest("web"):
+        before = shell.facts("web")
+        theirs, ours = stays(shell, there)
+        assert all("name web is taken by domain" in each for each in (theirs, ours))
+        assert "was not migrated, it runs here" in ours
+        assert shell.facts("web")["domid"] == before["domid"]
+        assert not shell.facts("web")["logdirty"]
+        assert len(names(there)) == 1
+
+
+@pytest.mark.parametrize(
+    ("instead", "words"),
+    [("false", "stream failed"), ("sleep 100", "no_progress")],
+)
+@pytest.mark.usefixtures("ssh")
+def test_stream_that_does_not_arrive(
+    shell: Shell, there: Shell, host_behind: Ssh, instead: str, words: str
+):
+    host_behind.rewrite(STREAM.format(instead))
+    with shell.guest("web"), there.guest("other"):
+        theirs, ours = stays(shell, there, "--no-progress", "3")
+        assert words in ours
+        assert "the other end has given up" in theirs
+        assert names(there) == ["other"]
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "x" * 200, "\udcff"])
+def test_stream_for_nobody(shell: Shell, name: str):
+    reading, writing = os.pipe()
+    try:
+        line = shell.bad("migrate-receive", "--stream", name, stdin=reading)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert "no receiver waits for this stream" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"), [((), xl.READY), (("--control",), own.READY)]
+)
+def test_receiver_says_nothing_else_to_its_sender(
+    shell: Shell, arguments: tuple[str, ...], first: bytes
+):
+    done = subprocess.run(
+        shell.command("-v", "migrate-receive", *arguments),
+        input=b"nonsense" * 8,
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+        env=environment(),
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith(first)
+    left = done.stdout.removeprefix(first)
+    while left:
+        (size,) = PREFIX.unpack(left[: PREFIX.size])
+        own.decode(left[PREFIX.size :][:size])
+        left = left[PREFIX.size + size :]
 
 
 @pytest.mark.parametrize(
