@@ -11,6 +11,10 @@ from .following import Following
 from .migrating import (
     AWAY,
     INCOMING,
+    OURS,
+    SSH,
+    TARGET,
+    XL,
     between,
     jobs,
     known,
@@ -35,7 +39,6 @@ from .support import (
 
 pytestmark = pytest.mark.xen
 
-OURS, XL = "xlpy", "xl"
 SUCCESS = "Migration successful."
 
 
@@ -121,10 +124,13 @@ def test_paused_until_it_is_unpaused(
 ) -> None:
     guest = make_guest(kind)
     with moved(guest, paused=True):
-        # xl tells the receiver by its command only, which here is ours to give.
-        words = (sender, "migrate", "-s", "", guest.name)
-        done = run(*words, f"{receiver} migrate-receive -p")
-        assert done.returncode == 0, done.stderr
+        if sender == receiver:
+            migrate(guest, sender, receiver, "-p")
+        else:
+            # xl tells the receiver by its command only, which here is ours to give.
+            words = (sender, "migrate", "-s", "", guest.name)
+            done = run(*words, f"{receiver} migrate-receive -p")
+            assert done.returncode == 0, done.stderr
     assert "p" in domains()[guest.name]
     ok("xl", "unpause", guest.name)
     assert {tick.memory for tick in guest.next_ticks(2)} == {"ok"}
@@ -133,14 +139,27 @@ def test_paused_until_it_is_unpaused(
 # -- what fails ------------------------------------------------------------------------
 
 
-def receivers(tool: str) -> list[int]:
-    """Return the pids of the receivers that run."""
+def receivers(tool: str, *options: str) -> list[int]:
+    """Return the pids of the receivers that run, with these options."""
     found = []
     for pid, words in command_lines():
         programs = {word.rpartition("/")[2] for word in words}
-        if {tool, "migrate-receive"} <= programs:
+        if {tool, "migrate-receive", *options} <= programs:
             found.append(pid)
     return found
+
+
+def test_refused_before_anything_is_copied(equipped: Guest, tmp_path: Path) -> None:
+    """The file of its disk has another name by now; the guest has it open."""
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+    with stays(equipped):
+        done = run("xlpy", "migrate", "-s", SSH, equipped.name, TARGET)
+    (tmp_path / "elsewhere").rename(tmp_path / "disk")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "was not migrated, it runs here" in last
+    assert f"{tmp_path / 'disk'}, which is not here" in last
+    assert not receivers(OURS)
 
 
 def test_receiver_is_killed_while_it_receives(make_guest) -> None:
@@ -169,6 +188,21 @@ def test_our_receiver_is_killed_while_it_receives(make_guest) -> None:
             line = theirs.failure()
         assert "resuming at sender" in line or "failed to suspend at sender" in line
         wait_for("the helper's end", lambda: None if helpers() else True)
+        assert "lost" in jobs().values()
+        ok("xlpy", "recover")
+
+
+def test_our_receiver_is_killed_while_one_of_ours_sends(make_guest) -> None:
+    guest = make_guest("pvh")
+    with stays(guest):
+        with Following("migrate", "-s", SSH, guest.name, TARGET) as ours:
+            ours.until_doing(COPYING)
+            wait_for("its copy", lambda: guest.name + INCOMING in known() or None)
+            [pid] = receivers(OURS, "--control")
+            os.kill(pid, signal.SIGKILL)
+            assert "guest is running" in ours.failure()
+        wait_for("the helper's end", lambda: None if helpers() else True)
+        wait_for("the other receiver's end", lambda: None if receivers(OURS) else True)
         assert "lost" in jobs().values()
         ok("xlpy", "recover")
 
