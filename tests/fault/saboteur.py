@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import Any
@@ -12,10 +13,14 @@ from libxlpy import Context, GuestState, Job
 from libxlpy.errors import JobError
 from libxlpy.results import SaveResult
 from libxlpy_protocol.messages import Message, Release
+from libxlpy_protocol.table import CALLS
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save
 from tests.support.victim import Victim
 
 Act = Callable[[Job[Any]], None]
+ANSWER = ">Answer"
+#: What is called, and the answers.
+CALLED = {f"<{kind.__name__}" for kind in CALLS} | {ANSWER}
 #: Runs one save to the end, disturbed by a saboteur.
 Run = Callable[[Victim, Path, "Saboteur"], Coroutine[Any, Any, SaveResult | JobError]]
 
@@ -99,6 +104,20 @@ def cancelled(trace: list[str]) -> Attack:
     return attack("cancel", cancel, trace)
 
 
+def last_call(trace: list[str]) -> tuple[str, int]:
+    """Give the last call that was answered, and how many of its kind there were.
+
+    How often it is asked how to go on depends on how many passes there are.
+    """
+    answered = [
+        call[1:]
+        for call, answer in pairwise(each for each in trace if each in CALLED)
+        if answer == ANSWER != call
+    ]
+    last = answered[-1] if answered else ""
+    return last, answered.count(last)
+
+
 def attack(
     name: str,
     act: Act,
@@ -113,7 +132,7 @@ def attack(
         outcome = await run(victim, path, saboteur)
         seconds = time.monotonic() - saboteur.struck_at if saboteur.struck else 0.0
         early = "<Phase" not in saboteur.trace
-        late = saboteur.trace.count(">Answer") == trace.count(">Answer")
+        late = last_call(saboteur.trace) == last_call(trace)
         context = f"{name} at {saboteur.struck or 'no message'} ({place})"
         return Strike(saboteur.struck, early, late, seconds, outcome, context, left)
 
