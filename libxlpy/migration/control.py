@@ -1,6 +1,7 @@
 """The connection on which our own handshake is spoken, with a sign of life each way.
 
-Who says nothing for ``peer_silent`` seconds is gone, whatever the connection says. What
+Who says nothing for ``peer_silent`` seconds, once it has begun, is gone, whatever the
+connection says. What
 comes is read at once, so that news of the other end is news while a stream is sent.
 """
 
@@ -40,6 +41,7 @@ class Control:
         self._deadlines = deadlines
         self._came: deque[Message] = deque()
         self._news = asyncio.Event()
+        self._is_heard = False
         #: Why nothing more comes.
         self._end: JobError | None = None
         #: That, or what the other end has given up for.
@@ -161,15 +163,18 @@ class Control:
             self._ended(PeerFailed("can't be understood", str(exc)))
 
     async def _message(self) -> Message:
-        seconds = self._deadlines.peer_silent
-        head = await self._read(PREFIX.size, seconds)
+        head = await self._read(PREFIX.size)
         (size,) = PREFIX.unpack(head)
         if not 0 < size <= LARGEST:
             raise RemoteProtocolError(f"a message of {size} bytes", head)
-        return decode(await self._read(size, seconds))
+        self._is_heard = True
+        return decode(await self._read(size))
 
-    async def _read(self, size: int, seconds: float) -> bytes:
-        return await self._channel.read(size, "what is due", "peer_silent", seconds)
+    async def _read(self, size: int) -> bytes:
+        # It may be busy with its hooks before it says anything.
+        deadline = "peer_silent" if self._is_heard else "peer_answer"
+        seconds = getattr(self._deadlines, deadline)
+        return await self._channel.read(size, "what is due", deadline, seconds)
 
     def _ended(self, error: JobError) -> None:
         self._end = error

@@ -29,6 +29,7 @@ from libxlpy_protocol.migration.own import (
     READY,
     VERSION,
     Accept,
+    Beat,
     GiveUp,
     Go,
     Offer,
@@ -260,6 +261,7 @@ async def says_nothing(peer: OwnPeer) -> None:
 async def is_silent(peer: OwnPeer) -> None:
     peer.be_silent()
     await peer.hear(READY)
+    await peer.tell(Beat())
     await asyncio.Event().wait()
 
 

@@ -9,7 +9,7 @@ import pytest
 from libxlpy import Deadlines, JobError, PeerFailed, TimedOut
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
-from libxlpy_protocol.migration.own import GiveUp, Go, Received
+from libxlpy_protocol.migration.own import GiveUp, Go, Received, encode
 
 QUICK = Deadlines(peer_silent=5.0, peer_answer=0.2)
 
@@ -61,6 +61,29 @@ async def test_end_of_one_is_news_to_the_other():
         with pytest.raises(PeerFailed):
             await control.hear("peer_answer")
         await control.close()
+
+
+async def test_who_was_heard_may_not_be_silent_for_long():
+    one, other = socket.socketpair()
+    with one, other:
+        deadlines = Deadlines(peer_silent=0.2, peer_answer=5.0)
+        control = Control(Channel(other.fileno(), other.fileno()), deadlines)
+        await asyncio.sleep(0.5)  # it has not begun
+        one.sendall(encode(Go()))
+        assert await control.hear("peer_answer") == Go()
+        with pytest.raises(TimedOut, match="peer_silent"):
+            await control.hear("peer_answer")
+        await control.close()
+
+
+async def test_work_goes_on_while_the_other_is_there(ends: tuple[Control, Control]):
+    one, other = ends
+    assert await one.meanwhile(asyncio.sleep(0.01, "done")) == "done"
+    await other.say(GiveUp("no memory"))
+    work = asyncio.get_running_loop().create_future()
+    with pytest.raises(PeerFailed, match="no memory"):
+        await one.meanwhile(work)
+    assert work.cancelled()
 
 
 async def test_nothing_is_said_once_it_is_closed(ends: tuple[Control, Control]):
