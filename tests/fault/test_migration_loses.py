@@ -23,7 +23,9 @@ from tests.support.shell import environment
 
 #: Seconds for a sign of life, or for the stream to get on.
 SILENT = 3.0
-DEADLINES = replace(QUICK, peer_ready=2 * SILENT, peer_silent=SILENT)
+DEADLINES = replace(
+    QUICK, peer_ready=2 * SILENT, peer_answer=2 * SILENT, peer_silent=SILENT
+)
 #: Seconds for both ends, as each finds out for itself; a bound, not a measure.
 PATIENCE = 30.0
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from libxlpy import (
+    BackendError,
     Cancelled,
     Context,
     GuestState,
@@ -44,8 +45,13 @@ DEADLINES = replace(
 Script = Callable[[OwnPeer], Awaitable[None]]
 
 
-async def migrate(ctx: Context, guest: Guest, script: Script) -> MigrateResult:
-    """Migrate to a peer that follows a script."""
+Connect = Callable[[str], Awaitable[int]]
+
+
+async def migrate(
+    ctx: Context, guest: Guest, script: Script, other: Connect | None = None
+) -> MigrateResult:
+    """Migrate to a peer that follows a script, its stream perhaps led elsewhere."""
     async with OwnPeer.both() as (peer, control, stream):
         landings = []
 
@@ -57,7 +63,7 @@ async def migrate(ctx: Context, guest: Guest, script: Script) -> MigrateResult:
         try:
             fd = control.fileno()
             job = await ctx.domain_migrate(
-                guest.domid, fd, fd, connect=connect, deadlines=DEADLINES
+                guest.domid, fd, fd, connect=other or connect, deadlines=DEADLINES
             )
             result = await job
             await playing
@@ -125,6 +131,47 @@ async def test_refusal_is_typed_and_leaves_the_guest_untouched(
     assert caught.value.refusal is Refusal.NAME
     await aside(guest.assert_untouched)
     assert await ctx.list_jobs() == []
+
+
+async def nowhere(_: str) -> int:
+    raise BackendError("no way to the other end")
+
+
+async def for_ever(_: str) -> int:
+    await asyncio.Event().wait()
+    return -1
+
+
+@pytest.mark.parametrize(
+    ("connect", "error", "words"),
+    [(nowhere, BackendError, "no way"), (for_ever, TimedOut, "peer_ready")],
+)
+async def test_stream_that_leads_nowhere_is_told(
+    ctx: Context, guest: Guest, connect: Connect, error: type[Exception], words: str
+):
+    told = []
+
+    async def script(peer: OwnPeer) -> None:
+        await peer.accept()
+        told.append(await peer.told(GiveUp))
+
+    with pytest.raises(error, match=words):
+        await migrate(ctx, guest, script, connect)
+    assert words in told[0].text
+    await aside(guest.assert_untouched)
+
+
+async def test_stream_is_not_waited_for_where_the_receiver_gives_up(
+    ctx: Context, guest: Guest
+):
+    async def script(peer: OwnPeer) -> None:
+        await peer.accept()
+        await peer.tell(GiveUp("no memory"))
+        await asyncio.Event().wait()
+
+    with pytest.raises(PeerFailed, match="no memory"):
+        await migrate(ctx, guest, script, for_ever)
+    await aside(guest.assert_untouched)
 
 
 async def chooses(peer: OwnPeer, version: int) -> None:
