@@ -9,12 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
 from libxlpy.cli.terminal.output import one_line, size_text
-from libxlpy.cli.terminal.progress import (
-    View,
-    downtime_text,
-    log_text,
-    waiting_text,
-)
+from libxlpy.cli.terminal.progress import View, log_text, waiting_text
 from libxlpy.events import (
     JobEvent,
     LogEvent,
@@ -36,7 +31,8 @@ class BarView(View):
     def __init__(self, what: str, *, pages: int, verbose: bool) -> None:
         self._pages = pages
         self._pass = ""
-        self._downtime = ""
+        #: Milliseconds to be expected, while passes are made.
+        self._downtime: float | None = None
         self._verbose = verbose
         self._last = (time.monotonic(), 0)
         self._rate = 0.0
@@ -79,6 +75,7 @@ class BarView(View):
         """Redraw with what is new."""
         match event:
             case PhaseEvent(name):
+                self._downtime = None
                 self._update(facts=escape(one_line(name)))
             case ProgressEvent(_, doing, done, total) if total:
                 self._progress.update(self._task, completed=done, total=total)
@@ -88,7 +85,7 @@ class BarView(View):
                 self._measure(event)
                 self._update(facts=self._facts())
             case PrecopyEvent():
-                self._downtime = downtime_text(event)
+                self._downtime = event.expected_downtime
                 self._update(facts=self._facts())
             case StallEvent():
                 self._progress.console.print(escape(waiting_text(event.text)))
@@ -107,11 +104,11 @@ class BarView(View):
             # each iteration sends what was dirty when it began
             kind = "dirty" if "iteration" in self._pass else "pages"
             facts += [escape(one_line(self._pass)), f"{self._pages:,} {kind}"]
-        if self._downtime:
-            facts.append(f"expected {self._downtime}")
         left = self._seconds_left()
-        if left is not None:
+        if left is not None and (left >= 1 or self._downtime is None):
             facts.append(f"{left:.0f} s left")
+        if self._downtime is not None:
+            facts.append(f"~{self._downtime:,.0f} ms down")
         return ", ".join(facts)
 
     def _measure(self, stat: StatEvent) -> None:

@@ -99,15 +99,10 @@ def pass_text(event: PrecopyEvent) -> str:
     if event.dirty_found is not None:
         facts.append(f"{event.dirty_found:,} dirty since")
     if event.expected_downtime is not None:
-        facts.append(f"expected {downtime_text(event)}")
+        facts.append(f"expected downtime {event.expected_downtime:,.0f} ms")
+    if event.action == "held_back":
+        facts.append("too long for the time left")
     return f"             pass {event.iteration}: {', '.join(facts)}"
-
-
-def downtime_text(event: PrecopyEvent) -> str:
-    """Give the downtime that is to be expected, if it is known."""
-    held = ", too long for the time left" if event.action == "held_back" else ""
-    known = event.expected_downtime
-    return "" if known is None else f"downtime {known:,.0f} ms{held}"
 
 
 def log_text(event: LogEvent) -> str:

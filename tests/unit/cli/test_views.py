@@ -124,7 +124,7 @@ def test_the_bar_shows_rate_iteration_and_dirty_pages(
         "/s",
         "Saving",
         "1,600 dirty",
-        "expected downtime 1,234 ms",
+        "~1,234 ms down",
     ):
         assert piece in shown
     assert "\x1b[?25h" in shown  # the cursor is given back
