@@ -79,6 +79,8 @@ class _Receive(Operation[RestoreResult]):
         self._talk = domain.talk
         self._state = Receiving.BUILD
         self._waits = Interruptible()
+        #: Why it is not known whether the sender has given the domain away.
+        self._doubt: JobError | None = None
         self._announcement = Announcement()
 
     @property
@@ -193,8 +195,7 @@ class _Receive(Operation[RestoreResult]):
             case Receiving.REFUSAL:
                 await self._talk.say(Word.DOES_NOT_RUN, str(run.failure or ""))
             case Receiving.DECLINE:
-                await self._talk.say(Word.DOES_NOT_RUN, str(run.failure or ""))
-                await self._talk.say(Word.PERMISSION)
+                return await self._decline(run)
             case Receiving.REMOVE | Receiving.WITHDRAW:
                 with suppress(DomainNotFound):  # somebody was quicker
                     await requests.destroy(self.env, self.domid, self.uuid)
@@ -210,6 +211,28 @@ class _Receive(Operation[RestoreResult]):
             run.fail(PeerFailed("has given up", self._talk.why))
             return Event.REFUSED
         return Event.DONE
+
+    async def _decline(self, run: Run) -> Event:
+        """Keep the copy, unless the sender can say that it goes on with its own."""
+        assert self._doubt is not None
+        try:
+            await self._talk.say(Word.DOES_NOT_RUN, str(self._doubt))
+            await self._talk.say(Word.PERMISSION)
+            if self._domain.offer is not None:
+                words, deadline = (Word.GIVEN_UP, Word.GO), "peer_answer"
+                if await self._talk.hear(*words, deadline=deadline) is Word.GO:
+                    # It was on its way.
+                    await self._talk.hear(Word.GIVEN_UP, deadline=deadline)
+                run.fail(self._doubt)
+                return Event.REFUSED
+        except JobError as exc:
+            run.record.later.append(str(exc))
+        run.fail(self._open(self._doubt))
+        return Event.DONE
+
+    def _open(self, error: JobError) -> MigrationOpen:
+        text = f"whether {self._domain.name!r} is ours the sender has not said"
+        return MigrationOpen(f"{text}: {error.args[0]}")
 
     async def _start(self, facts: list[str]) -> None:
         """Let the copy run; what it is called comes after that."""
@@ -258,9 +281,12 @@ class _Receive(Operation[RestoreResult]):
         """Take what ends it: in doubt about the guest, the doubt."""
         if self._state is Receiving.REPORT:
             return  # it runs here: what the sender makes of that is for the sender
-        if RECEIVER[self._state][Event.FAILED] in (Receiving.DECLINE, Receiving.OPEN):
-            text = f"whether {self._domain.name!r} is ours the sender has not said"
-            error = MigrationOpen(f"{text}: {error.args[0]}")
+        match RECEIVER[self._state][Event.FAILED]:
+            case Receiving.DECLINE:
+                self._doubt = error
+                return
+            case Receiving.OPEN:
+                error = self._open(error)
         run.fail(error)
 
     def result(self, run: Run, report: JobReport) -> RestoreResult:

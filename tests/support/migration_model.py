@@ -169,6 +169,12 @@ OWN_ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
     Sending.STAYS: (Deed.RESUME, Say(GIVEN_UP)),
     Receiving.CONFIG: (Say(READY), Hear(HEADER), Say(ACCEPT)),
     Receiving.GO: (Hear(GO, refused=GIVEN_UP),),
+    # GO may still have been on its way.
+    Receiving.DECLINE: (
+        *ACTS[Receiving.DECLINE],
+        Hear(GO, refused=GIVEN_UP),
+        Hear(GO, refused=GIVEN_UP),
+    ),
     Receiving.NOTHING: (Say(GIVEN_UP),),
 }
 

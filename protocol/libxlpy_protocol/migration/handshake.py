@@ -85,7 +85,8 @@ class Receiving(enum.Enum):
     RECEIVED = "received"
     #: Waits for GO.
     GO = "go"
-    #: Says that the copy does not run, gives the sender permission, and keeps it.
+    #: Says that the copy does not run, gives the sender permission, and keeps the copy,
+    #: unless the sender then says that it goes on with its own.
     DECLINE = "decline"
     #: Lets the copy run; FAILED: it is known to be paused.
     START = "start"
@@ -144,7 +145,11 @@ RECEIVER: Final[Mapping[Receiving, Mapping[Event, Receiving]]] = {
         Event.REFUSED: Receiving.WITHDRAW,
         Event.FAILED: Receiving.DECLINE,
     },
-    Receiving.DECLINE: {Event.DONE: Receiving.OPEN, Event.FAILED: Receiving.OPEN},
+    Receiving.DECLINE: {
+        Event.DONE: Receiving.OPEN,
+        Event.REFUSED: Receiving.WITHDRAW,
+        Event.FAILED: Receiving.OPEN,
+    },
     Receiving.START: {
         Event.DONE: Receiving.REPORT,
         Event.FAILED: Receiving.REFUSAL,

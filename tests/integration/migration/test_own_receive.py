@@ -349,6 +349,28 @@ async def test_copy_goes_when_the_sender_goes_on_with_its_own(
     assert await ctx.list_jobs() == []
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_copy_goes_when_the_sender_says_so_after_all(
+    ctx: Context, saved: Saved, before: set[int], *, late: bool
+):
+    """GO does not come in time; what is said then makes the sender go on."""
+
+    async def script(peer: OwnPeer) -> None:
+        await sent(peer, saved)
+        assert not (await peer.told(Report)).runs
+        await peer.told(Permission)
+        assert len(await new(ctx, before)) == 1
+        if late:
+            await peer.tell(Go())
+        await peer.tell(GiveUp("it does not run there"))
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimedOut, match="peer_answer"):
+        await receive(ctx, script)
+    assert await new(ctx, before) == []
+    assert await ctx.list_jobs() == []
+
+
 async def says_other(peer: OwnPeer) -> None:
     await peer.tell(Permission())
 

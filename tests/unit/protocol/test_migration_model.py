@@ -273,7 +273,8 @@ def test_each_state_has_a_row_or_is_an_end() -> None:
 def test_each_row_has_the_events_that_can_happen() -> None:
     for table in TABLES:
         for place, row in table.items():
-            can_refuse = place in (Sending.REPORT, Receiving.GO)
+            refusals = (Sending.REPORT, Receiving.GO, Receiving.DECLINE)
+            can_refuse = place in refusals
             more = {REFUSED} if can_refuse else set()
             if place is Receiving.START:
                 more = {Event.UNSURE}
