@@ -17,6 +17,7 @@ from libxlpy import (
     HookFailed,
     JobError,
     JobEvent,
+    LibxlpyError,
     MigrateResult,
     MigrationCommand,
     MigrationHooks,
@@ -132,6 +133,8 @@ class Migrate:
         self._options = options
         self._interrupt = interrupt
         self._hooks = hooks
+        #: Our own handshake is spoken.
+        self._own = False
 
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
@@ -154,16 +157,14 @@ class Migrate:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(command)
                     result = await self._send(ctx, domain, config, command, stack)
+                    if self._own:  # it ends by itself, once its hooks have run
+                        command.leave_within = deadlines.hooks + deadlines.announce
             except PeerFailed as exc:
                 raise self._failure(domain, exc, command.end) from exc
-            except HookFailed as exc:
-                text = f"migration of {title(domain)} refused: {exc}"
-                raise CommandFailed(f"{text}; guest was not touched") from exc
             except JobError as exc:
                 raise self._failure(domain, exc, "") from exc
-            except MigrationRefused as exc:
-                text = f"{title(domain)} was not migrated, it runs here: {exc}"
-                raise CommandFailed(text) from exc
+            except LibxlpyError as exc:
+                raise self._refusal(domain, exc) from exc
         self._tell(domain, result)
         return GOOD
 
@@ -178,6 +179,7 @@ class Migrate:
         async def connect(landing: str) -> int:
             words = rune(self._options, verbose=self._settings.verbose, landing=landing)
             stream = await stack.enter_async_context(MigrationCommand(words))
+            self._own = True
             return stream.write_fd
 
         flags = SuspendFlags.LIVE if self._options.live else SuspendFlags(0)
@@ -237,6 +239,16 @@ class Migrate:
             each = ", ".join(f"{part.replace('_', ' ')} {ms:.0f}" for part, ms in parts)
             self._out.note(f"downtime by parts, ms: {each}")
         self._out.note("Migration successful.")
+
+    def _refusal(self, domain: DomainInfo, exc: LibxlpyError) -> Exception:
+        """Tell of what has never begun."""
+        if self._options.json:
+            about = {"domid": domain.domid, "name": domain.name}
+            self._out.json({"result": "failed", "error": str(exc), **about})
+        if isinstance(exc, HookFailed | MigrationRefused):
+            text = f"migration of {title(domain)} refused: {exc}"
+            return CommandFailed(f"{text}; guest was not touched")
+        return exc
 
     def _failure(self, domain: DomainInfo, exc: JobError, command: str) -> Exception:
         tell_failure(self._settings, exc, json=self._options.json, domain=domain)

@@ -4,6 +4,7 @@ What is said to the sender goes to stdout, and nothing else does: all else is on
 """
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,11 @@ def receive_domain(settings: Settings, options: ReceiveOptions) -> int:
 
 def _taken() -> tuple[int, int]:
     """Give what leads to the sender; whoever prints from here on, prints to stderr."""
+    for fd, name in ((STDIN, "stdin"), (STDOUT, "stdout")):
+        mode = os.fstat(fd).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+            text = f"{name} leads to no sender: `xlpy migrate` and `xl migrate` start"
+            raise CommandFailed(f"{text} this command")
     pair = os.dup(STDIN), os.dup(STDOUT)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(null, STDIN)
@@ -127,6 +133,9 @@ class Receive:
         with self._interrupt.cancels(job):
             result = await job
         self._interrupt.settle()
+        if self._options.debug:
+            config = (await ctx.retrieve_config(result.domid)).rstrip(b"\0")
+            self._out.note(config.decode("utf-8", "replace"))
         return result
 
     def _step(self, event: JobEvent) -> None:

@@ -19,6 +19,7 @@ from libxlpy.errors import (
     HelperCrashed,
     HookFailed,
     MigrationOpen,
+    MigrationRefused,
     NotSupported,
     ParentLost,
     PeerFailed,
@@ -50,6 +51,7 @@ CODES: dict[type[BaseException], int] = {
     DomainReused: ERROR_FAIL,
     ConfigRefused: ERROR_INVAL,
     NotSupported: ERROR_NI,
+    MigrationRefused: ERROR_FAIL,
     # Something that is needed does not work.
     BackendError: ERROR_FAIL,
     XenstoreError: ERROR_FAIL,

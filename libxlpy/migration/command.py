@@ -19,8 +19,8 @@ SHELL = "/bin/sh"
 PREFIX = "trap '' INT QUIT; "
 #: Seconds for the shell to be there.
 SPAWN_WITHIN = 30.0
-#: Seconds for the command to end by itself once the connection was closed, as xl; and
-#: after each signal then.
+#: Seconds for the command to end by itself once the connection was closed, as xl; some
+#: are given more. And after each signal then.
 LEAVE_WITHIN = 2.0
 
 
@@ -38,6 +38,8 @@ class MigrationCommand:
         #: What it says, and what it hears.
         self.read_fd = -1
         self.write_fd = -1
+        #: Seconds for it to end by itself once the connection was closed.
+        self.leave_within = LEAVE_WITHIN
         #: How it ended, e.g. ``"exit status 255"``; "" while it has not.
         self.end = ""
 
@@ -74,11 +76,11 @@ class MigrationCommand:
             pipe.close()
         pidfd = os.pidfd_open(process.pid)
         try:
-            for number in (None, signal.SIGTERM, signal.SIGKILL):
-                if number is not None:
+            if not await _ended(pidfd, self.leave_within):
+                for number in (signal.SIGTERM, signal.SIGKILL):
                     signal.pidfd_send_signal(pidfd, number)
-                if await _ended(pidfd):
-                    break
+                    if await _ended(pidfd, LEAVE_WITHIN):
+                        break
         finally:
             os.close(pidfd)
         status = process.poll()
@@ -96,13 +98,13 @@ def _start(argv: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-async def _ended(pidfd: int) -> bool:
+async def _ended(pidfd: int, seconds: float) -> bool:
     """Wait for an end, for so long; tell whether it came."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(pidfd, ended.set)
     try:
-        async with asyncio.timeout(LEAVE_WITHIN):
+        async with asyncio.timeout(seconds):
             await ended.wait()
     except TimeoutError:
         return False

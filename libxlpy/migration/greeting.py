@@ -82,6 +82,7 @@ async def _offer(env: Environment, domain: DomainInfo, config: bytes) -> own.Off
         min_version=own.MIN_VERSION,
         package=PACKAGE,
         job=uuids.UUID(bytes=secrets.token_bytes(16), version=4).bytes,
+        host=facts.host,
         uuid=uuids.UUID(domain.uuid).bytes,
         kind=domain.type,
         memory_kib=domain.memory_kib,

@@ -1,16 +1,18 @@
 """What a migration must know of a host: which Xen it is, and whose processor."""
 
+import uuid as uuids
 from dataclasses import dataclass
 from pathlib import Path
 
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
-from libxlpy.errors import BackendError
+from libxlpy.errors import BackendError, reason_of
 from libxlpy_protocol.fields import NAME_MAX, clip
 
 XEN_VERSION = Path("/sys/hypervisor/version")
 CPUINFO = Path("/proc/cpuinfo")
 VENDOR = "vendor_id"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Seconds for files that no disk keeps.
 WITHIN = 10.0
 
@@ -23,6 +25,8 @@ class HostFacts:
     xen: str
     #: As in "GenuineIntel".
     vendor: str
+    #: Another one on each host, and after each boot.
+    host: bytes
 
 
 async def host_facts(backend: Backend) -> HostFacts:
@@ -35,11 +39,14 @@ async def host_facts(backend: Backend) -> HostFacts:
         return await aside(lambda: _looked(backend), WITHIN)
     except TimeoutError as exc:
         raise BackendError("this machine's /proc or /sys does not answer") from exc
+    except OSError as exc:
+        raise BackendError(f"can't tell this host: {reason_of(exc)}") from exc
 
 
 def _looked(backend: Backend) -> HostFacts:
     xen = _version() if backend.kind == "xen" else ""
-    return HostFacts(clip(xen, NAME_MAX), clip(_vendor(), NAME_MAX))
+    host = uuids.uuid5(uuids.UUID(BOOT_ID.read_text().strip()), str(backend.host))
+    return HostFacts(clip(xen, NAME_MAX), clip(_vendor(), NAME_MAX), host.bytes)
 
 
 def _version() -> str:

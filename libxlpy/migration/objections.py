@@ -1,5 +1,6 @@
 """What a host has against a domain that is to come, before anything is done for it."""
 
+import uuid as uuids
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -31,6 +32,10 @@ async def check_name_free(env: Environment, name: str, uuid: str | None) -> None
     """
     toolstack_of(env).check_name(incoming(name))
     for info in await requests.list_domains(env):
+        if info.name == incoming(name):
+            text = f"{named(info.name)}, domain {info.domid}, is left of a migration"
+            remedy = "settle that by `xlpy migrate --resolve`"
+            raise MigrationRefused(Refusal.NAME, f"{text}: {remedy}")
         if info.name == name and info.uuid != uuid:
             text = f"name {named(name)} is taken by domain {info.domid}"
             remedy = "rename that, or the one that is to come"
@@ -51,6 +56,8 @@ async def check_can_come(
         MigrationRefused: Something is against it.
     """
     ours = await host_facts(env.backend)
+    if offer.host != ours.host:
+        await _check_not_here(env, str(uuids.UUID(bytes=offer.uuid)))
     if is_older(ours.xen, offer.xen):
         text = f"it comes from Xen {offer.xen}, and here is Xen {ours.xen}"
         raise MigrationRefused(Refusal.VERSION, f"{text}, which is older")
@@ -64,6 +71,15 @@ async def check_can_come(
     except TimeoutError as exc:
         text = "a file or device of it does not answer here"
         raise MigrationRefused(Refusal.DISK, text) from exc
+
+
+async def _check_not_here(env: Environment, uuid: str) -> None:
+    """See that a domain of another host is not here, too, from a file or as a copy."""
+    for info in await requests.list_domains(env):
+        if info.uuid == uuid:
+            text = f"domain {info.domid}, {named(info.name)}, has its uuid"
+            remedy = "if it is a copy of it, destroy the one that is not wanted"
+            raise MigrationRefused(Refusal.UUID, f"{text}: {remedy}")
 
 
 def check_files(config: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from libxlpy.domain import requests
 from libxlpy.domain.names import incoming
-from libxlpy.domain.repair import ask_guest, failed
+from libxlpy.domain.repair import TRIES, ask_guest, failed, is_failed
 from libxlpy.domain.resume import domain_unpause
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_xen import XenToolstack
@@ -26,7 +26,6 @@ from libxlpy.errors import (
     JobError,
     MigrationOpen,
     PeerFailed,
-    XenError,
 )
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.migration.announce import Announcement
@@ -157,7 +156,8 @@ class _Receive(Operation[RestoreResult]):
                 await self._announcement.stop()
         if self._state in RECEIVER:  # a defect came between
             self._state = Receiving.DOUBT
-        self.is_left = self._state in (Receiving.OPEN, Receiving.DOUBT)
+        kept = self._state in (Receiving.OPEN, Receiving.DOUBT)
+        self.is_left = kept or any(map(is_failed, facts))
         settled = await ask_guest(self.env, self.domid, self.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
@@ -175,7 +175,7 @@ class _Receive(Operation[RestoreResult]):
                 self._fail(run, exc)
                 event = Event.FAILED
             except LibxlpyError as exc:
-                self._fail(run, XenError(-1, 0, str(exc), "toolstack"))
+                self._fail(run, JobError(str(exc)))
                 event = Event.FAILED
             self._state = RECEIVER[self._state][event]
 
@@ -242,16 +242,17 @@ class _Receive(Operation[RestoreResult]):
             except LibxlpyError as exc:
                 await self._check_runs(exc)
         self._announcement.begin(self.env, self.domid)
-        try:
-            await requests.rename(
-                self.env,
-                self.domid,
-                self._domain.name,
-                uuid=self.uuid,
-                old=incoming(self._domain.name),
-            )
-        except LibxlpyError as exc:
-            facts.append(failed(NAMED, exc))
+        name, told = self._domain.name, ""
+        for _ in range(TRIES):  # its helper may have died
+            try:
+                await requests.rename(
+                    self.env, self.domid, name, uuid=self.uuid, old=incoming(name)
+                )
+            except LibxlpyError as exc:
+                told = failed(NAMED, exc)
+            else:
+                return
+        facts.append(told)
 
     async def _check_runs(self, error: LibxlpyError) -> None:
         """Find out whether a copy runs that could not be let run.

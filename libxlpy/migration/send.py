@@ -27,7 +27,6 @@ from libxlpy.errors import (
     JobError,
     MigrationOpen,
     PeerFailed,
-    XenError,
 )
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
@@ -57,6 +56,10 @@ NAMED_BACK = "name given back"
 #: State -> what hooks are told of the end; of all others that it has failed.
 OUTCOMES = {Sending.MOVED: "moved", Sending.OPEN: "open"}
 STARTED_NOT = "could not start its copy"
+MAY_WAIT = (
+    "the target could not be told: if it has kept a paused copy, `xlpy migrate "
+    "--resolve` removes that"
+)
 
 
 logger = logging.getLogger("libxlpy")
@@ -108,6 +111,7 @@ class Send(GuestSave[MigrateResult]):
         self._connect = connect
         self._config = config
         self._domain: DomainInfo
+        self._name = ""
         self._receiver: Greeted | None = None
         self._hooks = Hooks(env, hooks, "send")
         self._state = Sending.READY
@@ -148,11 +152,8 @@ class Send(GuestSave[MigrateResult]):
         """See the base class."""
         super().take(info)
         self._domain = info
+        self._name = info.name
         self._notice = GuestNotice(self.env, info.domid, info.uuid)
-
-    @property
-    def _name(self) -> str:
-        return self._domain.name
 
     @property
     def _talk(self) -> Talk:
@@ -201,8 +202,11 @@ class Send(GuestSave[MigrateResult]):
     async def _part(self, run: Run) -> None:
         """Tell the receiver, if it can be told, that the guest is ours; then close."""
         if self._state not in GIVEN:
-            with suppress(JobError):
+            try:
                 await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
+            except JobError:
+                if self._state is Sending.STAYS:
+                    run.record.remarks.append(MAY_WAIT)
         await self._talk.close()
 
     async def _after(self, outcome: str, guest: str) -> list[str]:
@@ -239,7 +243,7 @@ class Send(GuestSave[MigrateResult]):
                 self._fail(run, exc)
                 event = Event.FAILED
             except LibxlpyError as exc:
-                self._fail(run, XenError(-1, 0, str(exc), "xenstored"))
+                self._fail(run, JobError(str(exc)))
                 event = Event.FAILED
             self._state = SENDER[self._state][event]
 

@@ -6,7 +6,7 @@ it is not. In between only facts of both ends can tell: nothing is done.
 
 from libxlpy.domain import requests
 from libxlpy.domain.info import DomainFacts
-from libxlpy.domain.names import AWAY
+from libxlpy.domain.names import AWAY, INCOMING
 from libxlpy.domain.notice import withdraw
 from libxlpy.journal import Entry
 from libxlpy.process.environment import Environment
@@ -55,7 +55,8 @@ class Moving:
     def received(self, facts: DomainFacts) -> Decision:
         """Decide about the receiver's copy."""
         if not facts.paused:
-            return self._decision(Outcome.FINISHED, "its copy runs")
+            named = Step("", lambda: self._own_name(INCOMING))
+            return self._decision(Outcome.FINISHED, "its copy runs", named)
         if self._entry.phase in WHOLE:
             text = f"{self._left_by} with a whole copy, which is paused; {LOOK}"
             return self._decision(Outcome.OPEN, text)
@@ -79,11 +80,12 @@ class Moving:
         """Give the domain its own name again, and tell it that it stays, if need be."""
         env, entry = self._env, self._entry
         told = Step("", lambda: withdraw(env, entry.domid, entry.uuid))
-        return [Step("", self._name_back), told]
+        return [Step("", lambda: self._own_name(AWAY)), told]
 
-    async def _name_back(self) -> None:
+    async def _own_name(self, added: str) -> None:
+        """Take away what is added to its name."""
         env, entry = self._env, self._entry
         old = (await requests.look(env, entry.domid)).name
-        if old.endswith(AWAY):
-            new = old.removesuffix(AWAY)
+        if old.endswith(added):
+            new = old.removesuffix(added)
             await requests.rename(env, entry.domid, new, uuid=entry.uuid, old=old)

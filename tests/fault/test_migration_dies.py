@@ -41,6 +41,10 @@ WHY = {"helper": "helper died: signal SIGKILL", "job": "cancelled"}
 IN_DOUBT = ("go", "report")
 
 
+def runs(info: DomainInfo) -> bool:
+    return not (info.paused or info.shutdown)
+
+
 @dataclass
 class Ends:
     """What is left at both ends, once what can be recovered is."""
@@ -54,8 +58,7 @@ class Ends:
 
     @property
     def running(self) -> int:
-        domains = [*self.here, *self.there]
-        return sum(not info.paused and not info.shutdown for info in domains)
+        return sum(map(runs, [*self.here, *self.there]))
 
     @property
     def is_said(self) -> bool:
@@ -130,7 +133,8 @@ def ends_after(host: Path, there: Path, handshake: str, **death: str) -> Ends:
         if here and not here[0].shutdown:
             assert here[0].name == guest.name, ends
         for info in ends.there:
-            assert info.name in (guest.name, f"{guest.name}--incoming"), ends
+            names = [guest.name] if runs(info) else [f"{guest.name}--incoming"]
+            assert info.name in names, ends
         if handshake == "own" and all(said):  # each could tell the other
             assert len(here) + len(ends.there) == 1, ends
             assert not ends.recovered, ends

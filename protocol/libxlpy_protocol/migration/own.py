@@ -25,7 +25,6 @@ from libxlpy_protocol.fields import (
     FieldError,
     Name,
     Text,
-    UuidBytes,
     field_of,
 )
 from libxlpy_protocol.framing import frame
@@ -38,6 +37,21 @@ READY: Final = b"libxlpy migration receiver ready, offer a domain.\n"
 VERSION: Final = 1
 MIN_VERSION: Final = oldest_spoken(VERSION)
 
+
+class _Id(Field):
+    """Sixteen bytes."""
+
+    word: str = "16 bytes"
+
+    def take(self, value: object) -> object:
+        """Check type and size."""
+        if type(value) is not bytes or len(value) != ID_SIZE:
+            raise FieldError(f"is not {self.word}")
+        return value
+
+
+ID_SIZE: Final = 16
+Id = Annotated[bytes, _Id()]
 Config = Annotated[bytes, Data("data", DATA_MAX)]
 
 
@@ -50,8 +64,8 @@ class Refusal(enum.IntEnum):
     NAME = 1
     #: No domain can be made of its configuration.
     CONFIG = 2
-    #: There is not enough memory.
-    MEMORY = 3
+    #: Another domain there has its uuid: itself, from a file, or a copy that was left.
+    UUID = 3
     #: The processor is of another vendor.
     CPU = 4
     #: The Xen there is older, or no protocol version is common.
@@ -67,15 +81,17 @@ class Refusal(enum.IntEnum):
 class Offer(Message):
     """Sender: the domain that is to come, and what it comes from.
 
-    ``job`` names the migration at both ends. ``config`` is libxl's JSON. ``xen`` is
-    ``"4.17"``, ``vendor`` as in /proc/cpuinfo; both "" if not known.
+    ``job`` names the migration at both ends, ``host`` tells one host from another while
+    they run. ``config`` is libxl's JSON. ``xen`` is ``"4.17"``, ``vendor`` as in
+    /proc/cpuinfo; both "" if not known.
     """
 
     version: U32
     min_version: U32
     package: Name
-    job: UuidBytes
-    uuid: UuidBytes
+    job: Id
+    host: Id
+    uuid: Id
     kind: Name
     memory_kib: U64
     xen: Name

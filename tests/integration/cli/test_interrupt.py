@@ -78,12 +78,12 @@ def test_a_killed_helper_harms_neither_guest_nor_file(
         command = ["save", "--live", "--json", "web", tmp_path / "image"]
         with shell.running(*command) as save:
             pid = save.event()["helper_pid"]
-            save.until_phase("libxc")
+            save.until_phase("precopy")
             os.kill(pid, signal.SIGKILL)
             line = save.failure(1)
         assert "helper" in line
         assert "SIGKILL" in line
-        assert "during libxc; guest is running" in line
+        assert "during precopy; guest is running" in line
         facts = shell.facts("web")
         assert facts["running"]
         assert not facts["logdirty"]

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from libxlpy import Context
+from libxlpy import Context, MigrationCommand
+from libxlpy.migration.command import LEAVE_WITHIN
 from libxlpy_protocol.framing import PREFIX
 from libxlpy_protocol.migration import own, xl
 from tests.support.processes import living_descendants
@@ -227,10 +228,40 @@ def test_name_that_is_taken_there_is_refused(shell: Shell, there: Shell):
         before = shell.facts("web")
         theirs, ours = stays(shell, there)
         assert all("name web is taken by domain" in each for each in (theirs, ours))
-        assert "was not migrated, it runs here" in ours
+        assert "refused: " in ours
+        assert "guest was not touched" in ours
         assert shell.facts("web")["domid"] == before["domid"]
         assert not shell.facts("web")["logdirty"]
         assert len(names(there)) == 1
+
+
+@pytest.mark.usefixtures("ssh")
+def test_refusal_is_told_to_programs(shell: Shell, there: Shell):
+    with shell.guest("web"), there.guest("web"):
+        done = shell.run("migrate", "--json", "web", "target")
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["result"], told["name"]) == ("failed", "web")
+    assert "is taken by domain" in told["error"]
+
+
+def test_receiver_prints_the_configuration_if_asked_to(shell: Shell, there: Shell):
+    receiver = shlex.join(there.command("migrate-receive", "-d"))
+    with shell.guest("web"):
+        done = shell.run("migrate", "-s", "", "web", receiver)
+    assert done.returncode == 0, done.stderr
+    assert '"c_info"' in done.stderr
+    assert done.stdout == ""
+
+
+def test_command_that_has_more_to_do_is_given_the_time():
+    async def run(more: float) -> str:
+        text = f"cat >/dev/null; sleep {2 * LEAVE_WITHIN}"
+        async with MigrationCommand(text) as command:
+            command.leave_within += more
+        return command.end
+
+    assert asyncio.run(run(PATIENCE)) == "exit status 0"
+    assert "SIGTERM" in asyncio.run(run(0))
 
 
 @pytest.mark.parametrize(
@@ -387,7 +418,7 @@ def test_usage(shell: Shell, arguments: tuple[str, ...]):
 
 def test_receiver_says_that_it_is_for_a_sender(shell: Shell):
     line = shell.bad("migrate-receive", stdin=subprocess.DEVNULL)
-    assert "leads to no other end of a migration" in line
+    assert "stdin leads to no sender" in line
 
 
 # ----- a configuration in xl's text format ------------------------------------------

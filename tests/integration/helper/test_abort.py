@@ -191,7 +191,7 @@ def test_other_signals_do_not_disturb_a_save(host: FakeHost, full_pipe: int) -> 
     with host.helper([full_pipe]) as parent:
         begun(parent, full_pipe)
         parent.until(is_blocked(parent))
-        for number in (signal.SIGUSR2, signal.SIGPIPE, signal.SIGCHLD, signal.SIGALRM):
+        for number in (signal.SIGURG, signal.SIGPIPE, signal.SIGCHLD, signal.SIGALRM):
             parent.process.send_signal(number)
         parent.expect(Stat)
         parent.expect(Stat)

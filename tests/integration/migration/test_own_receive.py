@@ -67,6 +67,7 @@ class Saved:
             min_version=1,
             package="test",
             job=uuid.uuid4().bytes,
+            host=uuid.uuid4().bytes,
             uuid=uuid.uuid4().bytes,
             kind="pv",
             memory_kib=16384,
@@ -226,10 +227,35 @@ async def test_name_that_another_domain_has_is_refused(
     assert heard[0].refusal is Refusal.NAME
 
 
-async def test_what_fails_before_it_is_accepted_is_told(
+@pytest.mark.parametrize("here", [False, True])
+async def test_domain_that_is_here_too_is_refused_unless_it_comes_from_here(
+    ctx: Context, host: Path, saved: Saved, before: set[int], *, here: bool
+):
+    heard: list[object] = []
+    ours = (await host_facts(ctx.backend)).host
+
+    async def script(peer: OwnPeer) -> None:
+        (info,) = [x for x in await ctx.list_domains() if x.domid == other.domid]
+        own = uuid.UUID(info.uuid).bytes
+        changes = {"uuid": own, "host": ours if here else uuid.uuid4().bytes}
+        await offered(peer, saved.offer(**changes))
+        heard.append(await peer.told(Accept if here else Refuse))
+        await peer.tell(GiveUp("that is all"))
+        await asyncio.Event().wait()
+
+    with Guest(host, "pv") as other:
+        with pytest.raises((MigrationRefused, PeerFailed)) as caught:
+            await receive(ctx, script)
+        if not here:
+            assert isinstance(caught.value, MigrationRefused)
+            assert caught.value.refusal is Refusal.UUID
+    assert len(heard) == 1
+    assert await new(ctx, before) == []
+
+
+async def test_copy_that_was_left_is_told_with_what_settles_it(
     ctx: Context, host: Path, saved: Saved
 ):
-    """The host can't make it: its incoming name is taken."""
     name = json.loads(saved.config.rstrip(b"\0"))["c_info"]["name"]
     heard: list[Refuse] = []
 
@@ -239,7 +265,7 @@ async def test_what_fails_before_it_is_accepted_is_told(
 
     with Guest(host, "pv") as other:
         await ctx.domain_rename(other.domid, f"{name}--incoming")
-        with pytest.raises(Exception, match="--incoming") as caught:
+        with pytest.raises(MigrationRefused, match="--resolve") as caught:
             await receive(ctx, script)
     assert heard[0].text == str(caught.value)
 

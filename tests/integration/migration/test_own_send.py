@@ -5,6 +5,7 @@ import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from libxlpy import (
     BackendError,
     Cancelled,
     Context,
+    DomainBusy,
     GuestState,
     JobError,
     MigrateResult,
@@ -21,7 +23,12 @@ from libxlpy import (
     PeerFailed,
     Refusal,
     TimedOut,
+    UsageError,
 )
+from libxlpy.migration.control import Control
+from libxlpy.migration.send import Send
+from libxlpy.recovery.claim import claim
+from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration.own import (
     READY,
     VERSION,
@@ -96,6 +103,50 @@ async def test_guest_that_runs_there_is_gone_here(ctx: Context, guest: Guest):
     assert all(milliseconds > 0 for milliseconds in result.downtime_parts.values())
     assert guest.domid not in [info.domid for info in await ctx.list_domains()]
     assert await ctx.list_jobs() == []
+
+
+async def nobody(peer: OwnPeer) -> None:
+    await peer.ends()
+
+
+async def test_guest_that_can_t_be_saved_is_not_offered(ctx: Context, pv: Guest):
+    await ctx.domain_pause(pv.domid)
+    with pytest.raises(UsageError, match="is paused"):
+        await migrate(ctx, pv, nobody)
+    await ctx.domain_unpause(pv.domid)
+    await aside(pv.assert_untouched)
+
+
+async def test_guest_that_somebody_works_on_is_not_offered(ctx: Context, pv: Guest):
+    async with claim(ctx._env(), pv.domid, "a test"):
+        with pytest.raises(DomainBusy, match="a test"):
+            await migrate(ctx, pv, nobody)
+    await aside(pv.assert_untouched)
+
+
+async def test_copy_that_may_wait_there_is_told(
+    ctx: Context, pv: Guest, monkeypatch: pytest.MonkeyPatch
+):
+    """GO can't leave any more: the guest is ours, and the target does not know."""
+
+    async def gone(_control: Control, _message: Message) -> None:
+        raise PeerFailed("could not be told Go", "the connection has ended")
+
+    async def renamed(*arguments: Any, **named: Any) -> None:
+        monkeypatch.setattr(Control, "say", gone)
+
+    monkeypatch.setattr(Send, "_rename", renamed)
+    with pytest.raises(PeerFailed) as caught:
+        await migrate(ctx, pv, received_then_waits)
+    assert any("--resolve" in remark for remark in caught.value.details.remarks)
+    await aside(pv.assert_untouched)
+
+
+async def received_then_waits(peer: OwnPeer) -> None:
+    await peer.accept()
+    await peer.take_stream()
+    await peer.tell(Received())
+    await asyncio.Event().wait()
 
 
 async def test_offer_says_what_is_to_come(ctx: Context, guest: Guest):

@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from libxlpy import (
     TimedOut,
     UsageError,
 )
+from libxlpy.domain import requests
+from libxlpy.errors import BackendError
 from libxlpy.streams.xl import pack_header
 from libxlpy.xenstore import connect
 from libxlpy_protocol.migration.xl import GO, READY, RECEIVED, REPORT
@@ -231,6 +234,40 @@ async def test_copy_that_runs_stays_whatever_the_sender_hears(
     assert result.guest is GuestState.RUNNING
     (info,) = await new(ctx, before)
     assert info.name == result.name
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_name_that_could_not_be_given_is_given_later(
+    ctx: Context,
+    image: Path,
+    before: set[int],
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+):
+    rename, tried = requests.rename, []
+
+    async def fails(*arguments: Any, **named: Any) -> None:
+        tried.append(arguments)
+        if len(tried) <= times:
+            raise BackendError("the helper is gone")
+        await rename(*arguments, **named)
+
+    async def script(peer: Peer) -> None:
+        await peer.hear(READY)
+        await peer.say(await aside(image.read_bytes))
+        await peer.hear(RECEIVED)
+        await peer.say(GO)
+        await peer.hear(RAN)
+
+    monkeypatch.setattr(requests, "rename", fails)
+    await receive(ctx, script)
+    if times == 2:
+        assert (await new(ctx, before))[0].name.endswith("--incoming")
+        (found,) = await ctx.recover()
+        assert found.outcome is Outcome.FINISHED
+    (info,) = await new(ctx, before)
+    assert "--" not in info.name
+    assert await ctx.list_jobs() == []
 
 
 async def test_copy_that_can_t_run_is_destroyed_and_the_sender_s_may_run(

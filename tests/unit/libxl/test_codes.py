@@ -32,6 +32,7 @@ EXPECTED = {
     "GuestFailed": -3,
     "PeerFailed": -3,
     "HookFailed": -3,
+    "MigrationRefused": -3,
     "MigrationOpen": -3,
     "ParentLost": -3,
 }
