@@ -1,5 +1,6 @@
 """What a host has against a domain that is to come, before anything is done for it."""
 
+import shlex
 import uuid as uuids
 from collections.abc import Iterator
 from itertools import product
@@ -13,7 +14,7 @@ from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import MigrationRefused, named
 from libxlpy.migration.host_facts import host_facts, is_older
 from libxlpy.process.environment import Environment
-from libxlpy_protocol.fields import brief
+from libxlpy_protocol.fields import PATH_MAX, brief, printable
 from libxlpy_protocol.migration.own import Offer, Refusal
 
 NETWORK = Path("/sys/class/net")
@@ -92,7 +93,7 @@ def check_files(config: dict[str, Any]) -> None:
         path = disk.get("pdev_path")
         scripted = disk.get("script")
         if _is_file(path) and not scripted and not Path(str(path)).exists():
-            text = f"its disk {brief(disk.get('vdev', '?'))} is in {brief(path)}"
+            text = f"its disk {brief(disk.get('vdev', '?'))} is in {_told(path)}"
             raise MigrationRefused(Refusal.DISK, f"{text}, which is not here")
     for nic in _objects(config.get("nics")):
         bridge = nic.get("bridge")
@@ -102,7 +103,7 @@ def check_files(config: dict[str, Any]) -> None:
     for builder, key in product(_objects([config.get("b_info")]), KERNELS):
         path = builder.get(key)
         if _is_file(path) and not Path(str(path)).exists():
-            text = f"its {key} is {brief(path)}, which is not here"
+            text = f"its {key} is {_told(path)}, which is not here"
             raise MigrationRefused(Refusal.KERNEL, text)
 
 
@@ -114,6 +115,11 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
 def _is_file(path: object) -> bool:
     """Tell a path from what only a backend understands, as in ``nbd:...``."""
     return isinstance(path, str) and path.startswith("/") and "\0" not in path
+
+
+def _told(path: object) -> str:
+    """Give a path whole, as a shell takes it."""
+    return shlex.quote(printable(f"{path!s:.{PATH_MAX}}"))
 
 
 def _has_interface(name: str) -> bool:

@@ -172,7 +172,8 @@ def test_receiver_is_killed_while_it_receives(make_guest) -> None:
             os.kill(pid, signal.SIGKILL)
             line = ours.failure()
         assert "guest is running" in line
-        assert "stream failed" in line
+        # All of the stream may have been on its way by then.
+        assert "stream failed" in line or "did not say" in line
     settle(guest)
 
 
