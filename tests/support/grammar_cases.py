@@ -307,14 +307,9 @@ MEMORY = {
         **PV,
     ),
     "pages missing": Case(without_one(0), "", **HVM),
-    "no memory of HVM": Case(
-        without(PAGE_DATA), "no page came", xen=ORDER, libxl=LOOSE_MEMORY, **HVM
-    ),
-    # What a PV domain's registers name must be there.
-    "holes only": Case(holes_only, "no page came", xen=ORDER, **PV),
-    "HVM holes only": Case(
-        holes_only, "no page came", xen=ORDER, libxl=LOOSE_MEMORY, **HVM
-    ),
+    # Xen's restore needs what registers and parameters name.
+    "no memory of HVM": Case(without(PAGE_DATA), "no page came", xen=ORDER, **HVM),
+    "holes only": Case(holes_only, "no page came", xen=ORDER),
     "HVM pages only in the verify pass": Case(
         before(PAGE_DATA, record(VERIFY)),
         "no page came",
