@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Self, TypeVar
 
 from libxlpy.streams import Format, StreamParser
@@ -20,10 +21,15 @@ from libxlpy_protocol.migration.own import (
     encode,
 )
 from tests.support.peers import CHUNK, PATIENCE, Peer
+from tests.support.real_host import QUICK
 
 Kind = TypeVar("Kind", bound=Message)
 #: Between two signs of life.
 BEAT = 0.2
+#: Of the product's end: short where a test waits for one to pass.
+DEADLINES = replace(
+    QUICK, peer_ready=1.0, peer_built=2.0, peer_answer=2.0, peer_silent=1.0
+)
 
 
 class OwnPeer(Peer):
@@ -32,6 +38,7 @@ class OwnPeer(Peer):
     stream: socket.socket
     #: The product's end of the stream, for a test that hands it in.
     given: socket.socket
+    _beating: asyncio.Task[None]
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -40,18 +47,17 @@ class OwnPeer(Peer):
         async with cls.connected() as (peer, control):
             peer.stream, stream = socket.socketpair()
             peer.given = stream
-            beating = asyncio.create_task(peer._beat())
-            peer.be_silent = beating.cancel
+            peer._beating = asyncio.create_task(peer._beat())
             try:
                 with peer.stream, stream:
                     yield peer, control, stream
             finally:
-                beating.cancel()
-                await asyncio.gather(beating, return_exceptions=True)
+                peer.be_silent()
+                await asyncio.gather(peer._beating, return_exceptions=True)
 
-    def be_silent(self) -> bool:
+    def be_silent(self) -> None:
         """Give no more signs of life."""
-        raise NotImplementedError
+        self._beating.cancel()
 
     async def _beat(self) -> None:
         with contextlib.suppress(ConnectionError):

@@ -2,8 +2,6 @@
 
 import os
 import shlex
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,28 +9,19 @@ import pytest
 
 from libxlpy.simxen.vcpu import FULL_SPEED
 from tests.support.shell import Shell
-
-
-def read_slowly(fd: int) -> None:
-    """Read 40 MiB a second, until the end."""
-    while os.read(fd, 1 << 18):
-        time.sleep(0.006)
+from tests.support.slow_reader import CHUNK, PACE, read_slowly
 
 
 @pytest.fixture
 def slow(tmp_path: Path) -> Iterator[Path]:
-    """A pipe that takes 8 MiB in 0.2 s: a busy guest writes all of them meanwhile."""
+    """Give a pipe that is read slowly."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     writing = os.open(path, os.O_WRONLY)
     os.set_blocking(reading, True)
-    reader = threading.Thread(target=read_slowly, args=[reading])
-    reader.start()
-    yield path
-    os.close(writing)
-    reader.join()
-    os.close(reading)
+    with read_slowly(reading, writing):
+        yield path
 
 
 @pytest.fixture
@@ -95,8 +84,8 @@ def test_busy_guest_is_not_moved_if_it_is_not_to_be(shell: Shell, busy: str):
     assert [each["name"] for each in shell.domains()] == ["busy"]
 
 
-#: Passes on what it reads, 40 MiB a second.
+#: Passes on what it reads, as slowly.
 SLOW = (
-    "import os,sys,time\nwhile d:=os.read(0,1<<18):\n"
-    " sys.stdout.buffer.write(d);sys.stdout.flush();time.sleep(.006)"
+    f"import os,sys,time\nwhile d:=os.read(0,{CHUNK}):\n"
+    f" sys.stdout.buffer.write(d);sys.stdout.flush();time.sleep({PACE})"
 )

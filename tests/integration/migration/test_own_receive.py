@@ -5,7 +5,6 @@ import contextlib
 import json
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,12 +40,8 @@ from libxlpy_protocol.migration.own import (
 )
 from tests.support.arriving import destroy, new
 from tests.support.guest import Guest, aside
-from tests.support.own_peer import OwnPeer
-from tests.support.real_host import QUICK
+from tests.support.own_peer import DEADLINES, OwnPeer
 
-DEADLINES = replace(
-    QUICK, peer_ready=1.0, peer_built=2.0, peer_answer=2.0, peer_silent=1.0
-)
 Script = Callable[[OwnPeer], Awaitable[None]]
 #: Bytes of what xl writes before the configuration.
 XL_HEAD = 52
@@ -210,9 +205,13 @@ async def test_domain_that_can_t_run_here_is_refused_before_it_comes(
     assert await new(ctx, before) == []
 
 
+@pytest.mark.parametrize(
+    ("added", "words"), [("", "is taken"), ("--incoming", "xlpy migrate --resolve")]
+)
 async def test_name_that_another_domain_has_is_refused(
-    ctx: Context, host: Path, saved: Saved
+    ctx: Context, host: Path, saved: Saved, added: str, words: str
 ):
+    """One that a migration has left is told with what settles it."""
     name = json.loads(saved.config.rstrip(b"\0"))["c_info"]["name"]
     heard: list[Refuse] = []
 
@@ -221,10 +220,12 @@ async def test_name_that_another_domain_has_is_refused(
         heard.append(await peer.told(Refuse))
 
     with Guest(host, "pv") as other:
-        await ctx.domain_rename(other.domid, name)
-        with pytest.raises(MigrationRefused, match=f"{name} is taken"):
+        await ctx.domain_rename(other.domid, name + added)
+        with pytest.raises(MigrationRefused, match=words) as caught:
             await receive(ctx, script)
     assert heard[0].refusal is Refusal.NAME
+    assert heard[0].text == str(caught.value)
+    assert name + added in heard[0].text
 
 
 @pytest.mark.parametrize("here", [False, True])
@@ -251,23 +252,6 @@ async def test_domain_that_is_here_too_is_refused_unless_it_comes_from_here(
             assert caught.value.refusal is Refusal.UUID
     assert len(heard) == 1
     assert await new(ctx, before) == []
-
-
-async def test_copy_that_was_left_is_told_with_what_settles_it(
-    ctx: Context, host: Path, saved: Saved
-):
-    name = json.loads(saved.config.rstrip(b"\0"))["c_info"]["name"]
-    heard: list[Refuse] = []
-
-    async def script(peer: OwnPeer) -> None:
-        await offered(peer, saved.offer())
-        heard.append(await peer.told(Refuse))
-
-    with Guest(host, "pv") as other:
-        await ctx.domain_rename(other.domid, f"{name}--incoming")
-        with pytest.raises(MigrationRefused, match="--resolve") as caught:
-            await receive(ctx, script)
-    assert heard[0].text == str(caught.value)
 
 
 def a_word(message: Message) -> Script:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,14 +40,9 @@ from libxlpy_protocol.migration.own import (
     Report,
 )
 from tests.support.guest import Guest, aside, reach
-from tests.support.own_peer import OwnPeer
+from tests.support.own_peer import DEADLINES, OwnPeer
 from tests.support.peers import Peer
-from tests.support.real_host import QUICK
 
-#: Short where a test waits for one to pass.
-DEADLINES = replace(
-    QUICK, peer_ready=1.0, peer_built=2.0, peer_answer=2.0, peer_silent=1.0
-)
 Script = Callable[[OwnPeer], Awaitable[None]]
 
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from libxlpy.policies import OnTimeout, PrecopyView
 from libxlpy.simxen.vcpu import FULL_SPEED
 from tests.support.guest import Guest, aside
 from tests.support.real_host import QUICK
+from tests.support.slow_reader import read_slowly
 
 LIVE = SuspendFlags.LIVE
 
@@ -99,22 +98,12 @@ def busy(host) -> Iterator[Guest]:
         yield guest
 
 
-def read_slowly(fd: int) -> None:
-    """Read 40 MiB a second, until the end."""
-    while os.read(fd, 1 << 18):
-        time.sleep(0.006)
-
-
 @pytest.fixture
 def slow_fd() -> Iterator[int]:
-    """A stream that takes 8 MiB in 0.2 s: a busy guest writes all of them meanwhile."""
+    """Give a pipe that is read slowly."""
     reading, writing = os.pipe()
-    reader = threading.Thread(target=read_slowly, args=[reading])
-    reader.start()
-    yield writing
-    os.close(writing)
-    reader.join()
-    os.close(reading)
+    with read_slowly(reading, writing):
+        yield writing
 
 
 @pytest.fixture
