@@ -166,6 +166,11 @@ int xenlight_load(struct xenlight *, const char *, char *);
 int xenlight_open(const struct xenlight *, int, libxl_ctx **);
 int xenlight_create(const struct xenlight *, libxl_ctx *, const char *, int,
                     uint32_t *);
+int xenlight_add_nic(const struct xenlight *, libxl_ctx *, uint32_t, const char *);
+int xenlight_remove_nic(const struct xenlight *, libxl_ctx *, uint32_t, const char *);
+int xenlight_store_config(const struct xenlight *, libxl_ctx *, uint32_t, const char *);
+int xenlight_stored_config(const struct xenlight *, libxl_ctx *, uint32_t, char **);
+void free(void *);
 int xenlight_unpause(const struct xenlight *, libxl_ctx *, uint32_t);
 int xenlight_destroy(const struct xenlight *, libxl_ctx *, uint32_t);
 int xenlight_rename(const struct xenlight *, libxl_ctx *, uint32_t, const char *,

@@ -14,7 +14,12 @@
 enum {
     SHUTDOWN_AND_DEATH = 1 << 1 | 1 << 2, /* mask of libxl_event_type */
     NO_DOMID = -1,
+    ERROR_NOMEM = -5,
+    ERROR_FAIL = -3,
 };
+
+/* Under which libxl keeps a domain's configuration. */
+static const char *const CONFIG_ID = "libxl-json";
 
 /* ---- loading ---- */
 
@@ -33,6 +38,13 @@ int xenlight_load(struct xenlight *library, const char *name,
         { "libxl_domain_unpause", &library->unpause },
         { "libxl_domain_destroy", &library->destroy },
         { "libxl_domain_rename", &library->rename },
+        { "libxl_device_nic_init", &library->nic_init },
+        { "libxl_device_nic_dispose", &library->nic_dispose },
+        { "libxl_device_nic_from_json", &library->nic_from_json },
+        { "libxl_device_nic_add", &library->nic_add },
+        { "libxl_device_nic_destroy", &library->nic_destroy },
+        { "libxl_userdata_store", &library->userdata_store },
+        { "libxl_userdata_retrieve", &library->userdata_retrieve },
         { "libxl_domain_core_dump", &library->core_dump },
         { "libxl_evenable_domain_death", &library->watch_death },
         { "libxl_event_wait", &library->event_wait },
@@ -142,7 +154,7 @@ int xenlight_create(const struct xenlight *library, libxl_ctx *ctx, const char *
 
     *domid = (uint32_t)NO_DOMID;
     if (!config)
-        return -5; /* ERROR_NOMEM */
+        return ERROR_NOMEM;
     library->config_init(config);
     rc = library->config_from_json(ctx, config, json);
     if (!rc && restore_fd >= 0)
@@ -152,6 +164,63 @@ int xenlight_create(const struct xenlight *library, libxl_ctx *ctx, const char *
     library->config_dispose(config);
     free(config);
     return rc;
+}
+
+static int on_nic(const struct xenlight *library, libxl_ctx *ctx,
+                  libxl_device_nic_op_fn *op, uint32_t domid, const char *json)
+{
+    libxl_device_nic *nic = calloc(1, XENLIGHT_NIC_MAX);
+    int rc;
+
+    if (!nic)
+        return ERROR_NOMEM;
+    library->nic_init(nic);
+    rc = library->nic_from_json(ctx, nic, json);
+    if (!rc)
+        rc = op(ctx, domid, nic, NULL);
+    library->nic_dispose(nic);
+    free(nic);
+    return rc;
+}
+
+int xenlight_add_nic(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid,
+                     const char *json)
+{
+    return on_nic(library, ctx, library->nic_add, domid, json);
+}
+
+int xenlight_remove_nic(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid,
+                        const char *json)
+{
+    return on_nic(library, ctx, library->nic_destroy, domid, json);
+}
+
+int xenlight_store_config(const struct xenlight *library, libxl_ctx *ctx,
+                          uint32_t domid, const char *json)
+{
+    size_t size = strlen(json) + 1;
+
+    if (size > INT_MAX)
+        return ERROR_FAIL;
+    return library->userdata_store(ctx, domid, CONFIG_ID, (const uint8_t *)json,
+                                   (int)size);
+}
+
+int xenlight_stored_config(const struct xenlight *library, libxl_ctx *ctx,
+                           uint32_t domid, char **json)
+{
+    uint8_t *data = NULL;
+    int size = 0;
+    int rc = library->userdata_retrieve(ctx, domid, CONFIG_ID, &data, &size);
+
+    if (!rc && (size <= 0 || data[size - 1]))
+        rc = ERROR_FAIL; /* nothing, or no text */
+    if (rc) {
+        free(data);
+        return rc;
+    }
+    *json = (char *)data;
+    return 0;
 }
 
 int xenlight_unpause(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid)

@@ -18,6 +18,7 @@ enum {
     XENLIGHT_ERROR_MAX = 512,    /* bytes of xenlight_load's message */
     XENLIGHT_CONFIG_MAX = 65536, /* bytes; libxl_domain_config has some 3000 */
     XENLIGHT_PARAMS_MAX = 256,   /* bytes; libxl_domain_restore_params has 24 */
+    XENLIGHT_NIC_MAX = 4096,     /* bytes; libxl_device_nic has some 300 */
     XENLIGHT_STREAM_VERSION = 2,
 };
 
@@ -25,6 +26,7 @@ enum {
 typedef struct libxl_ctx libxl_ctx;
 typedef struct libxl_domain_config libxl_domain_config;
 typedef struct libxl_domain_restore_params libxl_domain_restore_params;
+typedef struct libxl_device_nic libxl_device_nic;
 typedef struct libxl_asyncop_how libxl_asyncop_how;
 typedef struct libxl_asyncprogress_how libxl_asyncprogress_how;
 typedef struct libxl_evgen_domain_death libxl_evgen_domain_death;
@@ -69,6 +71,17 @@ typedef int libxl_domain_op_fn(libxl_ctx *ctx, uint32_t domid,
                                const libxl_asyncop_how *ao_how);
 typedef int libxl_domain_rename_fn(libxl_ctx *ctx, uint32_t domid, const char *old_name,
                                    const char *new_name);
+typedef void libxl_device_nic_init_fn(libxl_device_nic *nic);
+typedef void libxl_device_nic_dispose_fn(libxl_device_nic *nic);
+typedef int libxl_device_nic_from_json_fn(libxl_ctx *ctx, libxl_device_nic *nic,
+                                          const char *json);
+typedef int libxl_device_nic_op_fn(libxl_ctx *ctx, uint32_t domid,
+                                   libxl_device_nic *nic,
+                                   const libxl_asyncop_how *ao_how);
+typedef int libxl_userdata_store_fn(libxl_ctx *ctx, uint32_t domid, const char *userid,
+                                    const uint8_t *data, int size);
+typedef int libxl_userdata_retrieve_fn(libxl_ctx *ctx, uint32_t domid,
+                                       const char *userid, uint8_t **data, int *size);
 typedef int libxl_domain_core_dump_fn(libxl_ctx *ctx, uint32_t domid,
                                       const char *filename,
                                       const libxl_asyncop_how *ao_how);
@@ -93,6 +106,13 @@ struct xenlight {
     libxl_domain_op_fn *unpause;
     libxl_domain_op_fn *destroy;
     libxl_domain_rename_fn *rename;
+    libxl_device_nic_init_fn *nic_init;
+    libxl_device_nic_dispose_fn *nic_dispose;
+    libxl_device_nic_from_json_fn *nic_from_json;
+    libxl_device_nic_op_fn *nic_add;
+    libxl_device_nic_op_fn *nic_destroy;
+    libxl_userdata_store_fn *userdata_store;
+    libxl_userdata_retrieve_fn *userdata_retrieve;
     libxl_domain_core_dump_fn *core_dump;
     libxl_evenable_domain_death_fn *watch_death;
     libxl_event_wait_fn *event_wait;
@@ -122,6 +142,17 @@ int xenlight_open(const struct xenlight *library, int log_fd, libxl_ctx **ctx);
 /* `restore_fd` -1: the domain is booted.  `domid` is ~0 when there is none after it. */
 int xenlight_create(const struct xenlight *library, libxl_ctx *ctx, const char *json,
                     int restore_fd, uint32_t *domid);
+/* An interface, by its part of the configuration; any thread may, while a domain is
+ * created by another one. */
+int xenlight_add_nic(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid,
+                     const char *json);
+int xenlight_remove_nic(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid,
+                        const char *json);
+/* The configuration that libxl keeps of a domain; what is given is for free(). */
+int xenlight_store_config(const struct xenlight *library, libxl_ctx *ctx,
+                          uint32_t domid, const char *json);
+int xenlight_stored_config(const struct xenlight *library, libxl_ctx *ctx,
+                           uint32_t domid, char **json);
 int xenlight_unpause(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid);
 int xenlight_destroy(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid);
 int xenlight_rename(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid,

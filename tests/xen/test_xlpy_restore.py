@@ -11,6 +11,7 @@ from libxlpy_helper.xen.xenguest import Handle
 
 from .following import Following
 from .restoring import (
+    BACKENDS,
     StuckPipe,
     devices,
     monitors,
@@ -29,7 +30,20 @@ from .support import (
 pytestmark = pytest.mark.xen
 
 POWEROFF, REBOOT, CRASH = 0, 1, 3
+#: State of a back-end that waits for its guest. Xen: public/io/xenbus.h.
+INIT_WAIT = "2"
 NOTHING_LEFT = "no domain is left of it"
+
+
+def configured(name: str) -> object:
+    """Return the devices of a domain that libxl has in its configuration."""
+    (listed,) = json.loads(ok("xl", "list", "-l", name))
+    return {key: listed["config"].get(key) for key in ("nics", "disks")}
+
+
+def read(path: str) -> str:
+    """Return what a node of xenstore has; "" if there is none."""
+    return run("xenstore-read", path).stdout.strip()
 
 
 def no_monitor() -> None:
@@ -63,10 +77,26 @@ def test_our_file_goes_on(make_guest, saved: Path, kind: str) -> None:
 def test_as_with_xl_restore(equipped: Guest, saved: Path) -> None:
     ok("xl", "save", equipped.name, saved)
     ok("xl", "restore", saved)
-    theirs = devices(domid_of(equipped))
+    theirs = devices(domid_of(equipped)), configured(equipped.name)
     equipped.destroy()
     ok("xlpy", "restore", saved)
-    assert devices(domid_of(equipped)) == theirs
+    assert (devices(domid_of(equipped)), configured(equipped.name)) == theirs
+
+
+def test_interface_is_there_before_the_memory_is(equipped: Guest, saved: Path) -> None:
+    """Whoever migrates does not wait for it, suspended, at the end."""
+    ok("xl", "save", equipped.name, saved)
+    with StuckPipe(saved) as pipe, Following("restore", pipe.path) as restore:
+        restore.until_phase("memory")
+        pipe.wait_read()
+        domid = domid_of(equipped)
+        state = f"{BACKENDS}/vif/{domid}/0/state"
+        wait_for("its interface", lambda: read(state) == INIT_WAIT or None)
+        assert "qdisk/51712/params" not in devices(domid)
+        restore.process.send_signal(signal.SIGINT)
+        line = restore.failure(130)
+    assert line.endswith(NOTHING_LEFT)
+    assert not left_of_domains()
 
 
 def test_paused_under_another_name_beside_the_first(make_guest, saved: Path) -> None:

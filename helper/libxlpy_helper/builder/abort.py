@@ -12,6 +12,8 @@ from pathlib import Path
 from libxlpy_helper.abort import Abort
 
 RESTORES = b"--restore-domain"
+#: Its arguments are the stream, the way back, the domain ...
+DOMID_AFTER = 3
 
 
 class BuildAbort(Abort):
@@ -38,7 +40,16 @@ class BuildAbort(Abort):
 
 def restoring() -> Iterator[int]:
     """Yield the save helpers of the main thread that restore."""
-    return (pid for pid in _children() if _restores(pid))
+    return (pid for pid in _children() if RESTORES in _argv(pid))
+
+
+def restored_domid() -> int | None:
+    """Give the domain whose memory is being read; None while there is none."""
+    for pid in _children():
+        argv = _argv(pid)
+        if RESTORES in argv:
+            return int(argv[argv.index(RESTORES) + DOMID_AFTER])
+    return None
 
 
 def _children() -> list[int]:
@@ -52,9 +63,8 @@ def _children() -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def _restores(pid: int) -> bool:
+def _argv(pid: int) -> list[bytes]:
     try:
-        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return False
-    return RESTORES in argv
+        return []

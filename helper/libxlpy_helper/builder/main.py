@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 
 from libxlpy_helper.builder import monitor
 from libxlpy_helper.builder.abort import BuildAbort
+from libxlpy_helper.builder.interfaces import Interfaces
 from libxlpy_helper.builder.launcher import save_helper_path
 from libxlpy_helper.builder.options import BuildOptions, parse_build_options
 from libxlpy_helper.builder.stages import BuildStages
@@ -116,12 +117,29 @@ class Builder:
         operation.phase("build")
         try:
             with self._control.stages:
-                domid = self._toolstack.create(self._config, libxl_fd)
+                domid = self._create(operation, libxl_fd)
             self._parts.log(XTL_INFO, -1, CONTEXT, f"domain {domid} is built")
             self._hand_over(operation, domid)
         except XenlightError as exc:
             self._parts.log(XTL_ERROR, -1, CONTEXT, str(exc))
             raise StepError(xenguest.Result(exc.rc, errno.EIO)) from exc
+
+    def _create(self, operation: Operation, libxl_fd: int) -> int:
+        """Have the domain made, whole; of one that can't be nothing is left."""
+        stop = operation.abort.kick
+        interfaces = Interfaces(self._toolstack, self._config, stop)
+        interfaces.begin()
+        try:
+            domid = self._toolstack.create(interfaces.config, libxl_fd)
+        except XenlightError as exc:
+            interfaces.undo()
+            raise interfaces.failure or exc from None
+        try:
+            interfaces.finish(domid)
+        except XenlightError:
+            self._toolstack.destroy(domid)
+            raise
+        return domid
 
     def _hand_over(self, operation: Operation, domid: int) -> None:
         """Start the domain and who looks after it, unless it isn't wanted any more."""

@@ -1,7 +1,9 @@
 """libxenlight's functions for Python: build, watch and destroy domains.
 
 With ``xenguest`` and ``from_c`` the only user of the compiled binding. libxenlight
-forks and waits for its own children and must stay in one thread, the main one.
+forks and waits for its own children. A domain is created in the main thread, of whose
+children we know the save helper; interfaces are added beside that, in another thread:
+its context may be used by several.
 """
 
 import os
@@ -97,6 +99,47 @@ class Toolstack:
             lib.xenlight_destroy(self._library, self._context, domid[0])
         _check("the domain could not be built", rc)
         return int(domid[0])
+
+    def add_interface(self, domid: int, interface: bytes) -> None:
+        """Give a domain an interface, and wait until its back-end is there.
+
+        Args:
+            domid: Of a domain that may still be under construction.
+            interface: JSON of libxl's ``device_nic``.
+
+        Raises:
+            XenlightError: It failed.
+        """
+        self._call("interface", lib.xenlight_add_nic, domid, interface)
+
+    def remove_interface(self, domid: int, interface: bytes) -> None:
+        """Take what is left of an interface away, its domain may be gone.
+
+        Raises:
+            XenlightError: It failed, or nothing was left.
+        """
+        self._call("interface", lib.xenlight_remove_nic, domid, interface)
+
+    def store_config(self, domid: int, config: bytes) -> None:
+        """Have libxl keep this as a domain's configuration.
+
+        Raises:
+            XenlightError: It failed.
+        """
+        self._call("configuration", lib.xenlight_store_config, domid, config)
+
+    def stored_config(self, domid: int) -> bytes:
+        """Give the configuration that libxl keeps of a domain.
+
+        Raises:
+            XenlightError: It has none, or it failed.
+        """
+        given = ffi.new("char **")
+        self._call("configuration", lib.xenlight_stored_config, domid, given)
+        try:
+            return bytes(ffi.string(given[0]))
+        finally:
+            lib.free(given[0])
 
     def launch(self, domid: int) -> None:
         """Let a domain that was built run for the first time.

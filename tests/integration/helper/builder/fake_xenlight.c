@@ -1,7 +1,7 @@
 /*
  * A libxenlight that does what the configuration says.  The "JSON" is words: "wrong" is
- * refused, "fail" fails and leaves domain 9, "log" logs also from a child it forks.
- * What was called is appended to the file "calls" in the working directory.
+ * refused, "fail" fails and leaves domain 9, "log" logs also from a child it forks,
+ * "reads" has a save helper read for as long as no interface was added.  What was called is appended to the file "calls" in the working directory.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -17,8 +17,11 @@
 struct libxl_ctx {
     xentoollog_logger *logger;
 };
-struct libxl_domain_config {
+struct libxl_device_nic {
     char words[100];
+};
+struct libxl_domain_config {
+    char words[1000];
 };
 
 API libxl_ctx_alloc_fn libxl_ctx_alloc;
@@ -32,6 +35,13 @@ API libxl_domain_create_new_fn libxl_domain_create_new;
 API libxl_domain_op_fn libxl_domain_unpause;
 API libxl_domain_op_fn libxl_domain_destroy;
 API libxl_domain_rename_fn libxl_domain_rename;
+API libxl_device_nic_init_fn libxl_device_nic_init;
+API libxl_device_nic_dispose_fn libxl_device_nic_dispose;
+API libxl_device_nic_from_json_fn libxl_device_nic_from_json;
+API libxl_device_nic_op_fn libxl_device_nic_add;
+API libxl_device_nic_op_fn libxl_device_nic_destroy;
+API libxl_userdata_store_fn libxl_userdata_store;
+API libxl_userdata_retrieve_fn libxl_userdata_retrieve;
 API libxl_domain_core_dump_fn libxl_domain_core_dump;
 API libxl_evenable_domain_death_fn libxl_evenable_domain_death;
 API libxl_event_wait_fn libxl_event_wait;
@@ -112,11 +122,29 @@ static void log_twice(libxl_ctx *ctx)
         say(ctx, XTL_INFO, "%s", longest); /* more than the pipe takes */
 }
 
+static char stored[1000];
+
+static void read_memory(void)
+{
+    static const char *const until = "until grep -q add-nic calls; do sleep 0.01; done";
+    int status;
+    pid_t child = fork();
+
+    if (!child) {
+        execlp("sh", "sh", "-c", until, "--restore-domain", "3", "-1", "9", NULL);
+        _exit(1);
+    }
+    waitpid(child, &status, 0);
+}
+
 static int create(const char *how, libxl_ctx *ctx, const char *words, uint32_t *domid)
 {
     record(how, 0, words);
     if (strstr(words, "log"))
         log_twice(ctx);
+    if (strstr(words, "reads"))
+        read_memory();
+    snprintf(stored, sizeof(stored), "%s", words);
     *domid = strstr(words, "none") ? ~0u : 9;
     return strstr(words, "fail") ? -3 : 0;
 }
@@ -183,6 +211,61 @@ int libxl_evenable_domain_death(libxl_ctx *ctx, uint32_t domid, libxl_ev_user us
     (void)user;
     (void)evgen;
     return record("watch", domid, "");
+}
+
+void libxl_device_nic_init(libxl_device_nic *nic)
+{
+    memset(nic, 0, sizeof(*nic));
+}
+
+void libxl_device_nic_dispose(libxl_device_nic *nic)
+{
+    (void)nic;
+}
+
+int libxl_device_nic_from_json(libxl_ctx *ctx, libxl_device_nic *nic, const char *json)
+{
+    (void)ctx;
+    snprintf(nic->words, sizeof(nic->words), "%s", json);
+    return 0;
+}
+
+int libxl_device_nic_add(libxl_ctx *ctx, uint32_t domid, libxl_device_nic *nic,
+                         const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)how;
+    record("add-nic", domid, nic->words);
+    return strstr(nic->words, "no script") ? -3 : 0;
+}
+
+int libxl_device_nic_destroy(libxl_ctx *ctx, uint32_t domid, libxl_device_nic *nic,
+                             const libxl_asyncop_how *how)
+{
+    (void)ctx;
+    (void)how;
+    return record("remove-nic", domid, nic->words);
+}
+
+int libxl_userdata_store(libxl_ctx *ctx, uint32_t domid, const char *userid,
+                         const uint8_t *data, int size)
+{
+    (void)ctx;
+    if (strcmp(userid, "libxl-json") || size < 1 || data[size - 1])
+        abort();
+    snprintf(stored, sizeof(stored), "%s", (const char *)data);
+    return record("store", domid, stored);
+}
+
+int libxl_userdata_retrieve(libxl_ctx *ctx, uint32_t domid, const char *userid,
+                            uint8_t **data, int *size)
+{
+    (void)ctx;
+    (void)domid;
+    (void)userid;
+    *data = (uint8_t *)strdup(stored);
+    *size = (int)strlen(stored) + 1;
+    return 0;
 }
 
 /* The file "events" has "domid type reason" lines; each wait takes the next. */

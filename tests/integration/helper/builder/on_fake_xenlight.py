@@ -4,6 +4,7 @@ import os
 import sys
 from typing import cast
 
+from libxlpy_helper.builder.interfaces import Interfaces
 from libxlpy_helper.builder.monitor import Monitor
 from libxlpy_helper.xen import xenlight
 from libxlpy_helper.xen.xenguest import DomainInfo, Handle
@@ -18,6 +19,18 @@ class OneDomain:
         return RUNNING
 
 
+def build(toolstack: xenlight.Toolstack, config: bytes) -> None:
+    """As the build helper does."""
+    interfaces = Interfaces(toolstack, config, lambda: print("stopped"))
+    interfaces.begin()
+    try:
+        domid = toolstack.create(interfaces.config, 77)
+    except xenlight.XenlightError:
+        interfaces.undo()
+        raise
+    interfaces.finish(domid)
+
+
 def main(library: str, what: str, words: str, xenstore: str) -> None:
     xenlight.SONAME = library  # type: ignore[misc] - a path in place of the soname
     read_fd, write_fd = os.pipe()
@@ -26,6 +39,8 @@ def main(library: str, what: str, words: str, xenstore: str) -> None:
         if what == "monitor":
             handle = cast(Handle, OneDomain())
             Monitor(toolstack, handle, words.encode(), xenstore).run(9)
+        elif what == "interfaces":
+            build(toolstack, words.encode())
         else:
             fd = 77 if what == "restore" else -1
             print("domid", toolstack.create(words.encode(), fd))

@@ -15,53 +15,8 @@ from libxlpy_helper.builder.launcher import save_helper_path
 from libxlpy_helper.builder.options import BuildOptions, parse_build_options
 from libxlpy_helper.options import OptionsError
 from libxlpy_helper.xen.xenlight import LogLine, parse_log
-from tests.support.compiling import FLAGS, SOURCES
+from tests.integration.helper.builder.fake import Fake
 from tests.support.simxen_host import Simxen
-
-HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fake libxenlight."""
-    target = tmp_path_factory.mktemp("xenlight") / "libfake.so"
-    argv = ["cc", *FLAGS, "-fPIC", "-shared", f"-I{SOURCES}", "-o", str(target)]
-    subprocess.run([*argv, str(HERE / "fake_xenlight.c")], check=True)
-    return target
-
-
-class Fake:
-    """A folder in which the fake leaves what was called."""
-
-    def __init__(self, folder: Path, library: Path) -> None:
-        self.folder = folder
-        self.library = library
-        #: Where nobody is.
-        self.xenstore = "/dev/null/xenstored"
-
-    def run(self, what: str, words: str) -> list[str]:
-        script = str(HERE / "on_fake_xenlight.py")
-        argv = [str(self.library), what, words, self.xenstore]
-        done = subprocess.run(
-            [sys.executable, "-I", script, *argv],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
-
-    def calls(self) -> list[str]:
-        lines = (self.folder / "calls").read_text().splitlines()
-        return [line.strip() for line in lines if not line.startswith("dispose")]
-
-
-@pytest.fixture
-def fake(tmp_path: Path, library: Path) -> Fake:
-    """The fake in a folder of its own."""
-    return Fake(tmp_path, library)
-
 
 # -- building --------------------------------------------------------------------------
 

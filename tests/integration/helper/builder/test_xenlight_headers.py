@@ -34,6 +34,13 @@ FUNCTIONS = {
     "libxl_domain_destroy": "libxl_domain_op_fn",
     "libxl_domain_rename": "libxl_domain_rename_fn",
     "libxl_domain_core_dump": "libxl_domain_core_dump_fn",
+    "libxl_device_nic_init": "libxl_device_nic_init_fn",
+    "libxl_device_nic_dispose": "libxl_device_nic_dispose_fn",
+    "libxl_device_nic_from_json": "libxl_device_nic_from_json_fn",
+    "libxl_device_nic_add": "libxl_device_nic_op_fn",
+    "libxl_device_nic_destroy": "libxl_device_nic_op_fn",
+    "libxl_userdata_store": "libxl_userdata_store_fn",
+    "libxl_userdata_retrieve": "libxl_userdata_retrieve_fn",
     "libxl_evenable_domain_death": "libxl_evenable_domain_death_fn",
     "libxl_event_wait": "libxl_event_wait_fn",
     "libxl_event_free": "libxl_event_free_fn",
@@ -49,6 +56,7 @@ EVENT = {
 }
 NUMBERS = {
     "LIBXL_VERSION": 0,
+    "ERROR_FAIL": -3,
     "ERROR_NOMEM": -5,
     "LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN": DOMAIN_SHUTDOWN,
     "LIBXL_EVENT_TYPE_DOMAIN_DEATH": 2,
@@ -74,6 +82,7 @@ def checks() -> list[str]:
     lines += [f"(int)({name}) == {value}" for name, value in NUMBERS.items()]
     lines += [
         "sizeof(libxl_domain_config) <= XENLIGHT_CONFIG_MAX",
+        "sizeof(libxl_device_nic) <= XENLIGHT_NIC_MAX",
         "sizeof(libxl_domain_restore_params) <= XENLIGHT_PARAMS_MAX",
         "sizeof(struct xenlight_event_front) <= sizeof(libxl_event)",
     ]
