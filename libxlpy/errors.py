@@ -47,6 +47,9 @@ from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.migration.own import Refusal
 
+#: Characters of a line of a process that messages show.
+LINE_SHOWN = 500
+
 
 class UsageError(LibxlpyError):
     """The call can't work as it was made; nothing was done."""
@@ -147,9 +150,9 @@ class HookFailed(LibxlpyError):  # noqa: N818
         self.when = when
         self.why = why
         self.stderr = stderr
-        said = [line.strip() for line in stderr.splitlines() if line.strip()]
+        said = last_line(stderr)
         text = f"hook {hook} ({when}) failed: {why}"
-        super().__init__(f"{text}: {said[-1][:500]}" if said else text)
+        super().__init__(f"{text}: {said}" if said else text)
 
 
 # ----- outcomes of jobs -----------------------------------------------------------
@@ -407,3 +410,15 @@ def exit_text(*, signal: int | None, status: int | None) -> str:
         known = signal in signals.valid_signals()
         return f"signal {signals.Signals(signal).name if known else signal}"
     return "status unknown" if status is None else f"exit status {status}"
+
+
+def last_line(text: str) -> str:
+    """Give the last line of a text that is not empty, cut as by :func:`shown`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return shown(lines[-1]) if lines else ""
+
+
+def shown(line: str) -> str:
+    """Give a line that a process has said; one that is long is cut in its middle."""
+    half = LINE_SHOWN // 2
+    return line if len(line) <= LINE_SHOWN else f"{line[:half]}...{line[-half:]}"

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from libxlpy.aio import finish
 from libxlpy.domain.config import checked_name
-from libxlpy.errors import BackendError, DomainReused, reason_of
+from libxlpy.errors import BackendError, DomainReused, last_line, reason_of
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.escalation import Escalation, Step
-from libxlpy.process.helper import HelperProcess, last_line, start_process
+from libxlpy.process.helper import HelperProcess, start_process
 from libxlpy.process.packages import helper_python
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.json_text import JsonError, parse_object

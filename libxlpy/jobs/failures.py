@@ -12,9 +12,10 @@ from libxlpy.errors import (
     StreamError,
     TimedOut,
     XenError,
+    last_line,
 )
 from libxlpy.events import StallEvent
-from libxlpy.process.helper import ExitStatus, last_line
+from libxlpy.process.helper import ExitStatus
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Complete
 

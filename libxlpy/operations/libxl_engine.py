@@ -22,12 +22,12 @@ from typing import Any, cast
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
-from libxlpy.errors import Cancelled, NotSupported, UsageError
+from libxlpy.errors import Cancelled, NotSupported, UsageError, shown
 from libxlpy.jobs.helper_run import HelperRun
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.operations.libxl_meter import LibxlMeter
 from libxlpy.process.escalation import Step
-from libxlpy.process.helper import HelperProcess, shown
+from libxlpy.process.helper import HelperProcess
 from libxlpy.process.link import Link
 from libxlpy.process.packages import helper_python
 from libxlpy.process.pump import Observer

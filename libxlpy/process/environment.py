@@ -15,10 +15,10 @@ from typing import Any
 from libxlpy.aio import Value, aside, finish
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
-from libxlpy.errors import BackendError, UsageError
+from libxlpy.errors import BackendError, UsageError, last_line
 from libxlpy.forked import Owned
 from libxlpy.process.escalation import Step
-from libxlpy.process.helper import helper_argv, last_line, start_process
+from libxlpy.process.helper import helper_argv, start_process
 from libxlpy.process.link import HelperLink
 from libxlpy.process.pump import Observer
 from libxlpy_protocol.enums import Mode

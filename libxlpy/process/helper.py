@@ -32,8 +32,6 @@ from libxlpy.results.statistics import IoCounts
 PLACE_SECONDS = 2.0
 #: Bytes of stderr that are kept.
 STDERR_KEPT = 8192
-#: Characters of one line of it that are told.
-LINE_SHOWN = 500
 #: Bytes taken from stderr per wake-up.
 STDERR_TAKEN = 4096
 #: Reads that empty a full pipe (64 KiB) once its writer is dead.
@@ -287,15 +285,3 @@ class StderrTail:
         if self._open:
             self._open = False
             asyncio.get_running_loop().remove_reader(self._fd)
-
-
-def last_line(text: str) -> str:
-    """Give the last line of a text that is not empty, cut as by :func:`shown`."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return shown(lines[-1]) if lines else ""
-
-
-def shown(line: str) -> str:
-    """Give a line of stderr as it is told; one that is long is cut in its middle."""
-    half = LINE_SHOWN // 2
-    return line if len(line) <= LINE_SHOWN else f"{line[:half]}...{line[-half:]}"

@@ -1,6 +1,6 @@
-"""What a helper has said last."""
+"""What a process has said last."""
 
-from libxlpy.process.helper import last_line
+from libxlpy.errors import last_line
 
 
 def test_last_line_skips_empty_ones():
