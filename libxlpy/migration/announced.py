@@ -120,7 +120,7 @@ async def announced(
     await channel.say(own.READY, "peer_answer", env.deadlines.peer_answer)
     control = Control(channel, env.deadlines)
     try:
-        offer = await _offer(control)
+        offer = await control.hear_one(own.Offer, failed="did not offer a domain")
         async with _refusing(control):
             parsed = parse_config(offer.config)
             name, uuid = await _free_name(env, parsed)
@@ -157,17 +157,6 @@ async def _config(env: Environment, channel: Channel) -> bytes:
     (header,) = events
     assert isinstance(header, XlHeaderRead)
     return header.config or b""
-
-
-async def _offer(control: Control) -> own.Offer:
-    match await control.hear("peer_answer"):
-        case own.Offer() as offer:
-            return offer
-        case own.GiveUp(text=text):
-            raise PeerFailed("has given up", text)
-        case other:
-            why = f"it said {type(other).__name__}"
-            raise PeerFailed("did not offer a domain", why)
 
 
 async def _free_name(env: Environment, config: dict[str, Any]) -> tuple[str, str]:

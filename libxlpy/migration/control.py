@@ -20,6 +20,7 @@ from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration.own import LARGEST, Beat, GiveUp, decode, encode
 
 Value = TypeVar("Value")
+Kind = TypeVar("Kind", bound=Message)
 
 #: Seconds between two signs of life.
 BEAT = 1.0
@@ -144,6 +145,24 @@ class Control:
         except TimeoutError as exc:
             raise TimedOut(deadline, seconds) from exc
         return self._came.popleft()
+
+    async def hear_one(self, *kinds: type[Kind], failed: str) -> Kind:
+        """Wait for one of some kinds of messages, as the answer to what was said.
+
+        Args:
+            kinds: What is due.
+            failed: What the other end has not done if something else comes.
+
+        Raises:
+            PeerFailed: It has given up, or said something else; see :meth:`hear`.
+            TimedOut: See there.
+        """
+        message = await self.hear("peer_answer")
+        if isinstance(message, kinds):
+            return message
+        if isinstance(message, GiveUp):
+            raise PeerFailed("has given up", message.text)
+        raise PeerFailed(failed, f"it said {type(message).__name__}")
 
     async def _listen(self) -> None:
         """Take all that comes, until the end."""

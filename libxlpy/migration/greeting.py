@@ -110,16 +110,12 @@ async def _connected(
 
 async def _accepted(control: Control, offer: own.Offer) -> str:
     """Wait for the answer to an offer; give where its stream is handed in."""
-    match await control.hear("peer_answer"):
-        case own.Refuse(refusal=refusal, text=text):
-            raise MigrationRefused(refusal, f"the other end does not take it: {text}")
-        case own.Accept(version=version, landing=landing):
-            if not offer.min_version <= version <= offer.version:
-                why = f"it chose protocol version {version}"
-                raise PeerFailed("did not accept the domain", why)
-            return landing
-        case own.GiveUp(text=text):
-            raise PeerFailed("has given up", text)
-        case other:
-            why = f"it said {type(other).__name__}"
-            raise PeerFailed("did not accept the domain", why)
+    failed = "did not accept the domain"
+    answer = await control.hear_one(own.Accept, own.Refuse, failed=failed)
+    if isinstance(answer, own.Refuse):
+        text = f"the other end does not take it: {answer.text}"
+        raise MigrationRefused(answer.refusal, text)
+    assert isinstance(answer, own.Accept)
+    if not offer.min_version <= answer.version <= offer.version:
+        raise PeerFailed(failed, f"it chose protocol version {answer.version}")
+    return answer.landing

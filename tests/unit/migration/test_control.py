@@ -9,7 +9,14 @@ import pytest
 from libxlpy import Deadlines, JobError, PeerFailed, TimedOut
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
-from libxlpy_protocol.migration.own import GiveUp, Go, Received, encode
+from libxlpy_protocol.messages import Message
+from libxlpy_protocol.migration.own import (
+    GiveUp,
+    Go,
+    Permission,
+    Received,
+    encode,
+)
 
 QUICK = Deadlines(peer_silent=5.0, peer_answer=0.2)
 
@@ -32,6 +39,26 @@ async def test_each_hears_what_the_other_says(ends: tuple[Control, Control]):
     await other.say(Go())
     assert await other.hear("peer_answer") == Received()
     assert await one.hear("peer_answer") == Go()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (GiveUp("no memory"), "the other end has given up: no memory"),
+        (Received(), "the other end did not answer: it said Received"),
+    ],
+)
+async def test_what_comes_in_place_of_an_answer_is_told(
+    ends: tuple[Control, Control], said: Message, why: str
+):
+    one, other = ends
+    await one.say(said)
+    with pytest.raises(PeerFailed) as caught:
+        await other.hear_one(Go, Permission, failed="did not answer")
+    assert str(caught.value) == why
+    await one.say(Permission())
+    answer = await other.hear_one(Go, Permission, failed="did not answer")
+    assert answer == Permission()
 
 
 async def test_nothing_is_waited_for_longer_than_is_said(ends: tuple[Control, Control]):
