@@ -2,13 +2,14 @@
 
 import shlex
 import uuid as uuids
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from libxlpy.aio import aside
 from libxlpy.domain import requests
+from libxlpy.domain.config import checked_uuid
 from libxlpy.domain.names import incoming
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import MigrationRefused, named
@@ -57,8 +58,9 @@ async def check_can_come(
         MigrationRefused: Something is against it.
     """
     ours = await host_facts(env.backend)
-    if offer.host != ours.host:
-        await _check_not_here(env, str(uuids.UUID(bytes=offer.uuid)))
+    sent, made = _uuid(offer), checked_uuid(config["c_info"].get("uuid"))
+    itself = {sent} if offer.host == ours.host else set()
+    await _check_not_here(env, {sent, made} - itself)
     if is_older(ours.xen, offer.xen):
         text = f"it comes from Xen {offer.xen}, and here is Xen {ours.xen}"
         raise MigrationRefused(Refusal.VERSION, f"{text}, which is older")
@@ -74,10 +76,19 @@ async def check_can_come(
         raise MigrationRefused(Refusal.DISK, text) from exc
 
 
-async def _check_not_here(env: Environment, uuid: str) -> None:
-    """See that a domain of another host is not here, too, from a file or as a copy."""
+def _uuid(offer: Offer) -> str:
+    return str(uuids.UUID(bytes=offer.uuid))
+
+
+async def _check_not_here(env: Environment, taken: Set[str | None]) -> None:
+    """See that a domain is not here already, from a file, as a copy, or another one.
+
+    Args:
+        env: Backend.
+        taken: Uuids that no domain may have; None is none.
+    """
     for info in await requests.list_domains(env):
-        if info.uuid == uuid:
+        if info.uuid in taken:
             text = f"domain {info.domid}, {named(info.name)}, has its uuid"
             remedy = "if it is a copy of it, destroy the one that is not wanted"
             raise MigrationRefused(Refusal.UUID, f"{text}: {remedy}")

@@ -254,6 +254,28 @@ async def test_domain_that_is_here_too_is_refused_unless_it_comes_from_here(
     assert await new(ctx, before) == []
 
 
+@pytest.mark.parametrize("here", [False, True])
+async def test_uuid_of_the_configuration_is_looked_at_too(
+    ctx: Context, host: Path, saved: Saved, before: set[int], *, here: bool
+):
+    """The domain is made with that one: `-C` may give another than the offer has."""
+    heard: list[Refuse] = []
+    config = json.loads(saved.config.rstrip(b"\0"))
+    own = (await host_facts(ctx.backend)).host if here else uuid.uuid4().bytes
+
+    async def script(peer: OwnPeer) -> None:
+        (info,) = [x for x in await ctx.list_domains() if x.domid == other.domid]
+        config["c_info"]["uuid"] = info.uuid
+        await offered(peer, saved.offer(config=json.dumps(config).encode(), host=own))
+        heard.append(await peer.told(Refuse))
+
+    words = "has its uuid"
+    with Guest(host, "pv") as other, pytest.raises(MigrationRefused, match=words):
+        await receive(ctx, script)
+    assert heard[0].refusal is Refusal.UUID
+    assert await new(ctx, before) == []
+
+
 def a_word(message: Message) -> Script:
     async def script(peer: OwnPeer) -> None:
         await peer.hear(READY)
