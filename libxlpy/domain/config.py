@@ -8,6 +8,12 @@ from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import JsonError, parse
 
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
+TYPES = ("pv", "hvm", "pvh")
+#: Of ``b_info``.
+NUMBERS = frozenset(
+    {"max_vcpus", "max_memkb", "target_memkb", "shadow_memkb", "iommu_memkb"}
+)
+DEVICES = frozenset({"disks", "nics"})
 NO_NAME = "configuration gives the domain no name"
 
 
@@ -26,6 +32,36 @@ def parse_config(config: bytes | None) -> dict[str, Any]:
     if isinstance(parsed, dict) and isinstance(parsed.get("c_info"), dict):
         return parsed
     raise ConfigRefused("configuration is none of libxl: it has no c_info")
+
+
+def check_shape(config: dict[str, Any]) -> None:
+    """See that all of a configuration that is looked at is of its kind.
+
+    Raises:
+        ConfigRefused: Something is not; it is named.
+
+    Xen: tools/libs/light/libxl_types.idl, libxl_domain_config.
+    """
+    created, built = config["c_info"], config.get("b_info")
+    if not isinstance(built, dict):
+        raise ConfigRefused("configuration is none of libxl: it has no b_info")
+    if created.get("type") not in TYPES:
+        raise _odd("c_info type", created.get("type"), "none of pv, hvm, pvh")
+    if not isinstance(created.get("uuid"), str | None):
+        raise _odd("c_info uuid", created["uuid"], "no text")
+    for key in NUMBERS & built.keys():
+        if type(built[key]) is not int or not 0 <= built[key] < 1 << 64:
+            raise _odd(f"b_info {key}", built[key], "no number of its kind")
+    for key in DEVICES & config.keys():
+        devices = config[key]
+        whole = isinstance(devices, list)
+        if not whole or not all(isinstance(each, dict) for each in devices):
+            raise _odd(key, devices, "no list of objects")
+
+
+def _odd(what: str, value: object, why: str) -> ConfigRefused:
+    text = f"configuration can't be used: {what} is {brief(value)}, {why}"
+    return ConfigRefused(text)
 
 
 def checked_uuid(uuid: object) -> str | None:

@@ -12,7 +12,7 @@ from libxlpy.errors import BackendError, ConfigRefused, UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
 from libxlpy.simxen.errors import SimxenError
-from libxlpy.simxen.spec import read_name
+from libxlpy.simxen.spec import parse_spec, read_name
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
 
@@ -81,10 +81,14 @@ class SimxenToolstack:
             Its domid, its name, and whether it has a device model.
 
         Raises:
-            UsageError: The configuration can't be used.
+            ConfigRefused: The configuration can't be used.
             BackendError: The host refuses.
         """
         fields = domain_fields(config, name)
+        try:
+            parse_spec(fields)
+        except SimxenError as exc:
+            raise ConfigRefused(f"configuration can't be used: {exc}") from exc
         missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
         async with self._host(BUILD_TIMEOUT, missing) as client:
             domid = await client.create(**fields, restore=True, keep_uuid=keep_uuid)

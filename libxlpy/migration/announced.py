@@ -6,9 +6,21 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from libxlpy.domain.config import checked_name, checked_uuid, parse_config
+from libxlpy.domain.config import (
+    check_shape,
+    checked_name,
+    checked_uuid,
+    parse_config,
+)
 from libxlpy.domain.names import incoming
-from libxlpy.errors import ConfigRefused, JobError, MigrationRefused, PeerFailed
+from libxlpy.domain.toolstack import toolstack_of
+from libxlpy.errors import (
+    ConfigRefused,
+    JobError,
+    MigrationRefused,
+    PeerFailed,
+    UsageError,
+)
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
 from libxlpy.migration.landing import Landing
@@ -112,7 +124,7 @@ async def announced(
     """
     if source is None:
         config = await _config(env, channel)
-        parsed = parse_config(config)
+        parsed = _parsed(config)
         name, uuid = await _free_name(env, parsed)
         xl_talk = XlTalk(channel, env.deadlines)
         yield Announced(name, uuid, config, xl_talk, paused=paused, monitor=monitor)
@@ -122,7 +134,7 @@ async def announced(
     try:
         offer = await control.hear_one(own.Offer, failed="did not offer a domain")
         async with _refusing(control):
-            parsed = parse_config(offer.config)
+            parsed = _parsed(offer.config)
             name, uuid = await _free_name(env, parsed)
             await check_can_come(env, offer, parsed)
             offered, talk = Offered(control, offer, source), OwnTalk(control)
@@ -159,11 +171,22 @@ async def _config(env: Environment, channel: Channel) -> bytes:
     return header.config or b""
 
 
+def _parsed(config: bytes) -> dict[str, Any]:
+    parsed = parse_config(config)
+    check_shape(parsed)
+    return parsed
+
+
 async def _free_name(env: Environment, config: dict[str, Any]) -> tuple[str, str]:
     """Give a domain's name, which no other domain has, and its uuid."""
     created = config["c_info"]
-    name = checked_name(created.get("name"))
     uuid = checked_uuid(created.get("uuid"))
+    try:
+        name = checked_name(created.get("name"))
+        for called in (name, incoming(name)):
+            toolstack_of(env).check_name(called)
+    except UsageError as exc:
+        raise ConfigRefused(str(exc)) from exc
     await check_name_free(env, name, uuid)
     return name, uuid or ""
 

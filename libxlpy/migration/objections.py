@@ -11,7 +11,6 @@ from libxlpy.aio import aside
 from libxlpy.domain import requests
 from libxlpy.domain.config import checked_uuid
 from libxlpy.domain.names import incoming
-from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import MigrationRefused, named
 from libxlpy.migration.host_facts import host_facts, is_older
 from libxlpy.process.environment import Environment
@@ -30,9 +29,7 @@ async def check_name_free(env: Environment, name: str, uuid: str | None) -> None
 
     Raises:
         MigrationRefused: Another has it.
-        UsageError: It can't be one.
     """
-    toolstack_of(env).check_name(incoming(name))
     for info in await requests.list_domains(env):
         if info.name == incoming(name):
             text = f"{named(info.name)}, domain {info.domid}, is left of a migration"

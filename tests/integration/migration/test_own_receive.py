@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy import (
+    ConfigRefused,
     Context,
     GuestState,
     JobError,
@@ -251,6 +253,48 @@ async def test_domain_that_is_here_too_is_refused_unless_it_comes_from_here(
             assert isinstance(caught.value, MigrationRefused)
             assert caught.value.refusal is Refusal.UUID
     assert len(heard) == 1
+    assert await new(ctx, before) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("c_info", "type", "xen", "c_info type is 'xen', none of pv, hvm, pvh"),
+        ("c_info", "type", None, "c_info type is None"),
+        ("c_info", "uuid", 5, "c_info uuid is 5, no text"),
+        ("c_info", "uuid", "x", "uuid 'x' of the configuration is none"),
+        ("c_info", "name", "a\0b", "can't be a domain's name"),
+        ("c_info", "name", "123", "must be letters"),
+        ("b_info", "max_memkb", "16384", "b_info max_memkb is '16384', no number"),
+        ("b_info", "max_memkb", -1, "b_info max_memkb is -1, no number"),
+        ("b_info", "max_memkb", 1, "memory_mib must be"),
+        ("b_info", "max_vcpus", 1000, "vcpus must be"),
+        ("", "b_info", [], "it has no b_info"),
+        ("", "disks", {}, "disks is {}, no list of objects"),
+        ("", "nics", [1], "nics is [1], no list of objects"),
+    ],
+)
+async def test_configuration_of_an_odd_shape_is_refused_as_one(
+    ctx: Context,
+    saved: Saved,
+    before: set[int],
+    part: str,
+    key: str,
+    value: object,
+    words: str,
+):
+    heard: list[Refuse] = []
+    config = json.loads(saved.config.rstrip(b"\0"))
+    (config[part] if part else config)[key] = value
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer(config=json.dumps(config).encode()))
+        heard.append(await peer.told(Refuse))
+
+    with pytest.raises(ConfigRefused, match=re.escape(words)):
+        await receive(ctx, script)
+    assert heard[0].refusal is Refusal.CONFIG
+    assert words in heard[0].text
     assert await new(ctx, before) == []
 
 
