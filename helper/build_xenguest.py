@@ -86,7 +86,8 @@ struct restore_callbacks {
 };
 struct xen_domctl_getdomaininfo {
     uint16_t domain; uint32_t flags; uint64_t tot_pages; uint64_t max_pages;
-    uint64_t cpu_time; uint32_t nr_online_vcpus; uint8_t handle[16]; ...;
+    uint64_t outstanding_pages; uint64_t cpu_time; uint32_t nr_online_vcpus;
+    uint8_t handle[16]; ...;
 };
 
 #define SHIM_TEXT_MAX ...
@@ -120,6 +121,9 @@ int shim_domain_restore(const struct shim_library *, xc_interface *,
 int shim_domain_info(const struct shim_library *, xc_interface *, uint32_t,
                      struct xen_domctl_getdomaininfo *);
 int shim_capabilities(const struct shim_library *, xc_interface *, uint32_t *);
+int shim_free_memory(const struct shim_library *, xc_interface *, uint64_t *);
+int shim_domain_claim(const struct shim_library *, xc_interface *, uint32_t,
+                      unsigned long);
 int shim_hvm_param(const struct shim_library *, xc_interface *, uint32_t, uint32_t,
                    uint64_t *);
 int shim_domain_pause(const struct shim_library *, xc_interface *, uint32_t);

@@ -14,6 +14,7 @@ from libxlpy_protocol.xen import (
     DOMINF_SHUTDOWN_MASK,
     DOMINF_SHUTDOWN_SHIFT,
     DOMINF_STATES,
+    PAGE_SIZE,
     SHUTDOWN_SUSPEND,
 )
 
@@ -58,6 +59,19 @@ def is_suspended(info: DomainInfo) -> bool:
     return bool(info.flags & DOMINF_SHUTDOWN) and _reason(info) == SHUTDOWN_SUSPEND
 
 
+def free_pages(handle: Handle) -> tuple[int, int]:
+    """Return how many pages no domain has, and how many of them are claimed for one.
+
+    Raises:
+        OSError: The hypervisor refused.
+    """
+    claimed, info = 0, handle.info(0)
+    while info is not None:
+        claimed += info.outstanding_pages
+        info = handle.info(info.domid + 1)
+    return handle.free_memory() // PAGE_SIZE, claimed
+
+
 # --------------------------------------------------------------------------------------
 # One function per op
 # --------------------------------------------------------------------------------------
@@ -91,6 +105,10 @@ def _hvm_param(handle: Handle, op: DomainOp) -> OpResult:
     return OpResult(0, 0, (handle.hvm_param(op.domid, op.argument),))
 
 
+def _memory(handle: Handle, _op: DomainOp) -> OpResult:
+    return OpResult(0, 0, free_pages(handle))
+
+
 _OPS: Final[dict[Op, Callable[[Handle, DomainOp], OpResult]]] = {
     Op.INFO: _info,
     Op.LIST: _list,
@@ -102,6 +120,7 @@ _OPS: Final[dict[Op, Callable[[Handle, DomainOp], OpResult]]] = {
     Op.DESTROY: lambda handle, op: _plain(handle.destroy(op.domid)),
     Op.CAPABILITIES: lambda handle, op: OpResult(0, 0, (handle.capabilities(),)),
     Op.HVM_PARAM: _hvm_param,
+    Op.MEMORY: _memory,
 }
 
 

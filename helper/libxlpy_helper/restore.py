@@ -4,6 +4,7 @@ import errno
 
 from libxlpy_helper import stream as libxl_stream
 from libxlpy_helper.callbacks import ParentCallbacks
+from libxlpy_helper.memory import claimed
 from libxlpy_helper.operation import Operation, RefusedError, check_result
 from libxlpy_helper.stream import Stream
 from libxlpy_helper.xen.xenguest import RestoreArguments, Result
@@ -15,7 +16,7 @@ def restore(operation: Operation) -> None:
     """Fill ``start.domid`` from ``start.stream_fd``.
 
     Raises:
-        RefusedError: A callback is missing.
+        RefusedError: A callback is missing, or memory to be claimed.
         StepError: xc_domain_restore failed.
         OSError: The stream is no libxl stream, or ends too early.
         AbortedError: The operation was aborted.
@@ -25,7 +26,8 @@ def restore(operation: Operation) -> None:
         operation.phase("header")
         libxl_stream.read_header(operation.stream)
     operation.phase("libxc")
-    _restore_libxc(operation)
+    with claimed(operation):
+        _restore_libxc(operation)
     if operation.is_libxl:
         operation.phase("emulator")
         _restore_records(operation)

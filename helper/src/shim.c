@@ -45,6 +45,8 @@ static int find_all(struct shim_library *library, char error[SHIM_ERROR_MAX])
         { "xc_domain_restore", restore },
         { "xc_domain_getinfolist", &library->domain_getinfolist },
         { "xc_physinfo", &library->physinfo },
+        { "xc_availheap", &library->availheap },
+        { "xc_domain_claim_pages", &library->domain_claim_pages },
         { "xc_hvm_param_get", &library->hvm_param_get },
         { "xc_domain_pause", &library->domain_pause },
         { "xc_domain_unpause", &library->domain_unpause },
@@ -258,6 +260,18 @@ int shim_capabilities(const struct shim_library *library, xc_interface *xch,
     rc = library->physinfo(xch, &buffer.front);
     *capabilities = buffer.front.capabilities;
     return rc;
+}
+
+int shim_free_memory(const struct shim_library *library, xc_interface *xch,
+                     uint64_t *bytes)
+{
+    return library->availheap(xch, 0, 0, -1, bytes); /* of any width, on all nodes */
+}
+
+int shim_domain_claim(const struct shim_library *library, xc_interface *xch,
+                      uint32_t domid, unsigned long pages)
+{
+    return library->domain_claim_pages(xch, domid, pages);
 }
 
 int shim_hvm_param(const struct shim_library *library, xc_interface *xch, uint32_t domid,

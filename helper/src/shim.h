@@ -32,6 +32,8 @@ struct shim_library {
     xc_domain_restore_4_22_fn *domain_restore_4_22;
     xc_domain_getinfolist_fn *domain_getinfolist;
     xc_physinfo_fn *physinfo;
+    xc_availheap_fn *availheap;
+    xc_domain_claim_pages_fn *domain_claim_pages;
     xc_hvm_param_get_fn *hvm_param_get;
     xc_domain_pause_fn *domain_pause;
     xc_domain_unpause_fn *domain_unpause;
@@ -93,6 +95,12 @@ int shim_domain_info(const struct shim_library *library, xc_interface *xch,
 /* What this Xen can do (XEN_SYSCTL_PHYSCAP_* bits): 0, or -1 on error. */
 int shim_capabilities(const struct shim_library *library, xc_interface *xch,
                       uint32_t *capabilities);
+/* Memory that no domain has, what is claimed of it included: 0, or -1 on error. */
+int shim_free_memory(const struct shim_library *library, xc_interface *xch,
+                     uint64_t *bytes);
+/* Sets `pages` aside for a domain, those that it has counted; 0: none any more. */
+int shim_domain_claim(const struct shim_library *library, xc_interface *xch,
+                      uint32_t domid, unsigned long pages);
 /* One of HVM_PARAM_* of a domain that is no PV domain: 0, or -1 on error. */
 int shim_hvm_param(const struct shim_library *library, xc_interface *xch, uint32_t domid,
                    uint32_t param, uint64_t *value);

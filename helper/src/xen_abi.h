@@ -139,6 +139,10 @@ typedef int xc_interface_close_fn(xc_interface *xch);
 typedef int xc_domain_getinfolist_fn(xc_interface *xch, uint32_t first_domain,
                                      unsigned int max_domains, xc_domaininfo_t *info);
 typedef int xc_physinfo_fn(xc_interface *xch, xc_physinfo_t *info);
+typedef int xc_availheap_fn(xc_interface *xch, int min_width, int max_width, int node,
+                            uint64_t *bytes);
+typedef int xc_domain_claim_pages_fn(xc_interface *xch, uint32_t domid,
+                                     unsigned long nr_pages);
 typedef int xc_hvm_param_get_fn(xc_interface *xch, uint32_t domid, uint32_t param,
                                 uint64_t *value);
 typedef int xc_domain_pause_fn(xc_interface *xch, uint32_t domid);

@@ -46,21 +46,21 @@ COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
 )
 
 
-def start(settings: Settings) -> int:
-    """Start a host; print its directory."""
+def start(settings: Settings, memory: int | None) -> int:
+    """Start a host with so many MiB for its domains; print its directory."""
     directory = _directory(settings)
     if _answers(directory):
         settings.out.note(f"a simxen host already runs in {directory}")
     else:
-        _start(settings.signals, directory)
+        _start(settings.signals, directory, memory)
     settings.changed = True
     settings.out.fact(str(directory))
     return GOOD
 
 
-def _start(signals: Signals, directory: Path) -> None:
+def _start(signals: Signals, directory: Path, memory: int | None) -> None:
     with signals.deferred(f"a host may run in {directory}") as came:
-        start_host(directory)
+        start_host(directory, memory_mib=memory)
         if signum := came():
             stop_host(directory)
             raise Interrupted(signum)

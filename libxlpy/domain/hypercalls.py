@@ -9,7 +9,7 @@ from libxlpy.results import DomainType
 from libxlpy.xenstore import Xenstore
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.fields import brief
-from libxlpy_protocol.xen import DOMID_MAX
+from libxlpy_protocol.xen import DOMID_MAX, PAGE_SIZE
 
 #: Argument of RESUME: the guest's suspend call returns "cancelled".
 RESUME_CANCELLED = 1
@@ -74,6 +74,17 @@ async def has_shadow(ops: HelperLink) -> bool:
     """
     result = await ops.checked_op(Op.CAPABILITIES, 0)
     return bool(result.values and result.values[0] & CAN_SHADOW)
+
+
+async def free_kib(ops: HelperLink) -> int:
+    """Give the memory that no domain has, and that is claimed for none.
+
+    Raises:
+        DomainOpError: It could not be asked for.
+        BackendError: The helper is gone or does not answer.
+    """
+    free, claimed = (await ops.checked_op(Op.MEMORY, 0)).values
+    return max(free - claimed, 0) * PAGE_SIZE // 1024
 
 
 async def has_pv_drivers(ops: HelperLink, domid: int, uuid: str) -> bool:

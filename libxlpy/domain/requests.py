@@ -68,6 +68,12 @@ async def check_can_log(env: Environment, info: DomainInfo) -> None:
     )
 
 
+async def free_kib(env: Environment) -> int:
+    """Give the memory that no domain has, and that is claimed for none."""
+    async with env.hypercalls() as ops:
+        return await hypercalls.free_kib(ops)
+
+
 async def resolve(env: Environment, domain: int | str) -> int:
     """Give the domid of a domain named by number or name, as ``xl`` takes it."""
     text = str(domain)

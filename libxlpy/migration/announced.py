@@ -41,6 +41,7 @@ from libxlpy_protocol.fields import TEXT_MAX, clip
 from libxlpy_protocol.hello import PACKAGE, agree
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration import own, xl
+from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Where the stream comes from: what was handed in, or the caller's own descriptor.
 Source = Landing | int
@@ -68,6 +69,7 @@ class Announced:
             paused=True,
             monitor=self.monitor,
             keep_uuid=True,
+            claim_pages=self.offer.pages if self.offer is not None else 0,
         )
 
 
@@ -86,8 +88,14 @@ class Offered:
             raise MigrationRefused(own.Refusal.VERSION, str(exc)) from exc
         self._control = control
         self._source = source
+        self._memory_kib = offer.memory_kib
         #: Name of the migration at both ends.
         self.migration = str(uuids.UUID(bytes=offer.job))
+
+    @property
+    def pages(self) -> int:
+        """What the domain has of memory where it comes from."""
+        return self._memory_kib * 1024 // PAGE_SIZE
 
     async def accept(self, seconds: float) -> int:
         """Accept it, and wait for the stream; give its descriptor."""

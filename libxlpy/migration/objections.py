@@ -22,6 +22,9 @@ NETWORK = Path("/sys/class/net")
 KERNELS = ("kernel", "ramdisk")
 #: Seconds for the disks that the domain's files are on.
 WITHIN = 30.0
+SHADOW = "shadow_memkb"
+#: Xen: tools/include/libxl.h, LIBXL_MEMKB_DEFAULT.
+UNSAID = (1 << 64) - 1
 
 
 async def check_name_free(env: Environment, name: str, uuid: str | None) -> None:
@@ -64,6 +67,7 @@ async def check_can_come(
     if ours.vendor and offer.vendor and ours.vendor != offer.vendor:
         text = f"it runs on a processor of {offer.vendor}, and here is {ours.vendor}"
         raise MigrationRefused(Refusal.CPU, f"{text}: shut it down and start it here")
+    await _check_memory(env, needed_kib(offer, config))
     if env.backend.kind != "xen":
         return  # what an embedded host's guests are made of is in their stream
     try:
@@ -89,6 +93,29 @@ async def _check_not_here(env: Environment, taken: Set[str | None]) -> None:
             text = f"domain {info.domid}, {named(info.name)}, has its uuid"
             remedy = "if it is a copy of it, destroy the one that is not wanted"
             raise MigrationRefused(Refusal.UUID, f"{text}: {remedy}")
+
+
+def needed_kib(offer: Offer, config: dict[str, Any]) -> int:
+    """Give the memory that a domain takes here, or less.
+
+    What it has where it comes from, and the hypervisor's tables of it, which libxl has
+    made before it is read. Some pages more are taken for the domain itself, for which
+    libxl counts 1 or 2 MiB: who would just fit is not refused for them.
+
+    Xen: tools/libs/light/libxl_mem.c, libxl__domain_need_memory_calculate();
+    libxl_x86.c, libxl__arch_domain_create().
+    """
+    shadow = 0 if config["c_info"]["type"] == "pv" else config["b_info"].get(SHADOW, 0)
+    # libxl's word for "not said"; it then takes more than nothing.
+    return offer.memory_kib + (shadow if shadow < UNSAID else 0)
+
+
+async def _check_memory(env: Environment, needed: int) -> None:
+    free = await requests.free_kib(env)
+    if needed > free:
+        mib = f"{-(-needed // 1024)} MiB of memory, and {free // 1024} MiB are free"
+        remedy = "destroy or shrink a domain here, or dom0 by `xl mem-set 0 SIZE`"
+        raise MigrationRefused(Refusal.MEMORY, f"it needs {mib} here: {remedy}")
 
 
 def check_files(config: dict[str, Any]) -> None:

@@ -100,6 +100,7 @@ class SimxenRestore(Operation[RestoreResult]):
             emulator_path=str(backend.resume_path(self.domid))
             if self._emulated
             else "",
+            claim_pages=self._wanted.claim_pages,
             xenstore_path=str(backend.xenstore_socket),
         )
 

@@ -33,6 +33,8 @@ class Wanted:
     #: It keeps its uuid even if a domain has that: itself, as it migrates to its own
     #: host. Else it is a copy then.
     keep_uuid: bool = False
+    #: Set aside for it before its memory is read; 0: what comes is taken as it comes.
+    claim_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

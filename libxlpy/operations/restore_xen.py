@@ -101,6 +101,7 @@ class XenRestore(Operation[RestoreResult]):
             domid=self.domid,
             image=Image.LIBXL,
             stream_fd=stream_fd,
+            claim_pages=self._wanted.claim_pages,
             xenstore_path=str(self.env.backend.xenstore_socket),
         )
 

@@ -26,7 +26,7 @@ def main() -> int:
         return 0
     try:
         check_room_for_loop()
-        asyncio.run(_serve(options.directory.absolute(), options.background))
+        asyncio.run(_serve(options))
     except (BackendError, SimxenError) as exc:
         _say(options.background, _line(f"{exc}"))
         return 1
@@ -41,15 +41,17 @@ def _parse_arguments() -> argparse.Namespace:
         prog="python -m libxlpy.simxen", description="Run a simxen host."
     )
     parser.add_argument("directory", type=Path, help="where its sockets are made")
+    parser.add_argument("--memory", type=int, metavar="MIB", help="of all its domains")
     parser.add_argument("--background", type=int, metavar="FD", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-async def _serve(directory: Path, ready_fd: int | None) -> None:
+async def _serve(options: argparse.Namespace) -> None:
     ready = asyncio.get_running_loop().create_future()
+    ready_fd: int | None = options.background
     if ready_fd is not None:
         ready.add_done_callback(lambda _: _say(ready_fd, READY))
-    await serve(directory, ready)
+    await serve(options.directory.absolute(), ready, options.memory)
 
 
 def _line(text: str) -> bytes:

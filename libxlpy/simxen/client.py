@@ -45,13 +45,16 @@ PACKAGES = ("libxlpy", "libxlpy_protocol", "libxlpy_helper")
 # ------------------------------------------------------------ start and stop
 
 
-def start_host(directory: str | os.PathLike[str]) -> None:
+def start_host(
+    directory: str | os.PathLike[str], *, memory_mib: int | None = None
+) -> None:
     """Start a host in the background; it answers when this returns.
 
     The host is nobody's child: its starter may end.
 
     Args:
         directory: Made if missing; must be closed to others.
+        memory_mib: What its domains may have; None for what the machine has.
 
     Raises:
         SimxenError: It does not start; says why.
@@ -59,7 +62,7 @@ def start_host(directory: str | os.PathLike[str]) -> None:
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
         try:
-            status = _spawn(Path(directory).absolute(), writing)
+            status = _spawn(Path(directory).absolute(), writing, memory_mib)
         finally:
             os.close(writing)
         line = _read_line(reading, time.monotonic() + START_TIMEOUT)
@@ -70,7 +73,7 @@ def start_host(directory: str | os.PathLike[str]) -> None:
         raise SimxenError(text or f"the simxen host did not start (status {status})")
 
 
-def _spawn(directory: Path, ready_fd: int) -> int:
+def _spawn(directory: Path, ready_fd: int, memory_mib: int | None) -> int:
     """Run the starter process, which forks the host and ends."""
     packages = [_root(name) for name in PACKAGES]
     return subprocess.run(
@@ -83,6 +86,7 @@ def _spawn(directory: Path, ready_fd: int) -> int:
             str(directory),
             "--background",
             str(ready_fd),
+            *([] if memory_mib is None else ["--memory", str(memory_mib)]),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

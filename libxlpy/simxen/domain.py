@@ -69,6 +69,8 @@ class Domain:
         self.launched = False
         #: Set while the guest can do something; its agent waits for it.
         self.runnable = asyncio.Event()
+        #: Set aside for it by a claim, what it has counted; see ``host_memory``.
+        self.claimed_pages = 0
         self._on_shutdown = on_shutdown
         self._lock = asyncio.Lock()
         self._cpu_time_ns = 0
@@ -97,6 +99,13 @@ class Domain:
     def has_device_model(self) -> bool:
         """Whether a qemu belongs to it: HVM only, PVH has none."""
         return self.spec.type == "hvm"
+
+    @property
+    def outstanding_pages(self) -> int:
+        """Pages that are claimed for it and not there yet."""
+        if self.dying or not self.claimed_pages:
+            return 0
+        return max(self.claimed_pages - self.memory.resident // PAGE_SIZE, 0)
 
     @property
     def can_run(self) -> bool:

@@ -59,6 +59,7 @@ def domain_values(domain: Domain) -> list[int]:
         int.from_bytes(domain.uuid.bytes[:8], "little"),
         int.from_bytes(domain.uuid.bytes[8:], "little"),
         int(domain.logdirty),
+        domain.outstanding_pages,
     ]
 
 
@@ -83,6 +84,7 @@ def domain_facts(domain: Domain, name: str) -> dict[str, Any]:
         "suspend_count": domain.vcpu["arch.suspend_count"],
         "restored_count": domain.vcpu["arch.restored_count"],
         "logdirty": domain.logdirty,
+        "claimed": domain.outstanding_pages,
         "tracker": Tracker(domain.vcpu["tracker_state"]).name.lower(),
         "suspend_channel": _channel_facts(domain),
         "fault": domain.faults.fault.name if domain.faults.fault else "",

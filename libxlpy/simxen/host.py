@@ -29,9 +29,10 @@ from libxlpy.simxen.domain_keys import (
 )
 from libxlpy.simxen.errors import HypercallError, SimxenError
 from libxlpy.simxen.facts import domain_facts
+from libxlpy.simxen.host_memory import HostMemory
 from libxlpy.simxen.hypervisor import HypervisorServer
 from libxlpy.simxen.qmp_server import QmpServer
-from libxlpy.simxen.spec import DomainSpec, check_memory
+from libxlpy.simxen.spec import DomainSpec
 from libxlpy.simxen.xenstored.server import XenstoreServer
 from libxlpy.simxen.xenstored.store import Store
 from libxlpy_protocol.xen import DOMID_MAX
@@ -42,12 +43,14 @@ class Host:
 
     Args:
         directory: Its directory, acquired.
+        memory_mib: What its domains may have; None for what the machine has.
     """
 
-    def __init__(self, directory: HostDirectory) -> None:
+    def __init__(self, directory: HostDirectory, memory_mib: int | None = None) -> None:
         self._directory = directory
         self.store = Store()
         self.domains: dict[int, Domain] = {}
+        self.memory = HostMemory(self.domains, memory_mib)
         self._agents: dict[int, Agent] = {}
         self._device_models: dict[int, DeviceModel] = {}
         self._qmp_servers: dict[int, QmpServer] = {}
@@ -97,7 +100,7 @@ class Host:
         """
         self._check_name(spec.name)
         uuid = self._free_uuid(spec)
-        check_memory(spec, self._promised())
+        self.memory.check(spec)
         domid = self._next_domid if spec.domid is None else self._free(spec.domid)
         if domid > DOMID_MAX:
             raise SimxenError("all domids were used: stop this host and start another")
@@ -255,22 +258,22 @@ class Host:
                 )
         return spec.uuid
 
-    def _promised(self) -> int:
-        """Give the bytes that domains may use and do not yet."""
-        memories = [each.memory for each in self.domains.values() if not each.dying]
-        return sum(max(memory.size - memory.resident, 0) for memory in memories)
-
     def _record(self) -> None:
         guests = [each.guest for each in self.domains.values()]
         self._directory.record(guest.pid for guest in guests if guest is not None)
 
 
-async def serve(path: Path, ready: asyncio.Future[None] | None = None) -> None:
+async def serve(
+    path: Path,
+    ready: asyncio.Future[None] | None = None,
+    memory_mib: int | None = None,
+) -> None:
     """Run a host in a directory until it is told to stop.
 
     Args:
         path: Its directory, absolute.
         ready: Done once all sockets answer.
+        memory_mib: What its domains may have; None for what the machine has.
 
     Raises:
         SimxenError: The directory can't be used.
@@ -278,7 +281,7 @@ async def serve(path: Path, ready: asyncio.Future[None] | None = None) -> None:
     directory = HostDirectory(path)
     directory.acquire()
     try:
-        host = Host(directory)
+        host = Host(directory, memory_mib)
         await host.start()
         if ready is not None:
             ready.set_result(None)

@@ -15,6 +15,7 @@ from typing import Protocol
 from libxlpy.simxen.domain import Domain
 from libxlpy.simxen.errors import HypercallError
 from libxlpy.simxen.facts import domain_type, domain_values
+from libxlpy.simxen.host_memory import HostMemory
 from libxlpy.simxen.suspend_channel import (
     GUEST_PORT,
     TOOLSTACK_PORT,
@@ -32,6 +33,7 @@ class Machine(Protocol):
     """What hypercalls act on."""
 
     domains: dict[int, Domain]
+    memory: HostMemory
 
     async def destroy(self, domid: int) -> None:
         """End a domain and all that belongs to it."""
@@ -126,8 +128,14 @@ async def _op_bind(_machine: Machine, _domain: Domain, _args: object) -> Result:
     raise HypercallError(errno.EINVAL)  # the guest offers no such port, or it is bound
 
 
+async def _op_claim(machine: Machine, domain: Domain, args: tuple[int, ...]) -> Result:
+    machine.memory.claim(domain, args[0])
+    return NO_RESULT
+
+
 OP_LIST = 2
 OP_BIND = 13
+OP_MEMORY = 14
 OPERATIONS: Mapping[int, Handler] = {
     1: _op_info,
     3: _op_map,
@@ -141,6 +149,7 @@ OPERATIONS: Mapping[int, Handler] = {
     11: _op_hvm_param,
     12: _op_subscribe,
     OP_BIND: _op_bind,
+    15: _op_claim,
 }
 
 
@@ -224,6 +233,8 @@ class HypervisorServer:
     async def _operate(self, op: int, domid: int, args: tuple[int, ...]) -> Result:
         if op == OP_LIST:
             return domain_values(self._next_domain(args[0])), []
+        if op == OP_MEMORY:
+            return [self._machine.memory.free()], []
         if op not in OPERATIONS:
             raise HypercallError(errno.ENOSYS)
         domain = self._machine.domains.get(domid)

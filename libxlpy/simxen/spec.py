@@ -3,7 +3,6 @@
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -101,31 +100,6 @@ def parse_spec(request: Mapping[str, Any]) -> DomainSpec:
     if spec.pattern is Pattern.HOT and not 0 < spec.hot_pages <= spec.nr_pages:
         raise SimxenError(f"hot_pages must be 1..{spec.nr_pages} with pattern hot")
     return spec
-
-
-def check_memory(spec: DomainSpec, promised: int) -> None:
-    """Refuse a domain that the machine has no memory for.
-
-    Args:
-        spec: What is to be created.
-        promised: Bytes that other domains may still come to use.
-
-    Raises:
-        SimxenError: Names how much is free.
-    """
-    free_mib = (_available() - promised) // (1 << 20)
-    if spec.memory_mib > free_mib:
-        raise SimxenError(
-            f"not enough memory for {spec.memory_mib} MiB: {max(free_mib, 0)} MiB are "
-            "free; ask for less or destroy another domain"
-        )
-
-
-def _available() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise SimxenError("the kernel does not say how much memory is available")
 
 
 # ------------------------------------------------------------ reading fields

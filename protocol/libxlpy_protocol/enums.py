@@ -103,6 +103,8 @@ class Op(enum.IntEnum):
     CAPABILITIES = 9
     #: One of ``HVM_PARAM_*``, by its number in ``argument``: the only value.
     HVM_PARAM = 10
+    #: Pages that no domain has, and how many of them are claimed for one.
+    MEMORY = 11
 
 
 class XcFlags(enum.IntFlag):

@@ -60,7 +60,8 @@ class Start(Message):
     ``emulator_id`` 0 is no emulator, 2 qemu. ``xenstore_path`` and ``qmp_path`` are
     sockets, only for the repair after the parent is lost, and for the monitor that a
     builder starts. ``uuid`` is the guest's own handle: a domid is used again once its
-    domain is gone; empty if not known.
+    domain is gone; empty if not known. ``claim_pages`` is what a restore has the
+    hypervisor set aside for the domain before it reads a page, 0 nothing.
     """
 
     mode: Mode
@@ -81,6 +82,7 @@ class Start(Message):
     xenstore_path: Path = ""
     qmp_path: Path = ""
     uuid: UuidBytes = b""
+    claim_pages: U64 = 0
 
 
 # -- Notices -----------------------------------------------------------------------
@@ -275,7 +277,8 @@ class OpResult(Message):
 
     ``values`` of INFO and LIST: (domid, flags, shutdown_reason, tot_pages, max_pages,
     nr_online_vcpus, cpu_time_ns, hvm), flags as in Xen's domctl; ``uuid`` the 16 bytes
-    of the domain's handle. Empty for the others and on failure.
+    of the domain's handle. Of MEMORY: pages that are free, and claimed of these. Empty
+    for the others and on failure.
     """
 
     retval: I32

@@ -34,6 +34,8 @@ API xc_interface_close_fn xc_interface_close;
 API xc_domain_save_fn xc_domain_save;
 API xc_domain_getinfolist_fn xc_domain_getinfolist;
 API xc_physinfo_fn xc_physinfo;
+API xc_availheap_fn xc_availheap;
+API xc_domain_claim_pages_fn xc_domain_claim_pages;
 API xc_hvm_param_get_fn xc_hvm_param_get;
 API xc_domain_pause_fn xc_domain_pause;
 API xc_domain_unpause_fn xc_domain_unpause;
@@ -131,6 +133,7 @@ int xc_domain_getinfolist(xc_interface *xch, uint32_t first, unsigned int max,
             info->flags = flags;
             info->tot_pages = 1000 + domid;
             info->max_pages = 2000 + domid;
+            info->outstanding_pages = 10 + domid;
             info->cpu_time = UINT64_MAX;
             info->nr_online_vcpus = 3;
             memset(info->handle, (int)domid, sizeof(info->handle));
@@ -139,6 +142,21 @@ int xc_domain_getinfolist(xc_interface *xch, uint32_t first, unsigned int max,
     if (file)
         fclose(file);
     return found;
+}
+
+int xc_availheap(xc_interface *xch, int min_width, int max_width, int node, uint64_t *bytes)
+{
+    (void)xch;
+    *bytes = min_width || max_width || node != -1 ? 0 : UINT64_C(5) << 32 | 4095;
+    return 0;
+}
+
+int xc_domain_claim_pages(xc_interface *xch, uint32_t domid, unsigned long nr_pages)
+{
+    (void)xch;
+    record("claim", domid, (long)nr_pages);
+    errno = nr_pages == 1234 ? EINVAL : ENOMEM;
+    return nr_pages == 1234 || nr_pages > 2000 ? -1 : 0;
 }
 
 int xc_hvm_param_get(xc_interface *xch, uint32_t domid, uint32_t param, uint64_t *value)

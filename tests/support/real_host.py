@@ -22,11 +22,13 @@ QUICK = Deadlines(
 
 
 @contextmanager
-def running_host(*, may_die: bool = False) -> Iterator[Path]:
+def running_host(
+    *, may_die: bool = False, memory_mib: int | None = None
+) -> Iterator[Path]:
     """Run a host; its folder has a short name, as its sockets' paths are limited."""
     directory = Path(tempfile.mkdtemp(prefix="xlpy-p-"))
     try:
-        start_host(directory)
+        start_host(directory, memory_mib=memory_mib)
         yield directory
         try:
             stop_host(directory)

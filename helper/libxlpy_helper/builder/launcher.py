@@ -20,23 +20,28 @@ import sys
 sys.path += {folders!r}
 from libxlpy_helper.builder.launcher import take
 from libxlpy_helper.dropin.main import main
-main(take({socket_fd}))
+main(take({socket_fd}), {claim_pages})
 """
 
 
-def save_helper_path(source: int) -> str:
+def save_helper_path(source: int, claim_pages: int = 0) -> str:
     """Return the path by which this process's children can start it, one of them.
 
     Args:
         source: The stream that it reads; no child inherits it any more.
+        claim_pages: It has so many set aside for the domain first.
     """
     ours, theirs = socket.socketpair()
     with ours:
         socket.send_fds(ours, [b"\0"], [source])
     os.set_inheritable(source, False)
     theirs.set_inheritable(True)
-    values = {"folders": folders(), "socket_fd": theirs.detach()}
-    script = SCRIPT.format(python=sys.executable, **values)
+    script = SCRIPT.format(
+        python=sys.executable,
+        folders=folders(),
+        socket_fd=theirs.detach(),
+        claim_pages=claim_pages,
+    )
     fd = os.memfd_create("libxlpy-save-helper", 0)  # inherited, as the name is by fd
     os.write(fd, script.encode())
     return f"/proc/self/fd/{fd}"

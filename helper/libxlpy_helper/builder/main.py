@@ -113,7 +113,9 @@ class Builder:
     def _build(self, operation: Operation) -> None:
         operation.phase("header")
         libxl_fd = _for_libxl(operation)
-        os.environ["LIBXL_SAVE_HELPER"] = save_helper_path(operation.start.stream_fd)
+        start = operation.start
+        helper = save_helper_path(start.stream_fd, start.claim_pages)
+        os.environ["LIBXL_SAVE_HELPER"] = helper
         operation.phase("build")
         try:
             with self._control.stages:

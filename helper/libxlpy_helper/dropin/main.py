@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(*source: int) -> NoReturn:
+def main(*more: int) -> NoReturn:
     """Do what argv says and end the process; the entry point.
 
     Args:
-        source: See ``serve``; libxl knows nothing of it.
+        more: The stream's descriptor, and what is to be claimed; see ``serve``. libxl
+            knows nothing of them.
     """
     if not sys.flags.isolated:
         _start_over()
@@ -29,7 +30,7 @@ def main(*source: int) -> NoReturn:
     except ModuleNotFoundError as exc:
         sys.exit(f"libxlpy-save-helper: {exc}: install it in libxlpy's own folder")
 
-    serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""), *source)
+    serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""), *more)
 
 
 def _start_over() -> NoReturn:

@@ -11,6 +11,7 @@ from libxlpy_helper.dropin.options import parse_argv
 from libxlpy_helper.dropin.records import check_file, check_pipe, hand_on
 from libxlpy_helper.dropin.wire import LibxlChannel, LibxlWire
 from libxlpy_helper.harden import HardenError
+from libxlpy_helper.memory import claimed
 from libxlpy_helper.operation import Operation, check_result, run
 from libxlpy_helper.options import Options
 from libxlpy_helper.restore import check_restore, restore_libxc
@@ -32,7 +33,9 @@ XENSTORE_SOCKETS: Final = ("/run/xenstored/socket", "/var/run/xenstored/socket")
 QMP_SOCKET: Final = "/run/xen/qmp-libxl-{}"
 
 
-def serve(argv: Sequence[str], backend: Options, source: int = NO_FD) -> NoReturn:
+def serve(
+    argv: Sequence[str], backend: Options, source: int = NO_FD, claim_pages: int = 0
+) -> NoReturn:
     """Do the one job that ``argv`` (without the program's name) names; never returns.
 
     Args:
@@ -41,8 +44,14 @@ def serve(argv: Sequence[str], backend: Options, source: int = NO_FD) -> NoRetur
         source: The stream of a restore, if what libxl reads is only a file that gets
             its own records: all of them, or the restore fails. libxl itself would take
             the end of a stream for END.
+        claim_pages: Set aside for the domain of a restore.
     """
-    run_program(PROGRAM, lambda: LibxlHelper(parse_argv(argv), backend, source).run())
+
+    def run_it() -> NoReturn:
+        start = parse_argv(argv).replace(claim_pages=claim_pages)
+        LibxlHelper(start, backend, source).run()
+
+    run_program(PROGRAM, run_it)
 
 
 class LibxlHelper:
@@ -91,7 +100,8 @@ class LibxlHelper:
         looks = not ours and operation.start.stream_type is StreamType.PLAIN
         if looks:
             check_file(operation.stream)
-        callbacks, result, results = restore_libxc(operation)
+        with claimed(operation):
+            callbacks, result, results = restore_libxc(operation)
         operation.outbox.put(results)  # libxl waits for them also when it failed
         check_result(callbacks, result)
         if looks:

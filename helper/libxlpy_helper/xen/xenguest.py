@@ -63,6 +63,8 @@ class DomainInfo(NamedTuple):
     nr_online_vcpus: int
     cpu_time_ns: int
     uuid: bytes
+    #: Claimed, and not there yet.
+    outstanding_pages: int = 0
 
 
 class RestoreArguments(NamedTuple):
@@ -197,6 +199,7 @@ class Handle:
             nr_online_vcpus=info.nr_online_vcpus,
             cpu_time_ns=info.cpu_time,
             uuid=bytes(info.handle),
+            outstanding_pages=info.outstanding_pages,
         )
 
     def capabilities(self) -> int:
@@ -209,6 +212,21 @@ class Handle:
         if lib.shim_capabilities(self._library, self._xch, found):
             raise OSError(ffi.errno, f"physinfo: {os.strerror(ffi.errno)}")
         return int(found[0])
+
+    def free_memory(self) -> int:
+        """Return the bytes that no domain has, what is claimed of them included.
+
+        Raises:
+            OSError: The hypervisor refused.
+        """
+        found = ffi.new("uint64_t *")
+        if lib.shim_free_memory(self._library, self._xch, found):
+            raise OSError(ffi.errno, f"availheap: {os.strerror(ffi.errno)}")
+        return int(found[0])
+
+    def claim(self, domid: int, pages: int) -> Result:
+        """xc_domain_claim_pages; 0 gives a claim back."""
+        return _result(lib.shim_domain_claim, self._library, self._xch, domid, pages)
 
     def hvm_param(self, domid: int, param: int) -> int:
         """Return one of ``HVM_PARAM_*`` of a domain that is no PV domain.

@@ -18,6 +18,7 @@ static void fill_info(union full_domaininfo *to, const uint64_t *val)
                       (uint32_t)(val[SIMXEN_INFO_REASON] & 0xff) << XEN_DOMINF_REASON_SHIFT;
     to->front.tot_pages = val[SIMXEN_INFO_TOT_PAGES];
     to->front.max_pages = val[SIMXEN_INFO_MAX_PAGES];
+    to->front.outstanding_pages = val[SIMXEN_INFO_OUTSTANDING];
     to->front.cpu_time = val[SIMXEN_INFO_CPU_TIME];
     to->front.nr_online_vcpus = (uint32_t)val[SIMXEN_INFO_VCPUS];
     to->front.max_vcpu_id = to->front.nr_online_vcpus ? to->front.nr_online_vcpus - 1 : UINT32_MAX;
@@ -56,6 +57,23 @@ int xc_physinfo(xc_interface *xch, xc_physinfo_t *info)
     (void)xch;
     *info = (xc_physinfo_t){ .capabilities = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 4 };
     return 0;
+}
+
+/* All that is free: widths and nodes are not told apart. */
+int xc_availheap(xc_interface *xch, int min_width, int max_width, int node, uint64_t *bytes)
+{
+    struct simxen_request request = {.op = SIMXEN_MEMORY};
+    struct simxen_reply reply;
+    (void)min_width, (void)max_width, (void)node;
+    if (host_call(xch, &request, &reply, NULL, 0) < 0)
+        return -1;
+    *bytes = reply.val[0];
+    return 0;
+}
+
+int xc_domain_claim_pages(xc_interface *xch, uint32_t domid, unsigned long nr_pages)
+{
+    return host_simple(xch, SIMXEN_CLAIM, domid, nr_pages);
 }
 
 int xc_hvm_param_get(xc_interface *xch, uint32_t domid, uint32_t param, uint64_t *value)

@@ -41,6 +41,8 @@ enum simxen_op {
     SIMXEN_SUBSCRIBE = 12, /* arg0 a port of the guest's: notified when it has shut down to suspend */
     SIMXEN_BIND = 13, /* arg0 a port that the guest offers, val0 ours; the connection is then the
                        * channel, and carries struct simxen_channel_message both ways */
+    SIMXEN_MEMORY = 14, /* domid ignored; val0 bytes that no domain has, claimed ones included */
+    SIMXEN_CLAIM = 15, /* arg0 pages, 0 none any more; more than are there: -1/ENOMEM */
 };
 
 /* To the host: notify, unmask; from it: an event, after which there is none before an unmask. */
@@ -75,6 +77,7 @@ enum {
     SIMXEN_INFO_TYPE,
     SIMXEN_INFO_UUID, /* 16 bytes: this val and the next */
     SIMXEN_INFO_LOGDIRTY = 10,
+    SIMXEN_INFO_OUTSTANDING, /* pages that are claimed and not there yet */
 };
 
 /* val[] of MAP. */

@@ -18,12 +18,18 @@ def sim() -> None:
 
 
 @sim.command("start")
+@click.option(
+    "--memory",
+    type=click.IntRange(min=1),
+    metavar="MIB",
+    help="What its domains may have; without it, what the machine has.",
+)
 @click.pass_obj
-def sim_start(settings: Settings) -> int:
+def sim_start(settings: Settings, memory: int | None) -> int:
     """Start a host and print its directory."""
     from libxlpy.cli.sim import start
 
-    return start(settings)
+    return start(settings, memory)
 
 
 @sim.command("stop")

@@ -76,6 +76,8 @@ class Refusal(enum.IntEnum):
     BRIDGE = 7
     #: Its kernel is not there.
     KERNEL = 8
+    #: There is not enough memory for it.
+    MEMORY = 9
 
 
 class Offer(Message):

@@ -8,6 +8,8 @@ FUNCTIONS = {
     "xc_domain_resume": "xc_domain_resume_fn",
     "xc_domain_getinfolist": "xc_domain_getinfolist_fn",
     "xc_physinfo": "xc_physinfo_fn",
+    "xc_availheap": "xc_availheap_fn",
+    "xc_domain_claim_pages": "xc_domain_claim_pages_fn",
     "xc_hvm_param_get": "xc_hvm_param_get_fn",
     "xc_domain_pause": "xc_domain_pause_fn",
     "xc_domain_unpause": "xc_domain_unpause_fn",

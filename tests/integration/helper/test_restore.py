@@ -63,6 +63,56 @@ def test_numbers_go_in_and_results_come_out(host: FakeHost, put: int) -> None:
         assert "restore dom=9 store=1/2 console=3/4" in parent.logs()
 
 
+CLAIMED = ["claim 9 1000", "claim 9 0"]
+
+
+def test_memory_is_claimed_before_anything_is_read(host: FakeHost, put: int) -> None:
+    """And what is left of that is given back, as after a success there is none."""
+    host.domains({9: 32})
+    host.script("read 64")
+    with host.helper([put]) as parent:
+        begun(parent, put, LIBXC, claim_pages=1000)
+        parent.expect(RestoreResults)
+        assert parent.expect(Complete) == Complete(0, 0, False)
+    assert host.calls() == CLAIMED
+
+
+def test_claim_of_a_restore_that_fails_is_given_back(host: FakeHost, put: int) -> None:
+    host.domains({9: 32})
+    host.script("fail 5")
+    with host.helper([put]) as parent:
+        begun(parent, put, LIBXC, claim_pages=1000)
+        assert parent.expect(Complete).retval == -1
+    assert host.calls() == CLAIMED
+
+
+def test_too_little_memory_ends_it_before_anything_is_read(
+    host: FakeHost, put: int
+) -> None:
+    """No more is claimed than the domain may have, here 2009 pages."""
+    host.domains({9: 32})
+    with host.helper([put]) as parent:
+        begun(parent, put, LIBXC, claim_pages=1 << 40)
+        assert parent.expect(Complete) == Complete(-1, errno.ENOMEM, False)
+        (text,) = [each for each in parent.logs() if "memory" in each]
+    told = "not enough memory: it needs 4294967296 MiB, and 20479 MiB are free"
+    assert text == told
+    assert host.calls() == ["claim 9 2009"]
+    assert os.lseek(put, 0, os.SEEK_CUR) == 0
+
+
+def test_hypervisor_that_takes_no_claim_is_no_obstacle(
+    host: FakeHost, put: int
+) -> None:
+    host.domains({9: 32})
+    host.script("read 64")
+    with host.helper([put]) as parent:
+        begun(parent, put, LIBXC, claim_pages=1234)
+        parent.expect(RestoreResults)
+        assert parent.expect(Complete) == Complete(0, 0, False)
+        assert "memory of domain 9 is not claimed: Invalid argument" in parent.logs()
+
+
 def test_checkpoints_are_asked(host: FakeHost, put: int) -> None:
     host.script("checkpoint")
     with host.helper([put]) as parent:

@@ -1,11 +1,10 @@
 """A receiver in our own handshake: what each way in which its sender fails leaves."""
 
 import asyncio
-import contextlib
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,69 +42,12 @@ from libxlpy_protocol.migration.own import (
 from tests.support.arriving import destroy, new
 from tests.support.guest import Guest, aside
 from tests.support.own_peer import DEADLINES, OwnPeer
-
-Script = Callable[[OwnPeer], Awaitable[None]]
-#: Bytes of what xl writes before the configuration.
-XL_HEAD = 52
-
-
-class Saved:
-    """A saved domain, as it is offered and sent."""
-
-    def __init__(self, image: Path) -> None:
-        data = image.read_bytes()
-        size = int.from_bytes(data[XL_HEAD - 4 : XL_HEAD], "little")
-        self.config = data[XL_HEAD : XL_HEAD + size]
-        self.stream = data[XL_HEAD + size :]
-
-    def offer(self, **changes: object) -> Offer:
-        offer = Offer(
-            version=VERSION,
-            min_version=1,
-            package="test",
-            job=uuid.uuid4().bytes,
-            host=uuid.uuid4().bytes,
-            uuid=uuid.uuid4().bytes,
-            kind="pv",
-            memory_kib=16384,
-            xen="",
-            vendor="",
-            config=self.config,
-        )
-        return offer.replace(**changes)
+from tests.support.own_sender import Saved, Script, offered, receive
 
 
 @pytest.fixture
 async def saved(image: Path) -> Saved:
     return await aside(lambda: Saved(image))
-
-
-async def receive(
-    ctx: Context, script: Script, *, paused: bool = False
-) -> RestoreResult:
-    """Receive from a peer that follows a script."""
-    async with OwnPeer.both() as (peer, control, stream):
-        playing = asyncio.create_task(script(peer))
-        try:
-            job = await ctx.domain_receive(
-                control.fileno(),
-                control.fileno(),
-                stream=stream.fileno(),
-                paused=paused,
-                deadlines=DEADLINES,
-            )
-            result = await job
-            await playing
-        finally:
-            playing.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await playing
-    return result
-
-
-async def offered(peer: OwnPeer, offer: Offer) -> None:
-    await peer.hear(READY)
-    await peer.tell(offer)
 
 
 async def sent(peer: OwnPeer, saved: Saved) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from libxlpy.simxen.errors import SimxenError
-from libxlpy.simxen.spec import check_memory, parse_spec
+from libxlpy.simxen.spec import parse_spec
 from libxlpy.simxen.vcpu import FULL_SPEED, Pattern, TrackerKind
 
 
@@ -64,12 +64,3 @@ def test_hold_is_bounded(hold_ms):
 def test_only_drivers_can_hold():
     with pytest.raises(SimxenError, match="hold_ms needs pv_drivers"):
         parse_spec({"name": "a", "type": "hvm", "pv_drivers": False, "hold_ms": 1})
-
-
-def test_promised_memory_is_not_free():
-    spec = parse_spec({"name": "a", "memory_mib": 4})
-    check_memory(spec, 0)
-    with pytest.raises(
-        SimxenError, match="not enough memory for 4 MiB: 0 MiB are free"
-    ):
-        check_memory(spec, 1 << 60)

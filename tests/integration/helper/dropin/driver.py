@@ -69,6 +69,7 @@ class LibxlParent:
         argv: Sequence[str],
         pass_fds: Iterable[int] = (),
         source: int = -1,
+        claim: int = 0,
     ) -> None:
         mode = Mode.RESTORE if argv[:1] == ["--restore-domain"] else Mode.SAVE
         self.session = LibxlParentSession(mode, REMUS_CALLS | RESTORE_CALLS)
@@ -79,7 +80,7 @@ class LibxlParent:
         theirs_in, self.write_fd = os.pipe()
         self.read_fd, theirs_out = os.pipe()
         program = [sys.executable, "-I", str(ON_FAKE)]
-        where = [str(host.directory), str(host.library), str(source)]
+        where = [str(host.directory), str(host.library), f"{source},{claim}"]
         self.process = subprocess.Popen(
             [*program, *where, *argv],
             stdin=theirs_in,

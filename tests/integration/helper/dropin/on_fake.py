@@ -1,4 +1,7 @@
-"""libxlpy-save-helper on the fake libxenguest: HOST LIBRARY SOURCE, libxl's argv."""
+"""libxlpy-save-helper on the fake libxenguest: HOST LIBRARY SOURCE, libxl's argv.
+
+SOURCE may be SOURCE,PAGES: so many are to be claimed.
+"""
 
 import os
 import sys
@@ -6,5 +9,7 @@ import sys
 from libxlpy_helper.dropin.process import serve
 from libxlpy_helper.options import Options
 
-host, library, source, *argv = sys.argv[1:]
-serve(argv, Options(os.getppid(), "simxen", host, library), int(source))
+host, library, numbers, *argv = sys.argv[1:]
+source, _, pages = numbers.partition(",")
+backend = Options(os.getppid(), "simxen", host, library)
+serve(argv, backend, int(source), int(pages or 0))

@@ -39,6 +39,16 @@ def fake(host: FakeHost) -> FakeHost:
     return host
 
 
+def test_memory_is_claimed_if_it_is_to_be(fake: FakeHost, stream_fd: int) -> None:
+    """Under the real `xl` it is not, which has made room itself."""
+    fake.domains({7: 32})
+    os.pwrite(stream_fd, LIBXC, 0)
+    argv = restore_argv(stream_fd)
+    with LibxlParent(fake, argv, [stream_fd], claim=1000) as parent:
+        parent.finish()
+    assert fake.calls()[:1] == ["claim 7 1000"]
+
+
 # -- under the real xl: a file ---------------------------------------------------------
 
 RECORDS = {
