@@ -313,6 +313,7 @@ class Context:
         *,
         connect: Connect | None = None,
         config: bytes | None = None,
+        paused: bool = False,
         hooks: MigrationHooks | None = None,
         deadlines: Deadlines | None = None,
         stall: StallPolicy | None = None,
@@ -333,6 +334,7 @@ class Context:
             connect: Gives a descriptor that leads to a :class:`.Landing`, by its name;
                 stays yours. Speaks our own handshake with who can.
             config: To be used there, libxl's JSON; None for the domain's own.
+            paused: It is left paused there, as its receiver was told in another way.
             hooks: Executables to be run before and after it.
             deadlines: For this job instead of the context's.
             stall: For this job instead of the context's.
@@ -352,6 +354,7 @@ class Context:
             flags,
             connect=connect,
             config=config,
+            paused=paused,
             hooks=hooks,
             stall=stall or self._stall,
             policy=policy,

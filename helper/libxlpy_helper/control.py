@@ -22,6 +22,7 @@ from libxlpy_protocol.messages import (
     AskToSuspend,
     Complete,
     DomainOp,
+    OpResult,
     PrecopyPolicy,
     Release,
     Start,
@@ -91,12 +92,20 @@ class Control(ControlLoop):
             case Release():
                 self._released = True
             case DomainOp() as op:
-                self._outbox.put(perform(self._handle, op), event.call_id)
+                self._outbox.put(self._perform(op), event.call_id)
             case AskToSuspend() as ask:
                 guest = self._guest if self._is_busy else None
                 self._outbox.put(self._suspend.ask(guest, ask), event.call_id)
             case _:
                 pass  # hello: the session has looked at it
+
+    def _perform(self, op: DomainOp) -> OpResult:
+        result = perform(self._handle, op)
+        start, guest = self._start, self._guest
+        is_ours = start is not None and op.domid == start.domid
+        if guest is not None and is_ours and not result.retval:
+            guest.noted(op.op)
+        return result
 
     def _begin(self, start: Start) -> None:
         with contextlib.suppress(OSError):  # the operation will refuse it

@@ -2,6 +2,7 @@
 
 from libxlpy_helper.domain_ops import find, is_another, is_dying, is_suspended
 from libxlpy_helper.xen.xenguest import DomainInfo, Handle
+from libxlpy_protocol.enums import Op
 
 
 class ReplacedError(Exception):
@@ -28,6 +29,8 @@ class Guest:
         self._was_there = False
         #: It was so before anybody was asked by us: then it is not ours to resume.
         self.was_suspended = False
+        #: Pauses that were taken off it, for it to suspend.
+        self.lifted = 0
         try:
             info = self.info()
         except OSError:
@@ -45,6 +48,25 @@ class Guest:
         """
         info = find(self._handle, self._domid)
         return None if self._uuid and is_another(info, self._uuid) else info
+
+    def noted(self, op: Op) -> None:
+        """Take note of what was done to it for the parent."""
+        if op is Op.UNPAUSE:
+            self.lifted += 1
+        elif op is Op.PAUSE and self.lifted:
+            self.lifted -= 1
+
+    def pause_again(self) -> None:
+        """Put the pauses back; it may be suspended, or not.
+
+        Raises:
+            OSError: The hypervisor refused.
+        """
+        while self.lifted:
+            result = self._handle.pause(self._domid)
+            if result.retval:
+                raise OSError(result.errnoval, "refused by the hypervisor")
+            self.lifted -= 1
 
     def check(self) -> None:
         """Pass only if the domid is no other domain's, as far as one can know.

@@ -1,7 +1,8 @@
 """Put a guest right after the parent is lost in the middle of a save.
 
 What the parent would have done: no log-dirty mode in Xen or qemu, no suspend request
-left behind, no state file of qemu's, and the guest running if we had it suspended. Each
+left behind, no state file of qemu's, and the guest running if we had it suspended; one
+that was paused, and let run for that, is paused first. Each
 step is tried whatever became of the one before; what was done goes to stderr.
 
 Hypercalls wait for nobody, so they are done however late it is, and a guest that is
@@ -78,6 +79,7 @@ class _Repair:
             self._resume()
             self._take_request_back()
             self._resume()
+            self._hold()
         if self.start.qmp_path:
             self._step("qemu log-dirty off", self._qemu_logdirty_off)
         if self.suspend_asked:
@@ -142,10 +144,18 @@ class _Repair:
             return
         if self.start.qmp_path:
             self._step("qemu continued", self._continue_qemu)
+        if not self._hold():
+            return
         self.guest.check()
         with _reported("guest resumed"):
             _check(self.handle.resume(self.start.domid, FAST))
             self.resumed = True
+
+    def _hold(self) -> bool:
+        """Pause a guest again that was let run to suspend; False if it can't be."""
+        if self.guest.lifted:
+            self._step("guest paused again", self.guest.pause_again)
+        return not self.guest.lifted
 
     def _continue_qemu(self) -> None:
         with self._qmp() as qmp:

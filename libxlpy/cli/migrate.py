@@ -94,11 +94,18 @@ def hooks_of(folder: Path | None, peer: str) -> MigrationHooks | None:
     return MigrationHooks(folder, peer)
 
 
-def rune(options: MigrateOptions, *, verbose: bool, landing: str | None = None) -> str:
+def rune(
+    options: MigrateOptions,
+    *,
+    verbose: bool,
+    paused: bool = False,
+    landing: str | None = None,
+) -> str:
     """Give the shell's command that leads to a receiver, or to where its stream goes.
 
     As `xl` does: with an empty ssh command the target itself is the command. Where
-    there is no `xlpy` on the other host, it is `xl` that receives.
+    there is no `xlpy` on the other host, it is `xl` that receives; that hears by an
+    option that the domain is paused now, ours is told once it is suspended.
     """
     if not options.command:
         return options.target
@@ -114,6 +121,7 @@ def rune(options: MigrateOptions, *, verbose: bool, landing: str | None = None) 
     ):
         arguments += option if given else ""
     ours = f"command -v xlpy >/dev/null && exec {ours} --control{arguments}"
+    arguments += " -p" if paused and not options.paused else ""
     there = f"{ours}; exec xl migrate-receive{arguments}"
     return f"exec {options.command} {options.target} {shlex.quote(there)}"
 
@@ -152,7 +160,8 @@ class Migrate:
                 config = await as_json(config, options.config)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
-            command = MigrationCommand(rune(options, verbose=settings.verbose))
+            words = rune(options, verbose=settings.verbose, paused=domain.paused)
+            command = MigrationCommand(words)
             try:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(command)
@@ -182,8 +191,9 @@ class Migrate:
             self._own = True
             return stream.write_fd
 
-        flags = SuspendFlags.LIVE if self._options.live else SuspendFlags(0)
-        if self._options.debug:
+        options = self._options
+        flags = SuspendFlags.LIVE if options.live else SuspendFlags(0)
+        if options.debug:
             flags |= SuspendFlags.DEBUG
         view = view_for(
             self._settings,
@@ -200,6 +210,8 @@ class Migrate:
                 # A command that is all the user's has no place for another one.
                 connect=connect if self._options.command else None,
                 config=config.text,
+                # With a command that is all the user's, only they know.
+                paused=options.paused or (domain.paused and bool(options.command)),
                 hooks=self._hooks,
                 policy=self._options.precopy.policy,
             )

@@ -80,6 +80,8 @@ class Save:
         self._options = options
         self._interrupt = interrupt
         self._downtime: float | None = None
+        #: Where the guest is, once all went well.
+        self._guest = "gone"
 
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
@@ -165,8 +167,8 @@ class Save:
         except DomainNotFound as gone:
             return f"gone: {gone}"
         except LibxlpyError:
-            return await self._where(ctx, domain)
-        return "running"
+            pass
+        return await self._where(ctx, domain)
 
     async def _where(self, ctx: Context, domain: DomainInfo) -> str:
         """Ask where the guest is."""
@@ -184,18 +186,19 @@ class Save:
 
     async def _finish(self, ctx: Context, domain: DomainInfo) -> None:
         self._settings.changed = True
-        what = "destroy"
+        what, pauses = "destroy", False
         try:
-            if self._options.paused:
-                what = "pause"
+            if self._options.paused and not await self._is_paused(ctx, domain):
+                what, pauses = "pause", True
                 await ctx.domain_pause(domain.domid, uuid=domain.uuid)
             if self._options.paused or self._options.checkpoint:
                 what = "resume"
                 self._downtime = await ctx.domain_resume(domain.domid, uuid=domain.uuid)
+                self._guest = await self._where(ctx, domain)
             else:
                 await self._destroy(ctx, domain)
         except LibxlpyError as exc:
-            if self._options.paused and what == "resume":
+            if pauses and what == "resume":
                 with contextlib.suppress(LibxlpyError):
                     await ctx.domain_unpause(domain.domid, uuid=domain.uuid)
             guest = await self._let_run(ctx, domain)
@@ -203,6 +206,11 @@ class Save:
                 f"{title(domain)} is saved in {self._options.file}, but to {what} it "
                 f"failed: {exc}; guest is {guest}"
             ) from exc
+
+    async def _is_paused(self, ctx: Context, domain: DomainInfo) -> bool:
+        """Ask whether it is paused, suspended or not."""
+        found = await ctx.list_domains()
+        return any(each.paused for each in found if _is(each, domain))
 
     async def _destroy(self, ctx: Context, domain: DomainInfo) -> None:
         if await self._where(ctx, domain) in RUNS:
@@ -215,11 +223,7 @@ class Save:
             self._out.note(f"xlpy: {title(domain)} had ended by itself: {gone}")
 
     def _tell(self, domain: DomainInfo, result: SaveResult) -> None:
-        guest = "gone"
-        if self._options.paused:
-            guest = "paused"
-        elif self._options.checkpoint:
-            guest = "running"
+        guest = self._guest
         path = str(self._options.file)
         downtime = self._downtime or result.statistics.downtime or 0.0
         if self._options.json:

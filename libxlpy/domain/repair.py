@@ -2,8 +2,8 @@
 
 Runs after the job's helper is gone, through the context's ops helper. Facts decide,
 never the error: a guest is resumed only if it is really in shutdown(suspend) and only
-if we had asked for it. Every step has its deadline; one that fails is told and the
-next is done.
+if we had asked for it; one that was paused is paused first. Every step has its
+deadline; one that fails is told and the next is done.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from dataclasses import replace
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.info import DomainFacts, guest_state
+from libxlpy.domain.pauses import put_back
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.errors import DomainReused
 from libxlpy.process.environment import Environment
@@ -118,13 +119,14 @@ class Repair:
         if self.suspend.facts.asked and not self.suspend.facts.suspended:
             await self._step("late guest waited for", self._wait_late(ops))
         uuid = self.suspend.uuid
+        held = await self._hold(ops)
         logdirty = ops.checked_op(Op.LOGDIRTY_OFF, self._domid, uuid=uuid)
         await self._step("log-dirty mode off", logdirty)
         if self.device_model is not None:
             await self._run_device_model(self.device_model, ops)
         facts = await self._look(ops)
         mine = self.suspend.facts.asked and not self.suspend.facts.was_suspended
-        if facts is not None and facts.suspended and mine:
+        if facts is not None and facts.suspended and mine and held:
             resume = ops.checked_op(
                 Op.RESUME, self._domid, hypercalls.RESUME_CANCELLED, uuid=uuid
             )
@@ -132,6 +134,14 @@ class Repair:
                 self.suspend.resumed_at = time.monotonic()
                 await self._step("xenstored told", self._tell(), self._patience)
         self.guest = guest_state(await self._look(ops))
+
+    async def _hold(self, ops: HelperLink) -> bool:
+        """Pause a guest again that was let run to suspend; False if it can't be."""
+        facts = self.suspend.facts
+        if not facts.lifted:
+            return True
+        paused = put_back(ops, self._domid, self.suspend.uuid, facts)
+        return await self._step("guest paused again", paused)
 
     async def _tell(self) -> None:
         async with self._store() as store:

@@ -4,7 +4,8 @@ In order of execution: write ``control/shutdown`` = "suspend" in a transaction; 
 the guest's acknowledgement (it writes something else, normally ""); wait until the
 hypervisor says shutdown(suspend). A guest that offers an event channel for it is asked
 by that instead, and acknowledges nothing. One without PV drivers can't read xenstore:
-it is shut down by hypercall.
+it is shut down by hypercall. A paused guest that has to run for it does, once it is
+asked, and is paused again.
 
 What happened is kept in ``GuestFacts`` for the repair after a failure. Nothing
 here is told as a guest's timeout but a guest that did not answer.
@@ -19,6 +20,8 @@ from contextlib import contextmanager
 
 from libxlpy.aio import first_change
 from libxlpy.domain import hypercalls
+from libxlpy.domain.device_model import DeviceModel
+from libxlpy.domain.pauses import is_held, lift, put_back
 from libxlpy.domain.suspend_event import ask_by_event, offered_port
 from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
 from libxlpy.process.environment import Environment
@@ -56,6 +59,8 @@ class GuestSuspend:
         self.uuid = uuid
         self.kind: DomainType = kind
         self.facts = facts
+        #: Of an HVM guest: it may have been stopped as long as the guest was paused.
+        self.device_model: DeviceModel | None = None
         # ----- results -----
         #: When it was seen suspended, and was resumed, monotonic seconds; 0 before.
         self.suspended_at = 0.0
@@ -63,6 +68,8 @@ class GuestSuspend:
         #: Called with what the caller should know of how the guest is asked.
         self.remark: Callable[[str], None] = lambda text: None
         # ----- private -----
+        #: It was paused, and was let run.
+        self._was_paused = False
         #: How often the request was written; again if a commit was lost or disturbed.
         self._writes = 0
         self._backend = env.backend
@@ -122,7 +129,7 @@ class GuestSuspend:
             store.watch("@releaseDomain") as release,
         ):
             if await self._ask_by_event(store, ops):
-                pass
+                await self._let_run(ops)
             elif await self._has_drivers(ops):
                 await self._ask(store, ops, release)
             else:
@@ -131,6 +138,7 @@ class GuestSuspend:
                     Op.SHUTDOWN, self.domid, SHUTDOWN_SUSPEND, uuid=self.uuid
                 )
             await self._wait_suspended(ops, release)
+            await put_back(ops, self.domid, self.uuid, self.facts)
             if self._writes > 1:
                 # The first may have been answered: it must not be asked once more
                 # when it is resumed.
@@ -173,6 +181,7 @@ class GuestSuspend:
             self.facts.note(asked=True)  # before the commit: its answer may be lost
             if not await self._write_request(store):
                 raise GuestFailed("gone", f"domain {self.domid} is another domain now")
+            await self._let_run(ops)
             try:
                 async with asyncio.timeout(seconds):
                     while not self.facts.acked:
@@ -184,10 +193,18 @@ class GuestSuspend:
                 self.facts.acked = not await self.withdraw(store)
                 if not self.facts.acked:
                     self.facts.asked = False  # it can't see the request any more
-                    text = (
-                        f"guest did not answer the request to suspend in {seconds:g} s"
-                    )
-                    raise GuestTimedOut(text) from exc
+                    text = f"did not answer the request to suspend in {seconds:g} s"
+                    raise self._timed_out(text) from exc
+
+    async def _let_run(self, ops: HelperLink) -> None:
+        """Let a paused guest run, which was asked: it can do nothing else about it."""
+        if not await is_held(ops, self.domid, self.uuid):
+            return
+        self._was_paused = True
+        self.remark("guest is paused: it is let run for as long as it takes to suspend")
+        if self.device_model is not None:
+            await self.device_model.go_on(ops)
+        await lift(ops, self.domid, self.uuid, self.facts)
 
     async def _wait_suspended(self, ops: HelperLink, release: Watch) -> None:
         """Wait until the hypervisor says shutdown(suspend)."""
@@ -198,8 +215,14 @@ class GuestSuspend:
                     await first_change(release, ops.suspend_event)
         except TimeoutError as exc:
             agreed = "agreed" if self._writes else "was asked"
-            text = f"guest {agreed} to suspend but did not in {seconds:g} s"
-            raise GuestTimedOut(text) from exc
+            text = f"{agreed} to suspend but did not in {seconds:g} s"
+            raise self._timed_out(text) from exc
+
+    def _timed_out(self, text: str) -> GuestTimedOut:
+        text = f"guest {text}"
+        if self._was_paused:
+            text += ": it was paused, and let run for that only"
+        return GuestTimedOut(text)
 
     async def _is_suspended(self, ops: HelperLink) -> bool:
         """Tell whether the guest is suspended.

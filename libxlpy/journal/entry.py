@@ -15,7 +15,7 @@ from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import parse_object
 
 #: Of the form below; another one is not guessed at.
-VERSION = 2
+VERSION = 3
 #: Bytes of an entry; a path has 4096 at most.
 ENTRY_MAX = 32768
 #: A file of so many bytes can be written over on a disk that is full.

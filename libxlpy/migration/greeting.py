@@ -34,6 +34,11 @@ class Greeted:
     #: Name of the migration at both ends; "" if xl's handshake is spoken.
     migration: str = ""
 
+    @property
+    def keeps_paused(self) -> bool:
+        """It can be told that a guest is paused, and has to stay so."""
+        return bool(self.migration)
+
 
 async def greet(
     env: Environment,

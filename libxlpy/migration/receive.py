@@ -236,7 +236,7 @@ class _Receive(Operation[RestoreResult]):
 
     async def _start(self, facts: list[str]) -> None:
         """Let the copy run; what it is called comes after that."""
-        if not self._domain.paused:
+        if not (self._domain.paused or self._talk.stays_paused):
             try:
                 await domain_unpause(self.env, self.domid, self.uuid)
             except LibxlpyError as exc:

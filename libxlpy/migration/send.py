@@ -16,16 +16,18 @@ import logging
 import time
 from contextlib import suppress
 
-from libxlpy.domain import requests
+from libxlpy.domain import hypercalls, requests
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.names import away
 from libxlpy.domain.notice import GuestNotice
+from libxlpy.domain.pauses import is_held
 from libxlpy.domain.repair import ask_guest, failed, is_failed
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import (
     GuestFailed,
     JobError,
     MigrationOpen,
+    NotSupported,
     PeerFailed,
 )
 from libxlpy.jobs.operation import Run
@@ -56,6 +58,10 @@ NAMED_BACK = "name given back"
 #: State -> what hooks are told of the end; of all others that it has failed.
 OUTCOMES = {Sending.MOVED: "moved", Sending.OPEN: "open"}
 STARTED_NOT = "could not start its copy"
+WOULD_RUN = (
+    "xl's handshake can't say so, and the target would let it run; give -p here and to "
+    "the receiver, or unpause it first"
+)
 MAY_WAIT = (
     "the target could not be told: if it has kept a paused copy, `xlpy migrate "
     "--resolve` removes that"
@@ -79,6 +85,7 @@ class Send(GuestSave[MigrateResult]):
         *,
         connect: Connect | None = None,
         config: bytes | None = None,
+        paused: bool = False,
         hooks: MigrationHooks | None = None,
         stall: StallPolicy = NO_STALL_POLICY,
         policy: AnyPolicy | None = None,
@@ -92,6 +99,7 @@ class Send(GuestSave[MigrateResult]):
             flags: LIVE, DEBUG.
             connect: See :func:`.greet`.
             config: In libxl's JSON; None for what its toolstack keeps of it.
+            paused: The receiver leaves it paused in any case.
             hooks: To be run before and after it.
             stall: See the base class.
             policy: See the base class.
@@ -110,6 +118,7 @@ class Send(GuestSave[MigrateResult]):
         self._channel = channel
         self._connect = connect
         self._config = config
+        self._is_left_paused = paused
         self._domain: DomainInfo
         self._name = ""
         self._receiver: Greeted | None = None
@@ -135,6 +144,9 @@ class Send(GuestSave[MigrateResult]):
         self._receiver = await greet(
             self.env, self._channel, self._domain, config, self._connect
         )
+        self._is_left_paused |= self._receiver.keeps_paused
+        if self._domain.paused and not self._is_left_paused:
+            raise NotSupported(f"domain {self.domid} is paused: {WOULD_RUN}")
         self.stream_fd = self._receiver.stream_fd
         self._state = SENDER[self._state][Event.DONE]
 
@@ -173,9 +185,16 @@ class Send(GuestSave[MigrateResult]):
     async def _suspend_guest(self, run: Run) -> int:
         """See the base class; the guest is told before, and may hold it back."""
         assert run.link is not None
+        ours = run.link, self.domid, self.uuid
+        if not self._is_left_paused and await is_held(*ours):
+            text = f"it was paused while it was copied: {WOULD_RUN}"
+            raise GuestFailed("paused", text)
         remark = await self._notice.tell(run.link, lambda: run.enter("hold"))
         run.record.remarks += [remark] if remark else []
-        return await super()._suspend_guest(run)
+        answer = await super()._suspend_guest(run)
+        found = await hypercalls.find(*ours)
+        self._talk.stays_paused = found is not None and found.paused
+        return answer
 
     def limit(self, call: CallMessage) -> float | None:
         """See the base class."""

@@ -14,6 +14,7 @@ from libxlpy_protocol.migration.handshake import Word
 from libxlpy_protocol.migration.own import (
     GiveUp,
     Go,
+    GoPaused,
     Permission,
     Received,
     Report,
@@ -24,6 +25,7 @@ from libxlpy_protocol.migration.xl import REPORT, RUNS, TEXTS
 WORDS: Final = {
     Received: Word.RECEIVED,
     Go: Word.GO,
+    GoPaused: Word.GO,
     Permission: Word.PERMISSION,
     GiveUp: Word.GIVEN_UP,
 }
@@ -34,6 +36,8 @@ class Talk(ABC):
 
     #: What the other end has said why, with its last word; "" if nothing.
     why = ""
+    #: With GO: the guest was paused, and stays so; xl's handshake has no word for it.
+    stays_paused = False
 
     @abstractmethod
     async def say(self, word: Word, why: str = "") -> None:
@@ -116,12 +120,16 @@ class OwnTalk(Talk):
 
     async def say(self, word: Word, why: str = "") -> None:
         """See the base class."""
-        await self._control.say(_message(word, clip(why, TEXT_MAX)))
+        message = _message(word, clip(why, TEXT_MAX))
+        if word is Word.GO and self.stays_paused:
+            message = GoPaused()
+        await self._control.say(message)
 
     async def hear(self, *words: Word, deadline: str) -> Word:
         """See the base class."""
         message = await self._control.hear(deadline)
         self.why = getattr(message, "text", "")
+        self.stays_paused |= isinstance(message, GoPaused)
         word = _word(message)
         if word in words:
             return word

@@ -44,11 +44,8 @@ def check_can_suspend(info: DomainInfo) -> None:
     """Refuse a domain that can't do what a save will ask of it.
 
     Raises:
-        UsageError: It has shut down, or is paused.
+        UsageError: It has shut down.
     """
     if info.shutdown and info.shutdown_reason != "suspend":
         text = f"domain {info.domid} has shut down ({info.shutdown_reason})"
         raise UsageError(f"{text}: there is nothing to save")
-    if info.paused and not info.shutdown:
-        text = f"domain {info.domid} is paused: unpause it first"
-        raise UsageError(f"{text}, a paused guest can't suspend")

@@ -151,6 +151,7 @@ class GuestSave(Operation[Result]):
             calls = {SaveLibxc}
         if kind == "hvm":
             self._device_model = DeviceModel(env, domid, uuid, self.guest)
+            self._suspend.device_model = self._device_model
             calls.add(ToolstackSave)
         self.calls = frozenset(calls)
 

@@ -56,6 +56,9 @@ class GuestFacts:
     suspended: bool = False
     #: It was so before we asked; then it is not ours to resume.
     was_suspended: bool = False
+    #: Pauses of a toolstack that were taken off it, for it to suspend: to be put back
+    #: before it is resumed.
+    lifted: int = 0
     #: Its device model may log dirty pages.
     logging: bool = False
     #: Its device model may have been stopped.
@@ -63,7 +66,7 @@ class GuestFacts:
     #: Called when one of the facts changes, before it is acted on.
     changed: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
 
-    def note(self, **facts: bool) -> None:
+    def note(self, **facts: int) -> None:
         """Take facts, and have them written down before they are acted on."""
         for name, value in facts.items():
             setattr(self, name, value)

@@ -271,8 +271,8 @@ def test_death_after_the_commit_keeps_the_file_and_resumes(victim, path):
     [
         (lambda path: path.write_bytes(b"\x00garbage"), "is damaged"),
         (lambda path: path.write_bytes(path.read_bytes()[:500]), "is damaged"),
-        (lambda path: path.write_text("{}"), "version None, not 2"),
-        (lambda path: path.write_text('{"version": 2}'), "has not the fields"),
+        (lambda path: path.write_text("{}"), "version None, not 3"),
+        (lambda path: path.write_text('{"version": 3}'), "has not the fields"),
         (lambda path: path.chmod(0o644), "is not ours alone"),
         (lambda path: path.rename(path.with_name("9999.json")), "is about domain"),
     ],

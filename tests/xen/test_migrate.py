@@ -136,6 +136,23 @@ def test_paused_until_it_is_unpaused(
     assert {tick.memory for tick in guest.next_ticks(2)} == {"ok"}
 
 
+@pytest.mark.parametrize("receiver", [OURS, XL])
+def test_paused_guest_stays_paused(make_guest, receiver: str) -> None:
+    """It runs for as long as it takes to suspend, and no longer."""
+    guest = make_guest("pvh")
+    with moved(guest, paused=True):
+        ok("xl", "pause", guest.name)
+        options = [] if receiver == OURS else ["-p"]
+        target = TARGET if receiver == OURS else "xl migrate-receive -p"
+        command = SSH if receiver == OURS else ""
+        words = ("xlpy", "migrate", *options, "-s", command, guest.name, target)
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+    assert "p" in domains()[guest.name]
+    ok("xl", "unpause", guest.name)
+    assert {tick.memory for tick in guest.next_ticks(2)} == {"ok"}
+
+
 # -- what fails ------------------------------------------------------------------------
 
 

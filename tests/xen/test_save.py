@@ -12,6 +12,7 @@ from libxlpy.streams.xl import pack_header
 from .support import (
     Guest,
     assert_went_on,
+    domains,
     domid_of,
     has_shadow_paging,
     ok,
@@ -93,6 +94,25 @@ def test_checkpoint_leaves_it_running_or_paused(guest: Guest, saved: Path) -> No
 
     guest.destroy()
     guest.restore(saved)
+    assert_went_on(before, guest.next_ticks(2))
+
+
+def test_paused_guest_is_saved_and_paused_again(make_guest, saved: Path) -> None:
+    guest = make_guest("pvh")
+    before = guest.ticks()
+    ok("xl", "pause", guest.name)
+    ok("xlpy", "save", "-c", guest.name, saved)
+    assert "p" in domains()[guest.name]
+    ok("xl", "unpause", guest.name)
+    assert_went_on(before, guest.next_ticks(2))
+
+    before = guest.ticks()
+    ok("xl", "pause", guest.name)
+    ok("xlpy", "save", "--live", guest.name, saved)
+    assert guest.gone()
+    ok("xlpy", "restore", "-p", "-e", saved)
+    assert "p" in domains()[guest.name]
+    ok("xl", "unpause", guest.name)
     assert_went_on(before, guest.next_ticks(2))
 
 

@@ -128,6 +128,10 @@ class Go(Message):
     """Sender: see :attr:`.Word.GO`."""
 
 
+class GoPaused(Message):
+    """Sender: as ``Go``; the guest was paused, and stays so."""
+
+
 class Report(Message):
     """Receiver: what has become of its copy; ``text`` says why it does not run."""
 
@@ -147,7 +151,11 @@ class GiveUp(Message):
 
 NUMBERS: Final[Mapping[int, type[Message]]] = dict(
     enumerate(
-        (Offer, Accept, Refuse, Beat, Received, Go, Report, Permission, GiveUp), start=1
+        (
+            *(Offer, Accept, Refuse, Beat, Received, Go),
+            *(Report, Permission, GiveUp, GoPaused),
+        ),
+        start=1,
     )
 )
 _NUMBER_OF: Final = {kind: number for number, kind in NUMBERS.items()}

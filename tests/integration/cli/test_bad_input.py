@@ -151,7 +151,8 @@ def test_no_permission_is_named(shell: Shell, command: list[str]) -> None:
 
 def test_an_old_file_stays_when_a_save_fails(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(b"old")
-    with shell.guest("web", type="hvm", pv_drivers=False, paused=True):
+    with shell.guest("web") as domid:
+        shell.ask("misbehave", domid=domid, fault="crash")
         shell.bad("save", "web", tmp_path / "image")
     assert (tmp_path / "image").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["image"]

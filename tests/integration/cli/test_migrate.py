@@ -210,6 +210,38 @@ def test_xl_receives_where_there_is_no_xlpy(
         assert there.facts("web")["running"]
 
 
+def test_paused_domain_stays_paused(shell: Shell, there: Shell, ssh: str):
+    with shell.guest("web", paused=True), there.guest("other"):
+        shell.good("migrate", "-s", ssh, "web", "target")
+        assert names(shell) == []
+        assert sorted(names(there)) == ["other", "web"]
+        assert there.facts("web")["paused"]
+
+
+@pytest.mark.usefixtures("ssh")
+def test_xl_is_told_that_a_domain_is_paused(
+    shell: Shell, there: Shell, host_behind: Ssh
+):
+    (host_behind.folder / "xlpy").unlink()
+    host_behind.put("xl", there)
+    with shell.guest("web", paused=True), there.guest("other"):
+        shell.good("migrate", "web", "target")
+        assert names(shell) == []
+        assert there.facts("web")["paused"]
+
+
+def test_paused_domain_needs_a_command_that_leaves_it_so(shell: Shell, there: Shell):
+    receive = shlex.join(there.command("migrate-receive"))
+    with shell.guest("web", paused=True), there.guest("other"):
+        done = shell.run("migrate", "-s", "", "web", receive)
+        assert done.returncode == 1
+        assert "give -p here and to the receiver" in done.stderr
+        assert shell.facts("web")["paused"]
+        assert names(there) == ["other"]
+        shell.good("migrate", "-s", "", "-p", "web", f"{receive} -p")
+        assert there.facts("web")["paused"]
+
+
 def stays(shell: Shell, there: Shell, *options: str) -> list[str]:
     """Have a migration fail; give the lines that say so of both ends, ours last."""
     done = shell.run("migrate", *options, "web", "target")

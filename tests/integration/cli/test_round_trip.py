@@ -51,6 +51,22 @@ def test_p_leaves_the_domain_paused(shell: Shell, tmp_path: Path) -> None:
         assert shell.facts("copy")["paused"]
 
 
+@pytest.mark.parametrize("option", ["-c", "-p"])
+def test_paused_domain_is_paused_again(
+    shell: Shell, tmp_path: Path, option: str
+) -> None:
+    with shell.guest("web", paused=True) as domid:
+        done = shell.run("save", option, "--live", "web", tmp_path / "image")
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[-1].endswith("guest is paused")
+        assert shell.facts("web")["paused"]
+        shell.good("save", "web", tmp_path / "image")
+        assert shell.facts("web") == {}
+        shell.good("restore", "-p", tmp_path / "image")
+        assert shell.facts("web")["paused"]
+        assert shell.facts("web")["domid"] != domid
+
+
 def test_capital_d_stores_the_domid(shell: Shell, tmp_path: Path) -> None:
     with shell.guest("web") as domid:
         shell.good("save", "-c", "-D", "web", tmp_path / "image")

@@ -32,6 +32,7 @@ from libxlpy_protocol.migration.own import (
     Beat,
     GiveUp,
     Go,
+    GoPaused,
     Offer,
     Permission,
     Received,
@@ -72,6 +73,20 @@ async def test_domain_that_is_given_runs(ctx: Context, saved: Saved, before: set
     assert result.guest is GuestState.RUNNING
     assert info.name == result.name
     assert "--" not in info.name
+
+
+async def test_domain_that_was_paused_stays_so(
+    ctx: Context, saved: Saved, before: set[int]
+):
+    async def good(peer: OwnPeer) -> None:
+        await sent(peer, saved)
+        await peer.tell(GoPaused())
+        assert (await peer.told(Report)).runs
+
+    result = await receive(ctx, good)
+    (info,) = await new(ctx, before)
+    assert result.guest is GuestState.PAUSED
+    assert (info.paused, info.name) == (True, result.name)
     assert await ctx.list_jobs() == []
 
 

@@ -34,6 +34,7 @@ from libxlpy_protocol.migration.own import (
     Accept,
     GiveUp,
     Go,
+    GoPaused,
     Permission,
     Received,
     Refuse,
@@ -104,11 +105,53 @@ async def nobody(peer: OwnPeer) -> None:
 
 
 async def test_guest_that_can_t_be_saved_is_not_offered(ctx: Context, pv: Guest):
-    await ctx.domain_pause(pv.domid)
-    with pytest.raises(UsageError, match="is paused"):
+    await aside(pv.write_node, "control/shutdown", b"poweroff")
+    while not (await aside(pv.facts))["shutdown"]:
+        pass
+    with pytest.raises(UsageError, match="there is nothing to save"):
         await migrate(ctx, pv, nobody)
-    await ctx.domain_unpause(pv.domid)
-    await aside(pv.assert_untouched)
+
+
+async def paused_there(peer: OwnPeer) -> None:
+    await peer.accept()
+    await to_stay_paused(peer)
+
+
+async def to_stay_paused(peer: OwnPeer) -> None:
+    await peer.take_stream()
+    await peer.tell(Received())
+    await peer.told(GoPaused)
+    await peer.tell(Report(runs=True, text=""))
+
+
+async def test_paused_guest_is_to_stay_so(ctx: Context, guest: Guest):
+    await ctx.domain_pause(guest.domid)
+    assert (await migrate(ctx, guest, paused_there)).guest is GuestState.GONE
+
+
+async def test_guest_that_is_paused_meanwhile_is_to_stay_so(ctx: Context, pv: Guest):
+    async def pauses(peer: OwnPeer) -> None:
+        await peer.accept()
+        await ctx.domain_pause(pv.domid)
+        await to_stay_paused(peer)
+
+    assert (await migrate(ctx, pv, pauses)).guest is GuestState.GONE
+
+
+async def test_paused_guest_that_stays_here_is_paused(ctx: Context, guest: Guest):
+    await ctx.domain_pause(guest.domid)
+    with pytest.raises(PeerFailed, match="Built of sand") as caught:
+        await migrate(ctx, guest, received_not)
+    assert caught.value.guest is GuestState.PAUSED
+    assert not (await aside(guest.facts))["shutdown"]
+    await ctx.domain_unpause(guest.domid)
+    await aside(guest.assert_untouched)
+
+
+async def received_not(peer: OwnPeer) -> None:
+    await peer.accept()
+    await peer.take_stream()
+    await peer.tell(GiveUp("Built of sand"))
 
 
 async def test_guest_that_somebody_works_on_is_not_offered(ctx: Context, pv: Guest):

@@ -20,6 +20,7 @@ from libxlpy import (
     JobError,
     MigrateResult,
     MigrationOpen,
+    NotSupported,
     Outcome,
     PeerFailed,
     StreamError,
@@ -46,13 +47,17 @@ DEADLINES = replace(
 Script = Callable[[Peer], Awaitable[None]]
 
 
-async def migrate(ctx: Context, guest: Guest, script: Script) -> MigrateResult:
+async def migrate(
+    ctx: Context, guest: Guest, script: Script, *, paused: bool = False
+) -> MigrateResult:
     """Migrate to a peer that follows a script."""
     async with Peer.connected() as (peer, theirs):
         playing = asyncio.create_task(script(peer))
         try:
             fd = theirs.fileno()
-            job = await ctx.domain_migrate(guest.domid, fd, fd, deadlines=DEADLINES)
+            job = await ctx.domain_migrate(
+                guest.domid, fd, fd, paused=paused, deadlines=DEADLINES
+            )
             result = await job
             await playing
         finally:
@@ -299,3 +304,38 @@ async def test_what_leads_nowhere_is_refused(ctx: Context, pv: Guest):
         with pytest.raises(UsageError, match="a pipe or a socket"):
             await ctx.domain_migrate(pv.domid, fd, fd)
     await aside(pv.assert_untouched)
+
+
+async def test_paused_guest_needs_a_receiver_that_leaves_it_so(ctx: Context, pv: Guest):
+    """In xl's handshake it can't be told."""
+    await ctx.domain_pause(pv.domid)
+    with pytest.raises(NotSupported, match="the target would let it run; give -p"):
+        await migrate(ctx, pv, ready_only)
+    await ctx.domain_unpause(pv.domid)
+    await aside(pv.assert_untouched)
+
+
+async def test_guest_that_is_paused_meanwhile_stays_here(ctx: Context, pv: Guest):
+    async def pauses(peer: Peer) -> None:
+        await peer.say(READY)
+        await peer.reader.readexactly(1_000)
+        await ctx.domain_pause(pv.domid)
+        await peer.ends()
+
+    with pytest.raises(GuestFailed, match="it was paused while it was copied") as it:
+        await migrate(ctx, pv, pauses)
+    assert it.value.guest is GuestState.PAUSED
+    await ctx.domain_unpause(pv.domid)
+    await aside(pv.assert_untouched)
+
+
+async def test_paused_guest_moves_to_a_receiver_that_leaves_it_so(
+    ctx: Context, guest: Guest
+):
+    await ctx.domain_pause(guest.domid)
+    result = await migrate(ctx, guest, good, paused=True)
+    assert result.guest is GuestState.GONE
+
+
+async def ready_only(peer: Peer) -> None:
+    await peer.say(READY)

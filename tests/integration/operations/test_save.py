@@ -195,17 +195,6 @@ async def test_second_save_of_a_domain_is_refused_and_harms_nothing(
         assert (await job).guest is GuestState.SUSPENDED
 
 
-async def test_paused_domain_is_refused_at_once(ctx: Context, pv: Guest):
-    await ctx.domain_pause(pv.domid)
-    with (
-        Path("/dev/null").open("wb") as null,
-        pytest.raises(UsageError, match="unpause it first"),
-    ):
-        await ctx.domain_suspend(pv.domid, null.fileno())
-    await ctx.domain_unpause(pv.domid)
-    await aside(pv.assert_untouched)
-
-
 async def test_live_save_of_a_pv_guest_needs_a_xen_that_can_log_its_writes(
     ctx: Context, guest: Guest, monkeypatch: pytest.MonkeyPatch
 ):

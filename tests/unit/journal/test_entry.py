@@ -28,7 +28,7 @@ def test_round_trip():
         ({"parent": {"pid": 1}}, "parent has not the fields"),
         ({"asked": 1}, "asked is 1"),
         ({"more": 1}, "entry has not the fields"),
-        ({"version": 1}, "version 1, not 2"),
+        ({"version": 1}, "version 1, not 3"),
         ({"since": 1e300}, "since is 1e.300"),
         ({"since": -1.0}, "since is -1.0"),
     ],

@@ -18,6 +18,7 @@ from libxlpy_protocol.migration.own import (
     Beat,
     GiveUp,
     Go,
+    GoPaused,
     Offer,
     Permission,
     Received,
@@ -44,6 +45,7 @@ FRAMES = {
     Report(runs=False, text="no"): b"\x93\x07\xc2\xa2no",
     Permission(): b"\x91\x08",
     GiveUp("no"): b"\x92\x09\xa2no",
+    GoPaused(): b"\x91\x0a",
 }
 
 
