@@ -26,6 +26,8 @@ HISTORY_KEPT = 200
 MEASURED_OVER = 0.3
 #: The phase in which the helper begins with the guest.
 WORKS = "libxc"
+#: Callbacks between two passes: libxenguest asks nothing within one.
+BETWEEN = frozenset({"precopy_policy", "suspend"})
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class _Pass:
     began: float
     done: int
     total: int
+    #: When all of it was sent; 0 before that.
+    sent: float = 0.0
 
     def ended(self, now: float, dirty: int | None) -> Iteration:
         return Iteration(self.number, self.done, dirty, now - self.began)
@@ -58,6 +62,9 @@ class Meter:
         # ----- memory -----
         self._pages = 0
         self._pass: _Pass | None = None
+        #: When libxenguest was answered between two passes; 0: it is in one. The one
+        #: before the suspend and the one after it have one name, and may be as long.
+        self._between = 0.0
         self._history: deque[Iteration] = deque(maxlen=HISTORY_KEPT)
         self._dirty_rate: float | None = None
         # ----- stream -----
@@ -87,25 +94,28 @@ class Meter:
         match = FRAMES.fullmatch(message.doing_what)
         if match is None:
             return
-        name, done, total = message.doing_what, message.done, message.total
-        now = self._pass
-        if now is None or name != now.name or done < now.done or total != now.total:
-            self._next_pass(_Pass(name, int(match[1] or 0), 0.0, done, total))
-        else:
-            now.done = done
+        name, now = message.doing_what, time.monotonic()
+        part = self._pass
+        if part is None or name != part.name or self._between:
+            began = self._between or now
+            part = _Pass(name, int(match[1] or 0), began, 0, message.total)
+            self._next_pass(part)
+        part.done = message.done
+        if part.done >= part.total:
+            part.sent = now
 
     def _next_pass(self, new: _Pass) -> None:
-        new.began = time.monotonic()
+        self._between = 0.0
         if self._pass is None:
             self._pages = new.total
         else:
             # what it has to send is what was found dirty; a verify sends all again
             found = None if "verify" in new.name else new.total
-            self._end_pass(self._pass, found)
+            self._end_pass(self._pass, found, new.began)
         self._pass = new
 
-    def _end_pass(self, done: _Pass, dirty: int | None) -> None:
-        iteration = done.ended(time.monotonic(), dirty)
+    def _end_pass(self, done: _Pass, dirty: int | None, now: float) -> None:
+        iteration = done.ended(now, dirty)
         self._history.append(iteration)
         if dirty is not None and iteration.seconds > 0:
             self._dirty_rate = dirty / iteration.seconds
@@ -133,6 +143,8 @@ class Meter:
 
     def answered(self, callback: str, seconds: float) -> None:
         """Take how long the answer to a callback took."""
+        if callback in BETWEEN:
+            self._between = time.monotonic()
         before = self._callbacks.get(callback, Latency())
         self._callbacks[callback] = before.also(seconds * 1000)
 
@@ -152,7 +164,7 @@ class Meter:
         """Take that the job has ended; only a resume may follow."""
         self._ended = time.monotonic()
         if self._pass is not None:
-            self._end_pass(self._pass, None)
+            self._end_pass(self._pass, None, self._pass.sent or self._ended)
 
     # ----- what is given ----------------------------------------------------------
 

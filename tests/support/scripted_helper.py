@@ -231,6 +231,17 @@ def does_not_converge() -> None:
     complete(-1, 125, aborted=True)
 
 
+def last_passes_are_alike() -> None:
+    """As a helper that was slow to write: of each pass only the end is told."""
+    begin()
+    for number, pages in enumerate((2048, 13)):
+        say(Progress("xc", f"Frames iteration {number}", pages, pages))
+    say(Suspend())
+    hear(Message)
+    say(Progress("xc", "Frames iteration 1", 13, 13))
+    complete()
+
+
 def flushes() -> None:
     begin()
     say(Phase("flush"))

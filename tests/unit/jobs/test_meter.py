@@ -29,6 +29,7 @@ def test_passes_become_the_history_with_what_was_found_dirty():
     assert (first.number, first.pages_sent, first.dirty_found) == (0, 2048, 100)
     assert now.dirty_pages_rate == 100 / first.seconds
     frames(meter, "Frames iteration 1", 100, 100)
+    meter.answered("suspend", 0.001)
     frames(meter, "Frames iteration 1", 0, 30)  # libxc: again, the guest is suspended
     frames(meter, "Frames iteration 1", 30, 30)
     meter.end()
@@ -39,6 +40,32 @@ def test_passes_become_the_history_with_what_was_found_dirty():
         (100, 30),
         (30, None),
     ]
+
+
+def test_last_pass_counts_though_it_is_named_and_as_long_as_the_one_before():
+    meter = Meter(time.monotonic())
+    frames(meter, "Frames iteration 0", 2048, 2048)
+    meter.answered("precopy_policy", 0.001)
+    frames(meter, "Frames iteration 1", 13, 13)
+    meter.answered("precopy_policy", 0.001)
+    meter.answered("suspend", 0.001)
+    # of what the helper could not send in time only the latest is left: no 0 of 13
+    frames(meter, "Frames iteration 1", 13, 13)
+    meter.end()
+    passes = [(each.pages_sent, each.dirty_found) for each in meter.history]
+    assert passes == [(2048, 13), (13, 13), (13, None)]
+    assert all(each.seconds > 0 for each in meter.history[1:])
+
+
+def test_last_pass_ends_with_its_last_page_and_not_with_the_job():
+    meter = Meter(time.monotonic())
+    frames(meter, "Frames iteration 0", 0, 8)
+    frames(meter, "Frames iteration 0", 8, 8)
+    sent = time.monotonic()
+    while time.monotonic() == sent:
+        pass
+    meter.end()
+    assert meter.history[0].seconds < meter.snapshot().total_time / 1000
 
 
 def test_a_verify_pass_says_nothing_of_dirty_pages():

@@ -56,6 +56,15 @@ async def test_good_helper_gives_a_result_with_everything_in_it(start_job: Start
     assert len(operation.asked) == 1
 
 
+async def test_pass_that_looks_like_the_one_before_is_in_the_history(
+    start_job: StartJob,
+):
+    report = await start_job("last_passes_are_alike")
+    assert report.statistics is not None
+    sent = [each.pages_sent for each in report.statistics.history]
+    assert sent == [2048, 13, 13]
+
+
 async def test_events_are_seen_in_order_and_end_with_the_job(start_job: StartJob):
     job = start_job("good")
     seen = [type(event) async for event in job.events()]
