@@ -43,7 +43,8 @@ class _Pass:
     sent: float = 0.0
 
     def ended(self, now: float, dirty: int | None) -> Iteration:
-        return Iteration(self.number, self.done, dirty, now - self.began)
+        seconds = (self.sent or now) - self.began
+        return Iteration(self.number, self.done, dirty, seconds)
 
 
 class Meter:
@@ -115,10 +116,10 @@ class Meter:
         self._pass = new
 
     def _end_pass(self, done: _Pass, dirty: int | None, now: float) -> None:
-        iteration = done.ended(now, dirty)
-        self._history.append(iteration)
-        if dirty is not None and iteration.seconds > 0:
-            self._dirty_rate = dirty / iteration.seconds
+        self._history.append(done.ended(now, dirty))
+        # dirty since the pass before was begun, not only while this one was sent
+        if dirty is not None and now > done.began:
+            self._dirty_rate = dirty / (now - done.began)
 
     def stat(self, stat: Stat, io: IoCounts | None) -> None:
         """Take a heartbeat, and what the kernel counts for the helper."""
@@ -164,7 +165,7 @@ class Meter:
         """Take that the job has ended; only a resume may follow."""
         self._ended = time.monotonic()
         if self._pass is not None:
-            self._end_pass(self._pass, None, self._pass.sent or self._ended)
+            self._end_pass(self._pass, None, self._ended)
 
     # ----- what is given ----------------------------------------------------------
 

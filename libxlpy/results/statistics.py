@@ -21,6 +21,7 @@ class Iteration:
     pages_sent: int
     #: Pages the guest had written meanwhile; None when nobody looked.
     dirty_found: int | None
+    #: From when it was allowed until all of it was sent.
     seconds: float
 
 
