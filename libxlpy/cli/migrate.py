@@ -5,7 +5,7 @@ domain; it is destroyed here once it runs there.
 """
 
 import shlex
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,11 +36,13 @@ from libxlpy.cli.terminal.follow import (
     GUESTS,
     cause_text,
     follow,
+    is_drawn_on,
     view_for,
 )
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
+from libxlpy.cli.terminal.relay import Relay
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
 from libxlpy.cli.xl_config import as_json
@@ -141,11 +143,19 @@ class Migrate:
         self._options = options
         self._interrupt = interrupt
         self._hooks = hooks
+        #: Of what leads to the other host; None for ours.
+        self._stderr: int | None = None
         #: Our own handshake is spoken.
         self._own = False
 
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
+        drawn = is_drawn_on() and not self._options.json
+        with Relay(self._out) if drawn else nullcontext() as relay:
+            self._stderr = None if relay is None else relay.write_fd
+            return await self._migrate(override)
+
+    async def _migrate(self, override: Configuration | None) -> int:
         options, settings = self._options, self._settings
         no_progress = options.no_progress or NO_PROGRESS
         total = options.precopy.total
@@ -161,7 +171,7 @@ class Migrate:
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             words = rune(options, verbose=settings.verbose, paused=domain.paused)
-            command = MigrationCommand(words)
+            command = MigrationCommand(words, self._stderr)
             try:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(command)
@@ -187,7 +197,9 @@ class Migrate:
     ) -> MigrateResult:
         async def connect(landing: str) -> int:
             words = rune(self._options, verbose=self._settings.verbose, landing=landing)
-            stream = await stack.enter_async_context(MigrationCommand(words))
+            stream = await stack.enter_async_context(
+                MigrationCommand(words, self._stderr)
+            )
             self._own = True
             return stream.write_fd
 

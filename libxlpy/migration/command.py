@@ -1,7 +1,7 @@
 """A command, such as ssh, whose stdin and stdout lead to the other end of a migration.
 
 It runs in a shell, with our environment and terminal: it is the user's, and may have
-to ask for a password. What it says on stderr goes where ours goes.
+to ask for a password. What it says on stderr goes where ours goes, or where it is told.
 """
 
 import asyncio
@@ -27,13 +27,15 @@ LEAVE_WITHIN = 2.0
 class MigrationCommand:
     """The command while it runs; enter it with ``async with``."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, stderr: int | None = None) -> None:
         """Take what a shell is to run; nothing starts before it is entered.
 
         Args:
             command: E.g. ``"exec ssh target xl migrate-receive"``.
+            stderr: Descriptor to be its stderr; ours if None.
         """
         self._command = command
+        self._stderr = stderr
         self._process: subprocess.Popen[bytes] | None = None
         #: What it says, and what it hears.
         self.read_fd = -1
@@ -49,9 +51,8 @@ class MigrationCommand:
         Raises:
             BackendError: It can't be started.
         """
-        argv = [SHELL, "-c", PREFIX + self._command]
         try:
-            self._process = process = await aside(lambda: _start(argv), SPAWN_WITHIN)
+            self._process = process = await aside(self._start, SPAWN_WITHIN)
         except TimeoutError as exc:
             raise BackendError(f"{SHELL} did not start: its disk is slow") from exc
         except OSError as exc:
@@ -91,11 +92,14 @@ class MigrationCommand:
         else:
             self.end = exit_text(signal=None, status=status)
 
-
-def _start(argv: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [SHELL, "-c", PREFIX + self._command],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+        )
 
 
 async def _ended(pidfd: int, seconds: float) -> bool:

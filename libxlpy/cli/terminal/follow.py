@@ -1,6 +1,7 @@
 """Watch a job to its end, and say in one line how it ended."""
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -14,6 +15,8 @@ from libxlpy.cli.terminal.settings import Settings
 
 Result = TypeVar("Result")
 
+#: Terminals that take back nothing they have shown: lines are for them.
+DUMB = ("dumb", "unknown")
 #: What a guest's state means for whoever reads the line.
 GUESTS = {
     GuestState.RUNNING: "guest is running",
@@ -23,6 +26,12 @@ GUESTS = {
     GuestState.GONE: "guest is gone",
     GuestState.UNKNOWN: "where the guest is could not be found out",
 }
+
+
+def is_drawn_on() -> bool:
+    """Tell whether stderr is a terminal on which a job is drawn."""
+    dumb = os.environ.get("TERM", "").lower() in DUMB
+    return sys.stderr is not None and sys.stderr.isatty() and not dumb
 
 
 def view_for(settings: Settings, *, what: str, json: bool, pages: int) -> View:
@@ -36,7 +45,7 @@ def view_for(settings: Settings, *, what: str, json: bool, pages: int) -> View:
     """
     if json:
         return JsonView(settings.out)
-    if sys.stderr is not None and sys.stderr.isatty():
+    if is_drawn_on():
         from libxlpy.cli.terminal.bar import BarView  # rich is slow to import
 
         return BarView(what, pages=pages, verbose=settings.verbose)
@@ -61,6 +70,7 @@ async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:
 
 async def _show(job: Job[Result], view: View) -> None:
     started = False
+    view.measured(lambda: job.statistics)
     async for event in job.events():
         if not started and job.helper_pid is not None:
             started = True

@@ -36,7 +36,7 @@ class Output:
         if self.failure is not None:
             return
         try:
-            sys.stdout.write(_sayable(line, sys.stdout) + "\n")
+            sys.stdout.write(sayable(line, sys.stdout) + "\n")
             sys.stdout.flush()
         except OSError as exc:
             self.failure = exc
@@ -55,13 +55,13 @@ class Output:
             return
         try:
             shown = "\n".join(map(printable, text.split("\n")))
-            sys.stderr.write(_sayable(shown, sys.stderr) + "\n")
+            sys.stderr.write(sayable(shown, sys.stderr) + "\n")
             sys.stderr.flush()
         except OSError:
             _drop(sys.stderr)
 
 
-def _sayable(line: str, stream: TextIO) -> str:
+def sayable(line: str, stream: TextIO) -> str:
     """Write out what a stream's encoding lacks: Latin-1 has no omega."""
     encoding = stream.encoding or "utf-8"
     as_it_is = "surrogateescape" if stream.errors == "surrogateescape" else "strict"

@@ -1,13 +1,15 @@
 """What a person or a program sees of a job while it runs.
 
-On a terminal a bar with rate, iteration, dirty pages and time left; else one line for
-each phase and pass over memory; with ``--json`` one object for each event.
+On a terminal the passes of a live copy and a bar, see ``bar``; else one line for each
+phase and pass over memory; with ``--json`` one object for each event.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
+from libxlpy import Statistics
 from libxlpy.cli.terminal.output import Output, one_line
 from libxlpy.events import (
     JobEvent,
@@ -36,6 +38,9 @@ class View:
 
     def started(self, what: str, helper_pid: int) -> None:
         """Show that the job has a helper; comes before all events."""
+
+    def measured(self, figures: Callable[[], Statistics]) -> None:
+        """Take what gives the job's figures of any moment; comes before all events."""
 
     def show(self, event: JobEvent) -> None:
         """Show one event."""

@@ -1,7 +1,8 @@
-"""On a terminal a bar is drawn and taken away; the last line says it all."""
+"""On a terminal passes and a bar are drawn; the bar goes, the last line says it all."""
 
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -17,13 +18,12 @@ WHOLE_BAR = re.compile(
 )
 
 
-def seen_on_terminal(command: list[str]) -> str:
+def seen_on_terminal(command: list[str], **variables: str) -> str:
     """Run a command with a terminal as stderr; give what it wrote there."""
+    wanted = {**environment(), **WIDE_TERMINAL, **variables}
     master, slave = os.openpty()
     try:
-        with subprocess.Popen(
-            command, stderr=slave, env={**environment(), **WIDE_TERMINAL}
-        ) as process:
+        with subprocess.Popen(command, stderr=slave, env=wanted) as process:
             os.close(slave)
             slave = -1
             shown = b""
@@ -53,3 +53,29 @@ def test_a_save_shows_a_bar_and_then_its_result(shell: Shell, tmp_path: Path) ->
     last = shown.rstrip().splitlines()[-1]
     assert "saved 'web' (domid" in last
     assert last.endswith("guest is running")
+
+
+def test_a_migration_leaves_its_passes_and_what_the_receiver_said(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """It writes to us and not to the terminal: that would move what is drawn there."""
+    target = Shell(tmp_path / "target")
+    target.good("sim", "start")
+    receive = shlex.join(target.command("migrate-receive"))
+    receive = f"test ! -t 2 && exec {receive}"
+    try:
+        with shell.guest("web", memory_mib=64):
+            command = shell.command("migrate", "-s", "", "web", receive)
+            shown = seen_on_terminal(command, COLUMNS="80")
+    finally:
+        target.good("sim", "stop")
+    lines = [line.rpartition("\r")[2] for line in CONTROL.sub("", shown).splitlines()]
+    lines = [line for line in lines if line]
+    assert max(map(len, lines)) <= 80
+    assert "migration target: Ready to receive domain." in lines
+    heads = ["pass", "sent", "dirty", "rate", "downtime"]
+    (*_, head) = (at for at, line in enumerate(lines) if line.split() == heads)
+    passes = [line.split()[0] for line in lines[head + 1 : -7]]
+    assert passes == [*map(str, range(len(passes) - 1)), "down"]
+    assert lines[-3].strip() == "dirty pages after each pass (logarithmic)"
+    assert lines[-2].startswith("migrated 'web' (domid")
