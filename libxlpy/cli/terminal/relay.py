@@ -19,7 +19,7 @@ READS: Final = 16
 
 
 class Relay:
-    """A pipe to be somebody's stderr; entered before they start, left after they end."""
+    """A pipe to be somebody's stderr; entered before they start, left after them."""
 
     def __init__(self, out: Output) -> None:
         self._out = out
