@@ -4,7 +4,6 @@ What is said to the sender goes to stdout, and nothing else does: all else is on
 """
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from libxlpy import (
     RestoreResult,
 )
 from libxlpy.cli.migrate import hooks_of
+from libxlpy.cli.stream import sender
 from libxlpy.cli.terminal.follow import GUESTS, cause_text, print_report
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
@@ -27,7 +27,6 @@ from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import STREAM
 
-STDIN, STDOUT, STDERR = 0, 1, 2
 #: Phase that begins -> what `xl` says then.
 STEPS = {
     "received": (
@@ -46,40 +45,19 @@ class ReceiveOptions:
     debug: bool
     #: Speak our own handshake.
     control: bool
-    #: Landing of another receiver, that the stream is for; None for none.
-    stream: str | None
     hooks: Path | None
 
 
 def receive_domain(settings: Settings, options: ReceiveOptions) -> int:
-    """Receive a domain, or its stream only; give the exit status."""
-    read_fd, write_fd = _taken()
-    if options.stream is not None:
-        name = options.stream
-        run(settings.signals, lambda _: Landing.hand_in(name, read_fd))
-        return GOOD
+    """Receive a domain; give the exit status."""
+    read_fd, write_fd = sender()
     return run(
         settings.signals,
         lambda interrupt: Receive(settings, options, interrupt).run(read_fd, write_fd),
     )
 
 
-def _taken() -> tuple[int, int]:
-    """Give what leads to the sender; whoever prints from here on, prints to stderr."""
-    for fd, name in ((STDIN, "stdin"), (STDOUT, "stdout")):
-        mode = os.fstat(fd).st_mode
-        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-            text = f"{name} leads to no sender: `xlpy migrate` and `xl migrate` start"
-            raise CommandFailed(f"{text} this command")
-    pair = os.dup(STDIN), os.dup(STDOUT)
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(null, STDIN)
-    os.close(null)
-    os.dup2(STDERR, STDOUT)
-    return pair
-
-
-def _sender() -> str:
+def _address() -> str:
     """Give the address that ssh says the sender has; "" if we are not run by it."""
     return os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
 
@@ -127,7 +105,7 @@ class Receive:
             stream=stream,
             paused=self._options.paused,
             monitor=not self._options.alone,
-            hooks=hooks_of(self._options.hooks, _sender()),
+            hooks=hooks_of(self._options.hooks, _address()),
         )
         job.listen(self._step)
         with self._interrupt.cancels(job):

@@ -6,22 +6,15 @@ descriptor over, and stays for as long as the receiver needs it.
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
 import socket
-import struct
 from types import TracebackType
 from typing import Self
 
 from libxlpy.errors import BackendError, PeerFailed, TimedOut, reason_of
+from libxlpy.migration.handing import BYTE, PREFIX, is_ours
 
-#: In the abstract namespace: it goes with whoever listens.
-PREFIX = "\0libxlpy-migration-"
-#: ``struct ucred``: pid, uid, gid.
-CREDENTIALS = struct.Struct("3i")
-#: What goes with the descriptor.
-BYTE = b"\0"
 DIGITS = 32
 
 
@@ -84,7 +77,7 @@ class Landing:
             async with asyncio.timeout(seconds):
                 while self._giver is None:
                     giver, _ = await loop.sock_accept(self._socket)
-                    if _is_ours(giver):
+                    if is_ours(giver):
                         self._giver = giver
                     else:
                         giver.close()
@@ -101,34 +94,6 @@ class Landing:
         self._fd = _received(self._giver)
         return self._fd
 
-    @staticmethod
-    async def hand_in(name: str, fd: int) -> None:
-        """Hand a stream in, and stay until it is no longer needed.
-
-        Args:
-            name: Of the landing.
-            fd: The stream; closed once it is handed in.
-
-        Raises:
-            BackendError: There is no such landing, or it is not ours.
-        """
-        loop = asyncio.get_running_loop()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.setblocking(False)
-            try:
-                sock.connect(PREFIX + name)
-                if not _is_ours(sock):
-                    raise BackendError(
-                        "the receiver that waits for it is another user's"
-                    )
-                socket.send_fds(sock, [BYTE], [fd])
-            except OSError as exc:
-                text = f"no receiver waits for this stream: {reason_of(exc)}"
-                raise BackendError(text) from exc
-            os.close(fd)
-            with contextlib.suppress(OSError):
-                await loop.sock_recv(sock, 1)
-
 
 def _received(giver: socket.socket) -> int:
     """Take the descriptor that has come; any more are closed."""
@@ -143,10 +108,3 @@ def _received(giver: socket.socket) -> int:
         os.close(each)
     os.set_inheritable(fd, False)
     return fd
-
-
-def _is_ours(sock: socket.socket) -> bool:
-    """Tell whether the other end is the same user's, or root's."""
-    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    _, uid, _ = CREDENTIALS.unpack(data)
-    return uid in (0, os.geteuid())

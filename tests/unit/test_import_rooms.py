@@ -61,6 +61,7 @@ MAY_USE: dict[str, set[str]] = {
         "errors",
         "events",
         "folders",
+        "migration",  # what hands a stream in loads nothing else
         "policies",
         "save_file",
         "simxen",

@@ -247,11 +247,17 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
 )
 @click.option("--stream", metavar="NAME", help="It is the stream for that receiver.")
 @click.pass_obj
-def migrate_receive(settings: Settings, /, foreground: bool, **options: Any) -> int:
+def migrate_receive(
+    settings: Settings, /, foreground: bool, stream: str | None, **options: Any
+) -> int:
     """Receive a domain; what xlpy migrate and xl migrate start on the other host.
 
     The sender is at the other end of stdin and stdout.
     """
+    if stream is not None:
+        from libxlpy.cli.stream import receive_stream
+
+        return receive_stream(stream)
     from libxlpy.cli.receive import ReceiveOptions, receive_domain
 
     options["alone"] |= foreground  # as xl: nothing stays in the background

@@ -23,6 +23,7 @@ from libxlpy import (
     RestoreResult,
     TimedOut,
 )
+from libxlpy.migration.handing import hand_in
 from libxlpy.migration.host_facts import host_facts
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration.own import (
@@ -468,8 +469,8 @@ async def test_stream_is_handed_in_by_who_has_it(
     async def script(peer: OwnPeer) -> None:
         await offered(peer, saved.offer())
         name = (await peer.told(Accept)).landing
-        hand_in = Landing.hand_in(name, peer.given.detach())
-        staying.append(asyncio.create_task(hand_in))
+        handing = asyncio.to_thread(hand_in, name, peer.given.detach())
+        staying.append(asyncio.create_task(handing))
         await peer.give_stream(saved.stream)
         await peer.told(Received)
         assert not staying[0].done()
