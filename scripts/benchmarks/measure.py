@@ -4,6 +4,9 @@ import argparse
 import statistics
 from dataclasses import dataclass, field
 
+#: Of figures, by unit.
+DIGITS = {"MB/s": 0, "MiB": 0, "s": 2}
+
 
 @dataclass
 class Samples:
@@ -44,6 +47,12 @@ class Row:
         self.reference.values.append(reference)
         self.ratio.values.append(ours / reference)
 
+    def misses(self, required: float) -> bool:
+        """Tell whether the median of the ratios is on the wrong side of one."""
+        if self.less_is_better:
+            return self.ratio.median > required
+        return self.ratio.median < required
+
     def as_dict(self) -> dict[str, object]:
         """Give it for JSON."""
         return {
@@ -66,7 +75,7 @@ def table(rows: list[Row], arguments: argparse.Namespace) -> str:
         "|---|---|---|---|---|",
     ]
     for row in rows:
-        digits = 1 if row.less_is_better else 0
+        digits = DIGITS.get(row.unit, 1)
         cells = [row.name, row.unit, row.ours.text(digits)]
         cells += [row.reference.text(digits), row.ratio.text(2)]
         lines.append("| " + " | ".join(cells) + " |")
