@@ -13,6 +13,7 @@ from libxlpy_helper.options import Options
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenguest import Handle
 
+from .cells import cell_of, line_of
 from .diagnosis import diagnosis
 from .restoring import have_interfaces
 from .second_try import run_twice_if_it_fails
@@ -29,6 +30,8 @@ from .support import (
 
 MakeGuest = Callable[..., Guest]
 
+#: Of a report: the cell that its test fills, see `cells`.
+CELL = "cell"
 _numbers = itertools.count(1)
 #: In a guest's name: one may go to the other machine, where consoles go by name, too.
 SUITE = platform.freedesktop_os_release()["VERSION_CODENAME"]
@@ -39,6 +42,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "xen" in item.keywords:
             item.add_marker(pytest.mark.timeout(PATIENCE * 5))
+        if cell := cell_of(item):
+            item.user_properties.append((CELL, cell))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the cells that were seen, for scripts/cells."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, value in report.user_properties:
+                if name == CELL:
+                    passed = outcome == "passed"
+                    terminalreporter.write_line(line_of(value, passed=passed))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Print the cells that have tests if those are only to be listed."""
+    if session.config.option.collectonly:
+        for item in session.items:
+            if cell := cell_of(item):
+                print(line_of(cell, passed=False))
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .cells import OURS as OURS
+from .cells import XL as XL
 from .support import CONSOLES, Guest, assert_went_on, ok, run, wait_for
 
 #: Stands between a sender and a receiver.
@@ -20,7 +22,6 @@ DOM0 = "Domain-0"
 #: In place of ssh: what is to be run at the target is run here.
 SSH = """sh -c 'exec sh -c "$2"' ssh"""
 TARGET = "target"
-OURS, XL = "xlpy", "xl"
 INCOMING, AWAY = "--incoming", "--migratedaway"
 
 

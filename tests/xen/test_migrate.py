@@ -45,6 +45,7 @@ SUCCESS = "Migration successful."
 # -- who sends, who receives -----------------------------------------------------------
 
 
+@pytest.mark.cell
 @pytest.mark.parametrize(
     ("kind", "sender", "receiver"),
     [
@@ -52,9 +53,11 @@ SUCCESS = "Migration successful."
         ("hvm", OURS, XL),
         pytest.param("pvh", XL, OURS, marks=pytest.mark.core("migration from xl")),
         ("hvm", XL, OURS),
+        ("pvh", OURS, OURS),
+        ("hvm", OURS, OURS),
     ],
 )
-def test_goes_on_where_xl_is_at_one_end(
+def test_goes_on_whoever_sends_and_receives(
     make_guest, kind: str, sender: str, receiver: str
 ) -> None:
     guest = make_guest(kind)
@@ -62,15 +65,6 @@ def test_goes_on_where_xl_is_at_one_end(
         said = migrate(guest, sender, receiver)
     assert SUCCESS in said
     assert len(monitors()) == (receiver == OURS)
-
-
-@pytest.mark.parametrize("kind", ["pvh", "hvm"])
-def test_goes_on_between_two_of_ours(make_guest, kind: str) -> None:
-    guest = make_guest(kind)
-    with moved(guest):
-        said = migrate(guest, OURS, OURS)
-    assert SUCCESS in said
-    assert len(monitors()) == 1
 
 
 def test_moves_again_and_can_be_saved(make_guest, saved: Path) -> None:
@@ -87,8 +81,10 @@ def test_moves_again_and_can_be_saved(make_guest, saved: Path) -> None:
     wait_for("the monitors' end", lambda: None if monitors() else True)
 
 
+@pytest.mark.cell("PV, suspended first if Xen can't log its writes")
+@pytest.mark.parametrize("receiver", [OURS, XL])
 def test_pv_guest_is_suspended_first_where_its_writes_are_not_logged(
-    make_guest,
+    make_guest, receiver: str
 ) -> None:
     guest = make_guest("pv")
     if not has_shadow_paging():
@@ -100,9 +96,10 @@ def test_pv_guest_is_suspended_first_where_its_writes_are_not_logged(
         assert "--no-live" in done.stderr
     options = [] if has_shadow_paging() else ["--no-live"]
     with moved(guest):
-        migrate(guest, OURS, OURS, *options)
+        migrate(guest, OURS, receiver, *options)
 
 
+@pytest.mark.cell("PVH, with a disk and an interface")
 @pytest.mark.parametrize("receiver", [OURS, XL])
 @pytest.mark.parametrize("sender", [OURS, XL])
 def test_disk_and_interface_come_along(
@@ -115,6 +112,7 @@ def test_disk_and_interface_come_along(
     assert devices(domid_of(equipped)) == had
 
 
+@pytest.mark.cell("paused, and stays so")
 @pytest.mark.parametrize(
     ("kind", "sender", "receiver"),
     [("hvm", OURS, OURS), ("pvh", OURS, XL), ("hvm", XL, OURS)],
