@@ -1,6 +1,5 @@
 """Samples, their ratios, and the table."""
 
-import argparse
 import statistics
 from dataclasses import dataclass, field
 
@@ -65,11 +64,10 @@ class Row:
         }
 
 
-def table(rows: list[Row], arguments: argparse.Namespace) -> str:
+def table(rows: list[Row], what: str) -> str:
     """Give all rows as a Markdown table; each figure is min / median / max."""
-    size = f"{arguments.memory} MiB guest, {arguments.rounds} rounds"
     lines = [
-        f"{size}, minimum / median / maximum",
+        f"{what}, minimum / median / maximum",
         "",
         "| | unit | libxlpy | reference | ratio |",
         "|---|---|---|---|---|",

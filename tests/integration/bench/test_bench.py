@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.xen.played import KINDS, MOVED
+
 ROOT = Path(__file__).resolve().parents[3]
 MAIN = ROOT / "scripts" / "benchmarks" / "main.py"
 ROWS = {
@@ -72,6 +74,30 @@ def test_gate_is_the_median_of_the_ratios(monkeypatch):
         f"{fast.name}: 0.10 instead of 1.4",
         f"{quick.name}: 10.00 instead of 1.25",
     ]
+
+
+def test_what_is_played_on_xen_becomes_rows(monkeypatch):
+    monkeypatch.syspath_prepend(str(MAIN.parent))
+    xen = importlib.import_module("xen")
+    names = [
+        "list",
+        *MOVED,
+        *(f"{w} {k}" for w in ("save -c", "restore -p") for k in KINDS),
+    ]
+    took = {"xl": 2.0, "xlpy": 3.0, "python": 0.5}
+    samples = [
+        {"what": what, "tool": tool, "seconds": seconds, "cpu": seconds}
+        | ({"downtime": seconds / 2} if what in MOVED else {})
+        for _ in range(2)
+        for what in names
+        for tool, seconds in took.items()
+    ]
+    rows = {row.name: row for row in xen.rows_of(samples)}
+    assert rows.keys() >= xen.REQUIRED.keys()
+    assert rows["list, next to xl's and two Pythons"].ratio.values == [1.0, 1.0]
+    assert rows["migrate pvh: downtime"].ratio.median == 1.5
+    longer = rows["save -c pv: longer than xl, next to a Python"]
+    assert (longer.ours.median, longer.ratio.median) == (1.0, 2.0)
 
 
 def test_wrong_option_is_refused():
