@@ -131,6 +131,8 @@ int shim_domain_unpause(const struct shim_library *, xc_interface *, uint32_t);
 int shim_domain_shutdown(const struct shim_library *, xc_interface *, uint32_t, int);
 int shim_domain_resume(const struct shim_library *, xc_interface *, uint32_t, int);
 int shim_domain_destroy(const struct shim_library *, xc_interface *, uint32_t);
+int shim_logdirty_on(const struct shim_library *, xc_interface *, uint32_t);
+int shim_dirty_count(const struct shim_library *, xc_interface *, uint32_t, uint32_t *);
 int shim_logdirty_off(const struct shim_library *, xc_interface *, uint32_t);
 int shim_harden(int);
 int shim_no_core(void);

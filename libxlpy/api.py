@@ -19,6 +19,7 @@ from libxlpy.errors import (
     DomainNotFound,
     DomainOpError,
     DomainReused,
+    DryRun,
     GuestFailed,
     GuestTimedOut,
     HelperCrashed,
@@ -52,6 +53,7 @@ from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
 from libxlpy.jobs.stall import StallAction, StallPolicy
 from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.command import MigrationCommand
+from libxlpy.migration.forecast import MigrationForecast
 from libxlpy.migration.hooks import MigrationHooks
 from libxlpy.migration.landing import Landing
 from libxlpy.migration.verdict import (
@@ -101,6 +103,7 @@ __all__ = [
     "DomainNotFound",
     "DomainOpError",
     "DomainReused",
+    "DryRun",
     "GuestFailed",
     "GuestState",
     "GuestTimedOut",
@@ -122,6 +125,7 @@ __all__ = [
     "LogEvent",
     "MigrateResult",
     "MigrationCommand",
+    "MigrationForecast",
     "MigrationHooks",
     "MigrationOpen",
     "MigrationRefused",

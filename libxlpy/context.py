@@ -28,6 +28,7 @@ from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.watchers import Watcher
 from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
+from libxlpy.migration.forecast import MigrationForecast, foresee
 from libxlpy.migration.greeting import Connect
 from libxlpy.migration.hooks import MigrationHooks
 from libxlpy.migration.landing import Landing
@@ -131,12 +132,8 @@ class Context:
         return self._backend
 
     def _env(self, deadlines: Deadlines | None = None) -> Environment:
-        return Environment(
-            self.backend,
-            deadlines or self._deadlines,
-            self._helpers,
-            self._observer,
-        )
+        using = deadlines or self._deadlines
+        return Environment(self.backend, using, self._helpers, self._observer)
 
     def watch(self, watcher: Watcher) -> None:
         """Have somebody told of every job that begins from now on."""
@@ -396,6 +393,12 @@ class Context:
         come = announced(env, channel, stream, paused=paused, monitor=monitor)
         async with come as domain:
             return await self._jobs.start(receive(env, domain, hooks), read_fd)
+
+    async def migration_forecast(
+        self, domid: int, ends: tuple[int, int], rate: float, config: bytes | None
+    ) -> MigrationForecast:
+        """Ask whether a domain could move, and how it would: see :func:`.foresee`."""
+        return await foresee(self._env(), domid, Channel(*ends), rate, config)
 
     async def migration_settle(self, domid: int, uuid: str, *, is_here: bool) -> None:
         """Settle this end of a migration that was left open: see :func:`.settle`."""

@@ -106,6 +106,10 @@ class MigrationRefused(UsageError):  # noqa: N818
         super().__init__(text)
 
 
+class DryRun(UsageError):  # noqa: N818
+    """A sender has only asked whether its domain could come; it has its answer."""
+
+
 class BackendError(LibxlpyError):
     """There is no Xen or embedded host that could be used, or no right to use it."""
 

@@ -310,17 +310,40 @@ int shim_domain_destroy(const struct shim_library *library, xc_interface *xch,
     return library->domain_destroy(xch, domid);
 }
 
+static int logdirty(const struct shim_library *library, xc_interface *xch, uint32_t domid,
+                    unsigned int op, xc_shadow_op_stats_t *stats)
+{
+    long long rc;
+
+    if (library->logdirty_control)
+        rc = library->logdirty_control(xch, domid, op, NULL, 0, 0, stats);
+    else
+        rc = library->shadow_control_4_14(xch, domid, op, NULL, 0, NULL, 0, stats);
+    return rc < 0 ? -1 : 0;
+}
+
+int shim_logdirty_on(const struct shim_library *library, xc_interface *xch,
+                     uint32_t domid)
+{
+    return logdirty(library, xch, domid, 2 /* XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY */,
+                    NULL);
+}
+
+/* Without a bitmap only the statistics are told. */
+int shim_dirty_count(const struct shim_library *library, xc_interface *xch,
+                     uint32_t domid, uint32_t *pages)
+{
+    xc_shadow_op_stats_t stats = { 0 };
+    int rc = logdirty(library, xch, domid, 12 /* XEN_DOMCTL_SHADOW_OP_PEEK */, &stats);
+
+    *pages = stats.dirty_count;
+    return rc;
+}
+
 int shim_logdirty_off(const struct shim_library *library, xc_interface *xch,
                       uint32_t domid)
 {
-    const unsigned int off = 0; /* XEN_DOMCTL_SHADOW_OP_OFF */
-
-    if (library->logdirty_control)
-        return library->logdirty_control(xch, domid, off, NULL, 0, 0, NULL) < 0 ? -1
-                                                                                : 0;
-    return library->shadow_control_4_14(xch, domid, off, NULL, 0, NULL, 0, NULL) < 0
-               ? -1
-               : 0;
+    return logdirty(library, xch, domid, 0 /* XEN_DOMCTL_SHADOW_OP_OFF */, NULL);
 }
 
 /* ---- process ---- */

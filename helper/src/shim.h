@@ -114,6 +114,11 @@ int shim_domain_resume(const struct shim_library *library, xc_interface *xch,
                        uint32_t domid, int fast);
 int shim_domain_destroy(const struct shim_library *library, xc_interface *xch,
                         uint32_t domid);
+int shim_logdirty_on(const struct shim_library *library, xc_interface *xch,
+                     uint32_t domid);
+/* How many pages are logged as dirty, which stay so: 0, or -1 on error. */
+int shim_dirty_count(const struct shim_library *library, xc_interface *xch,
+                     uint32_t domid, uint32_t *pages);
 int shim_logdirty_off(const struct shim_library *library, xc_interface *xch,
                       uint32_t domid);
 

@@ -132,6 +132,11 @@ struct XEN_TYPE(xen_sysctl_physinfo) {
     uint32_t capabilities; /* XEN_SYSCTL_PHYSCAP_* */
 };
 
+struct XEN_TYPE(xen_domctl_shadow_op_stats) {
+    uint32_t fault_count;
+    uint32_t dirty_count;
+};
+
 typedef xc_interface *xc_interface_open_fn(xentoollog_logger *logger,
                                            xentoollog_logger *dombuild_logger,
                                            unsigned open_flags);

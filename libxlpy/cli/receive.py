@@ -9,6 +9,7 @@ from pathlib import Path
 
 from libxlpy import (
     Context,
+    DryRun,
     GuestState,
     HookFailed,
     JobError,
@@ -84,6 +85,9 @@ class Receive:
                 self._out.note("migration target: Ready to receive domain.")
                 stream = landing if self._options.control else None
                 result = await self._receive(ctx, read_fd, write_fd, stream)
+        except DryRun as exc:
+            self._out.note(f"migration target: dry run: {exc}.")
+            return GOOD
         except HookFailed as exc:
             text = f"migration to here refused: {exc}"
             raise CommandFailed(f"{text}; no domain was made") from exc

@@ -14,6 +14,7 @@ from libxlpy.errors import (
     DomainNotFound,
     DomainOpError,
     DomainReused,
+    DryRun,
     GuestFailed,
     GuestTimedOut,
     HelperCrashed,
@@ -50,6 +51,7 @@ CODES: dict[type[BaseException], int] = {
     DomainBusy: ERROR_FAIL,
     DomainReused: ERROR_FAIL,
     ConfigRefused: ERROR_INVAL,
+    DryRun: ERROR_FAIL,
     NotSupported: ERROR_NI,
     MigrationRefused: ERROR_FAIL,
     # Something that is needed does not work.

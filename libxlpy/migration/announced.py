@@ -4,7 +4,7 @@ import uuid as uuids
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from libxlpy.domain.config import (
     check_shape,
@@ -16,10 +16,12 @@ from libxlpy.domain.names import incoming
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import (
     ConfigRefused,
+    DryRun,
     JobError,
     MigrationRefused,
     PeerFailed,
     UsageError,
+    named,
 )
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
@@ -97,6 +99,15 @@ class Offered:
         """What the domain has of memory where it comes from."""
         return self._memory_kib * 1024 // PAGE_SIZE
 
+    async def promise(self, name: str) -> NoReturn:
+        """Say that it could come, which was all that was asked.
+
+        Raises:
+            DryRun: That was said.
+        """
+        await self._control.say(own.Accept(self._version, PACKAGE, ""))
+        raise DryRun(f"{named(name)} could come here, and nothing was done")
+
     async def accept(self, seconds: float) -> int:
         """Accept it, and wait for the stream; give its descriptor."""
         source = self._source
@@ -126,6 +137,7 @@ async def announced(
         monitor: A process is to look after it.
 
     Raises:
+        DryRun: The sender only asks; it has its answer.
         PeerFailed: The sender does not say it.
         TimedOut: It keeps us waiting.
         UsageError: The domain is not taken.
@@ -146,15 +158,18 @@ async def announced(
             name, uuid = await _free_name(env, parsed)
             await check_can_come(env, offer, parsed)
             offered, talk = Offered(control, offer, source), OwnTalk(control)
-            yield Announced(
-                name,
-                uuid,
-                offer.config,
-                talk,
-                offered,
-                paused=paused,
-                monitor=monitor,
-            )
+            if not offer.dry_run:
+                yield Announced(
+                    name,
+                    uuid,
+                    offer.config,
+                    talk,
+                    offered,
+                    paused=paused,
+                    monitor=monitor,
+                )
+                return
+        await offered.promise(name)
     except BaseException:
         await control.close()
         raise

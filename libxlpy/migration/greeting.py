@@ -80,6 +80,34 @@ async def greet(
     return Greeted(OwnTalk(control), stream_fd, str(uuids.UUID(bytes=offer.job)))
 
 
+async def ask(
+    env: Environment, channel: Channel, domain: DomainInfo, config: bytes
+) -> bool:
+    """Ask a receiver whether a domain could come, and no more; it ends then.
+
+    Returns:
+        False: It speaks `xl`'s handshake, in which there is no such question: it is
+        there, and was told nothing.
+
+    Raises:
+        MigrationRefused: It would not take the domain.
+        PeerFailed: It is not there, or says something else.
+        TimedOut: It says nothing.
+    """
+    texts = (xl.READY, own.READY)
+    seconds = env.deadlines.peer_ready
+    if await channel.hear_one(texts, "peer_ready", seconds) == xl.READY:
+        return False
+    offer = (await _offer(env, domain, config)).replace(dry_run=True)
+    control = Control(channel, env.deadlines)
+    try:
+        await control.say(offer)
+        await _accepted(control, offer)
+    finally:
+        await control.close()
+    return True
+
+
 async def _offer(env: Environment, domain: DomainInfo, config: bytes) -> own.Offer:
     facts = await host_facts(env.backend)
     return own.Offer(

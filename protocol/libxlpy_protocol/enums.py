@@ -105,6 +105,9 @@ class Op(enum.IntEnum):
     HVM_PARAM = 10
     #: Pages that no domain has, and how many of them are claimed for one.
     MEMORY = 11
+    #: What a guest writes within ``argument`` ms, a second at most: log-dirty mode goes
+    #: on, and off again whatever happens to the parent.
+    WRITES = 12
 
 
 class XcFlags(enum.IntFlag):

@@ -220,14 +220,18 @@ static int shadow_op(uint32_t domid, unsigned int sop)
     return -1;
 }
 
+static uint32_t peeks;
+
 #ifdef FAKE_4_14
 int xc_shadow_control(xc_interface *xch, uint32_t domid, unsigned int sop,
                       xc_hypercall_buffer_t *dirty_bitmap, unsigned long pages,
                       unsigned long *mb, uint32_t mode, xc_shadow_op_stats_t *stats)
 {
-    if (dirty_bitmap || pages || mb || mode || stats)
+    if (dirty_bitmap || pages || mb || mode || !stats != (sop != 12))
         abort();
     (void)xch;
+    if (stats)
+        stats->dirty_count = 500 * ++peeks;
     return shadow_op(domid, sop);
 }
 #else
@@ -235,9 +239,11 @@ long long xc_logdirty_control(xc_interface *xch, uint32_t domid, unsigned int so
                               xc_hypercall_buffer_t *dirty_bitmap, unsigned long pages,
                               unsigned int mode, xc_shadow_op_stats_t *stats)
 {
-    if (dirty_bitmap || pages || mode || stats)
+    if (dirty_bitmap || pages || mode || !stats != (sop != 12))
         abort();
     (void)xch;
+    if (stats)
+        stats->dirty_count = 500 * ++peeks;
     return shadow_op(domid, sop);
 }
 #endif

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from libxlpy import Context, RestoreResult
+from libxlpy import Context, MigrationHooks, RestoreResult
 from libxlpy_protocol.migration.own import READY, VERSION, Offer
 from tests.support.own_peer import DEADLINES, OwnPeer
 
@@ -42,7 +42,11 @@ class Saved:
 
 
 async def receive(
-    ctx: Context, script: Script, *, paused: bool = False
+    ctx: Context,
+    script: Script,
+    *,
+    paused: bool = False,
+    hooks: MigrationHooks | None = None,
 ) -> RestoreResult:
     """Receive from a peer that follows a script."""
     async with OwnPeer.both() as (peer, control, stream):
@@ -53,6 +57,7 @@ async def receive(
                 control.fileno(),
                 stream=stream.fileno(),
                 paused=paused,
+                hooks=hooks,
                 deadlines=DEADLINES,
             )
             result = await job

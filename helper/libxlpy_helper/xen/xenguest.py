@@ -269,6 +269,21 @@ class Handle:
         """xc_domain_destroy."""
         return _result(lib.shim_domain_destroy, self._library, self._xch, domid)
 
+    def logdirty_on(self, domid: int) -> Result:
+        """SHADOW_OP_ENABLE_LOGDIRTY; EINVAL: it is on already."""
+        return _result(lib.shim_logdirty_on, self._library, self._xch, domid)
+
+    def dirty_count(self, domid: int) -> int:
+        """Return how many pages are logged as dirty; they stay so.
+
+        Raises:
+            OSError: The hypervisor refused.
+        """
+        found = ffi.new("uint32_t *")
+        if lib.shim_dirty_count(self._library, self._xch, domid, found):
+            raise OSError(ffi.errno, f"dirty_count: {os.strerror(ffi.errno)}")
+        return int(found[0])
+
     def logdirty_off(self, domid: int) -> Result:
         """SHADOW_OP_OFF; done, too, for a domain that has no log-dirty mode.
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,11 +134,11 @@ static int take_regions(struct dirty_log *log, long count, uint64_t *bitmap)
     return 0;
 }
 
-static int scan_pagemap(struct dirty_log *log, uint64_t *bitmap)
+static int scan_pagemap(struct dirty_log *log, uint64_t *bitmap, bool clean)
 {
     struct scan_arg arg = {
         .size = sizeof arg,
-        .flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
+        .flags = (clean ? SCAN_WP_MATCHING : 0) | SCAN_CHECK_WPASYNC,
         .start = log->memory->guest_address,
         .end = log->memory->guest_address + log->memory->nr_pages * SIMXEN_PAGE_SIZE,
         .vec = (uint64_t)(uintptr_t)log->regions,
@@ -158,13 +159,14 @@ static int scan_pagemap(struct dirty_log *log, uint64_t *bitmap)
     return 0;
 }
 
-static void take_bitmap(uint64_t *from, uint64_t nr_pages, uint64_t *bitmap)
+static void take_bitmap(uint64_t *from, uint64_t nr_pages, uint64_t *bitmap, bool clean)
 {
     uint64_t words = (nr_pages + 63) / 64;
     for (uint64_t i = 0; i < words; i++) {
         /* A plain look first: an exchange of every clean word would pull each cache line over. */
-        if (__atomic_load_n(&from[i], __ATOMIC_RELAXED) != 0)
-            bitmap[i] |= __atomic_exchange_n(&from[i], 0, __ATOMIC_SEQ_CST);
+        uint64_t found = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+        if (found != 0)
+            bitmap[i] |= clean ? __atomic_exchange_n(&from[i], 0, __ATOMIC_SEQ_CST) : found;
     }
     if (nr_pages % 64) /* bits behind the last page are nobody's */
         bitmap[words - 1] &= (UINT64_C(1) << (nr_pages % 64)) - 1;
@@ -176,22 +178,69 @@ static int guest_died(const struct dirty_log *log)
     return log->pidfd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-int64_t dirty_clean(struct dirty_log *log, uint64_t *bitmap)
+static int64_t read_log(struct dirty_log *log, uint64_t *bitmap, bool clean)
 {
     const struct domain_memory *m = log->memory;
     uint64_t words = (m->nr_pages + 63) / 64;
     memset(bitmap, 0, words * sizeof *bitmap);
-    int rc = log->pagemap_fd >= 0 ? scan_pagemap(log, bitmap) : 0;
+    int rc = log->pagemap_fd >= 0 ? scan_pagemap(log, bitmap, clean) : 0;
     if (guest_died(log)) { /* its page table is gone: what was read means nothing */
         errno = ESRCH;
         return -1;
     }
     if (rc != 0)
         return -1;
-    take_bitmap(m->guest_bitmap, m->nr_pages, bitmap);
-    take_bitmap(m->dm_bitmap, m->nr_pages, bitmap);
+    take_bitmap(m->guest_bitmap, m->nr_pages, bitmap, clean);
+    take_bitmap(m->dm_bitmap, m->nr_pages, bitmap, clean);
     int64_t count = 0;
     for (uint64_t i = 0; i < words; i++)
         count += __builtin_popcountll(bitmap[i]);
     return count;
+}
+
+int64_t dirty_clean(struct dirty_log *log, uint64_t *bitmap)
+{
+    return read_log(log, bitmap, true);
+}
+
+static int64_t peek(struct dirty_log *log)
+{
+    log->tracker = (enum simxen_tracker)log->memory->vcpu->tracker_state;
+    if (open_guest(log) != 0)
+        return -1;
+    uint64_t *bitmap = calloc((log->memory->nr_pages + 63) / 64, sizeof *bitmap);
+    int64_t count = bitmap == NULL ? -1 : read_log(log, bitmap, false);
+    int saved = errno;
+    free(bitmap);
+    errno = saved;
+    return count;
+}
+
+int64_t dirty_peek(xc_interface *xch, uint32_t domid)
+{
+    struct domain_memory memory = {.fd = -1};
+    struct dirty_log log;
+    if (memory_map(xch, domid, &memory) != 0)
+        return -1;
+    dirty_init(&log, &memory);
+    int64_t count = peek(&log);
+    int saved = errno;
+    dirty_close(&log);
+    memory_unmap(&memory);
+    errno = saved;
+    return count;
+}
+
+int dirty_forget(xc_interface *xch, uint32_t domid)
+{
+    struct domain_memory memory = {.fd = -1};
+    int rc = memory_map(xch, domid, &memory);
+    if (rc == 0) {
+        forget(memory.guest_bitmap, memory.nr_pages);
+        forget(memory.dm_bitmap, memory.nr_pages);
+    }
+    int saved = errno;
+    memory_unmap(&memory);
+    errno = saved;
+    return rc;
 }

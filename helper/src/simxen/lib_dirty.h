@@ -23,6 +23,12 @@ int dirty_enable(struct dirty_log *log, xc_interface *xch, uint32_t domid);
  * start anew, page by page atomically. Their number, or -1 and errno (ESRCH: guest died). */
 int64_t dirty_clean(struct dirty_log *log, uint64_t *bitmap);
 
+/* PEEK: how many pages are logged, which stay so. -1 and errno. */
+int64_t dirty_peek(xc_interface *xch, uint32_t domid);
+
+/* Forget what was logged before the mode was on. 0, or -1 and errno. */
+int dirty_forget(xc_interface *xch, uint32_t domid);
+
 /* Free what dirty_enable() took; switching the mode off is the caller's (it always has to). */
 void dirty_close(struct dirty_log *log);
 

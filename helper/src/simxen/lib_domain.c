@@ -1,4 +1,5 @@
 /* Domain control: each function is one request to the host. */
+#include "lib_dirty.h"
 #include "lib_handle.h"
 
 #include <errno.h>
@@ -111,18 +112,24 @@ int xc_domain_destroy(xc_interface *xch, uint32_t domid)
     return host_simple(xch, SIMXEN_DESTROY, domid, 0);
 }
 
-/* OFF and both spellings of "enable log-dirty". CLEAN and PEEK need libxencall's bounce buffers,
- * which nobody outside this library has; xc_domain_save reads the log by lib_dirty.c. */
+/* OFF, both spellings of "enable log-dirty", and PEEK for the statistics. CLEAN, and PEEK of the
+ * bitmap, need libxencall's bounce buffers, which nobody outside this library has; xc_domain_save
+ * reads the log by lib_dirty.c. */
 long long xc_logdirty_control(xc_interface *xch, uint32_t domid, unsigned sop,
                               xc_hypercall_buffer_t *dirty_bitmap, unsigned long pages,
                               unsigned mode, xc_shadow_op_stats_t *stats)
 {
-    (void)pages, (void)stats;
+    (void)pages;
     if (dirty_bitmap == NULL && sop == SHADOW_OP_OFF)
         return host_simple(xch, SIMXEN_LOGDIRTY, domid, 0);
     if (dirty_bitmap == NULL && (sop == SHADOW_OP_ENABLE_LOGDIRTY ||
                                  (sop == SHADOW_OP_ENABLE && mode == SHADOW_ENABLE_LOG_DIRTY)))
-        return host_simple(xch, SIMXEN_LOGDIRTY, domid, 1);
+        return host_simple(xch, SIMXEN_LOGDIRTY, domid, 1) < 0 ? -1 : dirty_forget(xch, domid);
+    if (dirty_bitmap == NULL && sop == SHADOW_OP_PEEK && stats != NULL) {
+        int64_t count = dirty_peek(xch, domid);
+        *stats = (xc_shadow_op_stats_t){.dirty_count = (uint32_t)count};
+        return count < 0 ? -1 : 0;
+    }
     errno = EOPNOTSUPP;
     return -1;
 }

@@ -19,6 +19,7 @@
 enum {
     SHADOW_OP_OFF = 0,
     SHADOW_OP_ENABLE_LOGDIRTY = 2,
+    SHADOW_OP_PEEK = 12,
     SHADOW_OP_ENABLE = 32,
     SHADOW_ENABLE_LOG_DIRTY = 1 << 2, /* mode of ENABLE */
 };

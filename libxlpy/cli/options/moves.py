@@ -195,6 +195,15 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
     metavar="S",
     help="Give up once nothing was sent for S seconds (45 while it is suspended).",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Only ask, and tell what is to be expected."
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(min=1),
+    metavar="MIB",
+    help="MiB/s of the network, for --dry-run: 100 if not given.",
+)
 @HOOKS
 @click.option("--resolve", is_flag=True, help="Settle a migration that was left open.")
 @click.option(
@@ -216,6 +225,7 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
     it is left suspended: --resolve asks both hosts, and lets it run where it is.
     """
     resolves, runs = options.pop("resolve"), options.pop("runs")
+    dry_run, rate = options.pop("dry_run"), options.pop("rate")
     settings: Settings = ctx.obj
     if resolves:
         from libxlpy.cli.resolve import ResolveOptions, resolve
@@ -224,8 +234,8 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
             text = "--resolve needs HOST to ask, or --runs here|there, and not both"
             raise click.UsageError(text, ctx=ctx)
         names = ("command", "domain", "target")
-        wanted = {name: options[name] for name in names}
-        return resolve(settings, ResolveOptions(**wanted, runs=runs))
+        asked = {name: options[name] for name in names}
+        return resolve(settings, ResolveOptions(**asked, runs=runs))
     if runs is not None:
         raise click.UsageError("--runs is for --resolve", ctx=ctx)
     if options["target"] is None:
@@ -233,7 +243,17 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
     from libxlpy.cli.migrate import MigrateOptions, migrate_domain
 
     precopy = _precopy(ctx, options, "leave out --no-live")
-    return migrate_domain(settings, MigrateOptions(precopy=precopy, **options))
+    wanted = MigrateOptions(precopy=precopy, **options)
+    if dry_run and not wanted.live:
+        text = "--dry-run is about a live copy: leave out --no-live"
+        raise click.UsageError(text, ctx=ctx)
+    if dry_run:
+        from libxlpy.cli.forecast import forecast
+
+        return forecast(settings, wanted, rate)
+    if rate is not None:
+        raise click.UsageError("--rate is for --dry-run", ctx=ctx)
+    return migrate_domain(settings, wanted)
 
 
 @click.command("migrate-receive")

@@ -85,7 +85,8 @@ class Offer(Message):
 
     ``job`` names the migration at both ends, ``host`` tells one host from another while
     they run. ``config`` is libxl's JSON. ``xen`` is ``"4.17"``, ``vendor`` as in
-    /proc/cpuinfo; both "" if not known.
+    /proc/cpuinfo; both "" if not known. ``dry_run`` only asks whether it could come:
+    nothing is done, and the receiver's answer is its last word.
     """
 
     version: U32
@@ -99,6 +100,7 @@ class Offer(Message):
     xen: Name
     vendor: Name
     config: Config
+    dry_run: bool = False
 
 
 class Accept(Message):

@@ -442,6 +442,8 @@ def test_host_that_does_not_answer_changes_nothing(shell: Shell, there: Shell):
         ("--resolve", "web"),
         ("--resolve", "--runs", "here", "web", "target"),
         ("--runs", "here", "web", "target"),
+        ("--rate", "9", "web", "target"),
+        ("--dry-run", "--no-live", "web", "target"),
     ],
 )
 def test_usage(shell: Shell, arguments: tuple[str, ...]):
@@ -451,6 +453,58 @@ def test_usage(shell: Shell, arguments: tuple[str, ...]):
 def test_receiver_says_that_it_is_for_a_sender(shell: Shell):
     line = shell.bad("migrate-receive", stdin=subprocess.DEVNULL)
     assert "stdin leads to no sender" in line
+
+
+# ----- a dry run --------------------------------------------------------------------
+
+
+def test_dry_run_asks_and_tells(shell: Shell, there: Shell, host_behind: Ssh, ssh: str):
+    with shell.guest("web"), there.guest("other"):
+        done = shell.run("migrate", "--dry-run", "-s", ssh, "web", "target")
+        assert done.returncode == 0, done.stderr
+        assert "dry run: web could come here" in done.stderr
+        first, memory, writes, rate = done.stdout.splitlines()
+        assert first.endswith(": the target takes it")
+        assert memory.startswith("memory: ")
+        assert "pages/s" in writes
+        assert rate.startswith("at 100 MiB/s, which is assumed: see --rate: converges")
+        assert host_behind.streams() == 0
+        assert names(shell) == ["web"]
+        assert names(there) == ["other"]
+        assert not shell.facts("web")["logdirty"]
+        assert shell.json("jobs", "--json") == there.json("jobs", "--json") == []
+
+
+def test_dry_run_that_is_refused_says_the_same_as_a_migration(
+    shell: Shell, there: Shell, ssh: str
+):
+    with shell.guest("web"), there.guest("web"):
+        asked = shell.run("migrate", "--dry-run", "-s", ssh, "web", "target")
+        tried = shell.run("migrate", "-s", ssh, "web", "target")
+        assert asked.returncode == tried.returncode == 1
+        assert asked.stderr == tried.stderr
+        assert "is taken by domain" in asked.stderr
+
+
+def test_dry_run_tells_programs(shell: Shell, there: Shell, ssh: str):
+    words = ("migrate", "--dry-run", "--json", "--rate", "50", "-s", ssh)
+    with shell.guest("web"), there.guest("other"):
+        told = json.loads(shell.good(*words, "web", "target"))
+        assert (told["result"], told["is_accepted"]) == ("possible", True)
+        assert told["rate"] == 50 << 20
+        with there.guest("web"):
+            done = shell.run(*words, "web", "target")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["result"] == "failed"
+
+
+def test_dry_run_to_xl_only_sees_that_it_is_there(shell: Shell, there: Shell):
+    receiver = shlex.join(there.command("migrate-receive"))
+    with shell.guest("web"), there.guest("other"):
+        done = shell.run("migrate", "--dry-run", "-s", "", "web", receiver)
+        assert done.returncode == 0, done.stderr
+        assert "which speaks as xl: more it can't be asked" in done.stdout
+        assert names(there) == ["other"]
 
 
 # ----- a configuration in xl's text format ------------------------------------------

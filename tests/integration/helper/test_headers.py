@@ -15,6 +15,7 @@ from tests.support.xen_packages import SUITES, xen_of
 #: Structs of which we have every field.
 WHOLE = {
     "xentoollog_logger": ("vmessage", "progress", "destroy"),
+    "xen_domctl_shadow_op_stats": ("fault_count", "dirty_count"),
     "precopy_stats": ("iteration", "total_written", "dirty_count"),
     "save_callbacks": (
         "suspend",
@@ -75,6 +76,8 @@ CONSTANTS = {
     "XCFLAGS_LIVE": 1,
     "XCFLAGS_DEBUG": 2,
     "XEN_DOMCTL_SHADOW_OP_OFF": 0,
+    "XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY": 2,
+    "XEN_DOMCTL_SHADOW_OP_PEEK": 12,
     "XEN_SYSCTL_PHYSCAP_hvm": 1 << 0,
     "XEN_SYSCTL_PHYSCAP_pv": 1 << 1,
     "XEN_SYSCTL_PHYSCAP_hap": 1 << 3,

@@ -89,6 +89,38 @@ def test_memory_is_what_is_free_and_what_of_that_is_claimed(host: FakeHost) -> N
     assert result == OpResult(0, 0, (5 << 20, 15 + 17))
 
 
+def test_writes_are_those_of_a_short_time_after_which_none_are_logged(
+    host: FakeHost,
+) -> None:
+    with ops_helper(host) as parent:
+        ready(parent)
+        result = parent.op(Op.WRITES, 7, 2)
+        half, whole, *spent = result.values
+        assert (half, whole) == (500, 1000)
+        assert 1_000_000 <= spent[0] < spent[1]
+        for odd in (0, -1, 1001):
+            assert parent.op(Op.WRITES, 7, odd) == OpResult(-1, errno.EINVAL)
+    calls = [f"shadow_op 7 {op}" for op in (2, 12, 12, 12, 0)]
+    assert host.calls() == calls
+
+
+def test_log_of_somebody_else_stays_on(host: FakeHost) -> None:
+    host.refuse_logdirty_off(errno.EINVAL)
+    with ops_helper(host) as parent:
+        ready(parent)
+        assert parent.op(Op.WRITES, 7, 2) == OpResult(-1, errno.EINVAL)
+    assert host.calls() == ["shadow_op 7 2"]
+
+
+def test_parent_that_goes_meanwhile_has_the_log_switched_off(host: FakeHost) -> None:
+    with ops_helper(host) as parent:
+        ready(parent)
+        parent.send(DomainOp(Op.WRITES, 7, 1000), 1)
+        parent.hang_up()
+        parent.wait()
+    assert host.calls()[-1] == "shadow_op 7 0"
+
+
 def test_capabilities_are_those_of_the_hypervisor(host: FakeHost) -> None:
     with ops_helper(host) as parent:
         ready(parent)

@@ -12,9 +12,11 @@ import pytest
 from libxlpy import (
     ConfigRefused,
     Context,
+    DryRun,
     GuestState,
     JobError,
     Landing,
+    MigrationHooks,
     MigrationOpen,
     MigrationRefused,
     Outcome,
@@ -89,6 +91,32 @@ async def test_domain_that_was_paused_stays_so(
     assert result.guest is GuestState.PAUSED
     assert (info.paused, info.name) == (True, result.name)
     assert await ctx.list_jobs() == []
+
+
+async def test_who_only_asks_is_answered_and_nothing_is_done(
+    ctx: Context, saved: Saved, before: set[int], tmp_path: Path
+):
+    """Not even hooks are run."""
+    heard: list[Accept] = []
+    await aside(lambda: add_hook(tmp_path))
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer(dry_run=True))
+        heard.append(await peer.told(Accept))
+
+    with pytest.raises(DryRun, match="could come here, and nothing was done"):
+        await receive(ctx, script, hooks=MigrationHooks(tmp_path / "hooks"))
+    assert heard[0].landing == ""
+    assert await new(ctx, before) == []
+    assert not await aside((tmp_path / "was-run").exists)
+
+
+def add_hook(folder: Path) -> None:
+    """Make a folder of hooks, of which the only one notes that it is run."""
+    (folder / "hooks").mkdir(0o755)
+    hook = folder / "hooks" / "10-it"
+    hook.write_text(f"#!/bin/sh\n>{folder}/was-run\n")
+    hook.chmod(0o755)
 
 
 @pytest.mark.parametrize("newer", [0, 1])

@@ -15,6 +15,7 @@ EXPECTED = {
     "DomainBusy": -3,
     "DomainReused": -3,
     "ConfigRefused": -6,
+    "DryRun": -3,
     "NotSupported": -4,
     "BackendError": -3,
     "XenstoreError": -3,

@@ -34,11 +34,12 @@ IDS = (b"j" * 16, b"h" * 16, b"u" * 16)
 OFFER = Offer(1, 1, "0.1.0", *IDS, "pv", 16384, "4.17", "Acme", b"{}")
 #: As they are on the wire: for ever.
 FRAMES = {
-    OFFER: b"\x9c\x01\x01\x01\xa50.1.0"
+    OFFER: b"\x9d\x01\x01\x01\xa50.1.0"
     + b"".join(b"\xc4\x10" + each for each in IDS)
-    + b"\xa2pv\xcd\x40\x00\xa44.17\xa4Acme\xc4\x02{}",
+    + b"\xa2pv\xcd\x40\x00\xa44.17\xa4Acme\xc4\x02{}\xc2",
     Accept(1, "0.1.0", "there"): b"\x94\x02\x01\xa50.1.0\xa5there",
     Refuse(Refusal.DISK, "no"): b"\x93\x03\x06\xa2no",
+    Refuse(Refusal.MEMORY, "no"): b"\x93\x03\x09\xa2no",
     Beat(): b"\x91\x04",
     Received(): b"\x91\x05",
     Go(): b"\x91\x06",
@@ -81,8 +82,11 @@ def test_a_receiver_s_first_text_says_which_handshake_it_is() -> None:
         ([3, 99, ""], "is 99, no Refusal"),
         ([2, -1, "", ""], "outside"),
         ([2, 1, "", "x" * (NAME_MAX + 1)], "more than"),
-        ([1, 1, 1, "p", b"j" * 15, *IDS[1:], "pv", 1, "", "", b""], "job is not 16"),
-        ([1, 1, 1, "p", *IDS, "pv", 1, "", "", b"", "more"], "has 12 fields"),
+        (
+            [1, 1, 1, "p", b"j" * 15, *IDS[1:], "pv", 1, "", "", b"", False],
+            "job is not 16",
+        ),
+        ([1, 1, 1, "p", *IDS, "pv", 1, "", "", b"", False, "more"], "has 13 fields"),
     ],
 )
 def test_what_is_not_exactly_a_message_is_refused(wire: object, words: str) -> None:
@@ -91,7 +95,7 @@ def test_what_is_not_exactly_a_message_is_refused(wire: object, words: str) -> N
 
 
 def test_fields_of_a_later_version_are_left_unread() -> None:
-    wire = [1, VERSION + 1, 1, "p", *IDS, "pv", 1, "", "", b"", "more", 7]
+    wire = [1, VERSION + 1, 1, "p", *IDS, "pv", 1, "", "", b"", False, "more", 7]
     offer = decode(msgpack.packb(wire))
     assert isinstance(offer, Offer)
     assert offer.version == VERSION + 1
