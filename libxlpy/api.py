@@ -69,6 +69,7 @@ from libxlpy.recovery.stop_and_copy import StopAnswer
 from libxlpy.results import (
     GuestState,
     ImageState,
+    JobFigures,
     JobReport,
     MigrateResult,
     RestoreResult,
@@ -117,6 +118,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobEvent",
+    "JobFigures",
     "JobReport",
     "JobStatus",
     "Landing",

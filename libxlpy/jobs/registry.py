@@ -1,11 +1,13 @@
 """The jobs of one context: started, found to be in the way, cancelled at the end."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from libxlpy.aio import finish
 from libxlpy.domain import hypercalls
 from libxlpy.errors import UsageError
+from libxlpy.events import JobEvent, PrecopyEvent, StatEvent
 from libxlpy.jobs.handed_over import Handed, HandedOver
 from libxlpy.jobs.job import Job
 from libxlpy.jobs.operation import Operation, Result
@@ -13,7 +15,7 @@ from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.watchers import JobLog, Watchers
 from libxlpy.journal import Stream
 from libxlpy.recovery.claim import Claim, claim
-from libxlpy.results import Kind
+from libxlpy.results import JobFigures, Kind
 from libxlpy_protocol.errors import LibxlpyError
 
 #: Kind of operation -> what its claim is for.
@@ -98,6 +100,7 @@ class Jobs:
         self._jobs[domid] = job
         operation.env.helpers.hold()
         told = self.watchers.began(job)
+        job.listen(shown(job, claimed))
         job.when_undone(told.undone)
         return job
 
@@ -118,6 +121,16 @@ class Jobs:
             job.request_cancel("its context was left")
         for job in jobs:
             await job.close()
+
+
+def shown(job: Job[Any], claimed: Claim) -> Callable[[JobEvent], None]:
+    """Give what lets other processes know how far a job is, as it hears of it."""
+
+    def heard(event: JobEvent) -> None:
+        if isinstance(event, StatEvent | PrecopyEvent):
+            claimed.show(JobFigures.of(job.statistics))
+
+    return heard
 
 
 async def _uuid_of(operation: Operation[Any]) -> str:

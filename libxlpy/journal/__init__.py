@@ -1,7 +1,8 @@
 """What runs on this machine, written down for whoever comes after us.
 
 ``identity`` tells one process from a later one with its number, ``entry`` is what is
-known of one job, ``life`` proves that its process lives, ``folder`` keeps the entries
+known of one job, ``life`` proves that its process lives, ``told`` is how far that says
+it is, ``folder`` keeps the entries
 and the locks of the domains.
 """
 

@@ -77,6 +77,8 @@ class Entry:
     #: "" if it does not matter for the kind of job.
     type: DomainType | Literal[""]
     on_parent_loss: Policy
+    #: Memory is copied while the guest runs.
+    live: bool = False
     #: When it began, seconds of the wall clock.
     since: float
     parent: Identity

@@ -23,7 +23,9 @@ from typing import Self
 from libxlpy.errors import BackendError, reason_of
 from libxlpy.forked import Owned
 from libxlpy.journal.entry import ENTRY_MAX, Entry
-from libxlpy.journal.life import Life, is_own, lives
+from libxlpy.journal.life import Life, is_own, lives, told
+from libxlpy.journal.told import decode
+from libxlpy.results import JobFigures
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.json_text import parse_object
 
@@ -147,6 +149,13 @@ class Folder:
             return not lives(self.path / f"{entry.domid}.life")
         except OSError:
             return False  # what can't be proved is not so
+
+    def figures(self, entry: Entry) -> JobFigures | None:
+        """Give how far a job is, as its process has told; None if that is not known."""
+        try:
+            return decode(told(self.path / f"{entry.domid}.life"))
+        except OSError:
+            return None
 
     def is_own(self, entry: Entry) -> bool:
         """Tell whether a job is one of this process."""

@@ -7,6 +7,8 @@ one or none.
 
 A record lock goes, too, when its process closes the file, by whatever descriptor. So
 our own locks are known by inode and never looked at through the file.
+
+The file also holds what its process lets others know of the job, see ``told``.
 """
 
 import contextlib
@@ -21,16 +23,18 @@ from pathlib import Path
 FILE_MODE = 0o600
 MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 LOOK = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+#: Bytes of one that are read.
+TOLD_MAX = 4096
 #: Linux's struct flock on 64 bits: type, whence, start, length, pid.
 FLOCK = struct.Struct("hhqqi4x")
 
 
 class _Ours:
-    """Files that we hold, by inode; looked at and changed by one thread at a time."""
+    """Files that we hold, by inode, and what is in them; one thread at a time."""
 
     def __init__(self) -> None:
         self.guard = threading.Lock()
-        self.inodes: set[tuple[int, int]] = set()
+        self.inodes: dict[tuple[int, int], bytes] = {}
 
     def forked(self) -> None:
         """In a child: none is its own, and no thread of the parent's has the guard."""
@@ -63,13 +67,20 @@ class Life:
                 os.close(self._fd)
                 raise
             self._key = _key(os.fstat(self._fd))
-            _ours.inodes.add(self._key)
+            _ours.inodes[self._key] = b""
+
+    def tell(self, data: bytes) -> None:
+        """Let others read something; it takes the place of what they could before."""
+        with _ours.guard, contextlib.suppress(OSError):
+            if self._fd >= 0 and self._key in _ours.inodes:  # not of a child's parent
+                _ours.inodes[self._key] = data
+                os.pwrite(self._fd, data, 0)
 
     def close(self) -> None:
         """Give it up; idempotent."""
         with _ours.guard:
             if self._fd >= 0:
-                _ours.inodes.discard(self._key)
+                _ours.inodes.pop(self._key, None)
                 os.close(self._fd)
                 self._fd = -1
 
@@ -100,6 +111,24 @@ def lives(path: Path) -> bool:
         finally:
             os.close(fd)
     return False
+
+
+def told(path: Path) -> bytes:
+    """Give what the process that made a file of life lets others know; b"" if nothing.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    with _ours.guard:
+        status = path.lstat()
+        if _key(status) in _ours.inodes:
+            return _ours.inodes[_key(status)]
+        fd = os.open(path, LOOK)
+        try:
+            regular = stat.S_ISREG(os.fstat(fd).st_mode)
+            return os.read(fd, TOLD_MAX) if regular else b""
+        finally:
+            os.close(fd)
 
 
 def _key(status: os.stat_result) -> tuple[int, int]:

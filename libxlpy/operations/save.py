@@ -161,6 +161,7 @@ class GuestSave(Operation[Result]):
         return {
             **super().journal(),
             "type": self._suspend.kind,
+            "live": self._live,
             "on_parent_loss": self._on_parent_loss.name.lower(),
             "state_path": str(path) if self._device_model is not None else "",
         }

@@ -18,7 +18,7 @@ from libxlpy.process.environment import Environment, found
 from libxlpy.recovery.claim import take
 from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import ALONE, Recovered, Recovery
-from libxlpy.results import GuestState
+from libxlpy.results import GuestState, JobFigures
 
 #: Seconds between two looks at a job that was told to stop.
 LOOK_AGAIN = 0.05
@@ -41,6 +41,8 @@ class JobStatus:
     #: ``"running"``; ``"ended"``: saved, what is next is for its toolstack to do;
     #: ``"lost"``: the toolstack has died, see ``recover``.
     state: str
+    #: How far it is; None before that is known.
+    figures: JobFigures | None = None
 
 
 class AbortAnswer(enum.Enum):
@@ -166,6 +168,7 @@ def status(entry: Entry, folder: Folder) -> JobStatus:
         entry.since,
         entry.parent.pid,
         "lost" if folder.lost(entry) else state,
+        folder.figures(entry),
     )
 
 

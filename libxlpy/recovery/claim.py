@@ -24,9 +24,11 @@ from libxlpy.journal import (
     Lock,
     Locked,
 )
+from libxlpy.journal.told import encode
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import Recovery
+from libxlpy.results import JobFigures
 
 #: Kinds of jobs whose outcome the other end may have to tell.
 MOVES = frozenset({"migrate", "receive"})
@@ -87,6 +89,11 @@ class Claim:
         if entry != self._entry:
             self._lock.rewrite(entry)
             self._entry = entry
+
+    def show(self, figures: JobFigures) -> None:
+        """Let others know how far the job is."""
+        if self._life is not None:
+            self._life.tell(encode(figures))
 
     def hand_over(self) -> Life:
         """Leave the domain to the caller, until they do the next thing with it.

@@ -41,7 +41,7 @@ async def stop_and_copy_job(backend: Backend, job: str) -> StopAnswer:
 
     Raises:
         UsageError: There is no such job; it is none that moves a guest away while that
-            runs; or its process has died.
+            runs, as one that is not live; or its process has died.
         BackendError: It belongs to another user.
     """
     folder = Folder(backend.jobs_dir)
@@ -87,6 +87,8 @@ def _check(entry: Entry) -> None:
     why = ""
     if entry.kind not in ("save", "migrate"):
         why = f"it is a {entry.kind}"
+    elif not entry.live:
+        why = "it is not live, its guest is suspended before anything is copied"
     elif len(entry.helpers) > 1:
         why = "Xen's own helper copies, which asks nobody"
     if why:

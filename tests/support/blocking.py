@@ -18,7 +18,9 @@ ALLOWED = {
         *("write", "rewrite", "begin", "forget", "release", "lost"),
     },
     "libxlpy/journal/identity.py": {"read_proc", "_namespace", "_seen_as"},
-    "libxlpy/journal/life.py": {"__init__", "close", "lives", "is_own"},
+    "libxlpy/journal/life.py": {
+        *("__init__", "close", "lives", "is_own", "tell", "told"),
+    },
     "libxlpy/journal/entry.py": {"of"},
     "libxlpy/process/helper.py": {"_io_of"},
     # Of descriptors that are ready, and whose flags are not ours to change.

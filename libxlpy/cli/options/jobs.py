@@ -12,9 +12,12 @@ from libxlpy.cli.terminal.settings import Settings
     metavar="JOB",
     help="Suspend the guest of JOB, which is live, after the pass under way.",
 )
+@click.option(
+    "--watch", is_flag=True, help="Show how far they are, until none is left."
+)
 @JSON
-@click.pass_obj
-def jobs(settings: Settings, stop_and_copy: str | None, json: bool) -> int:
+@click.pass_context
+def jobs(ctx: click.Context, stop_and_copy: str | None, watch: bool, json: bool) -> int:
     """List the jobs of all processes on this machine.
 
     State is running, ended (saved; what is next is for its process to do) or lost (its
@@ -22,6 +25,13 @@ def jobs(settings: Settings, stop_and_copy: str | None, json: bool) -> int:
     """
     from libxlpy.cli.jobs import list_jobs, stop_and_copy_job
 
+    settings: Settings = ctx.obj
+    if watch and stop_and_copy is not None:
+        raise click.UsageError("--watch is not for --stop-and-copy", ctx=ctx)
+    if watch:
+        from libxlpy.cli.watch import watch_jobs
+
+        return watch_jobs(settings, json=json)
     if stop_and_copy is not None:
         return stop_and_copy_job(settings, stop_and_copy, json=json)
     return list_jobs(settings, json=json)

@@ -10,13 +10,13 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column, Table
 from rich.text import Text
 
 from libxlpy import Statistics
 from libxlpy.cli.terminal.output import one_line, sayable, size_text
 from libxlpy.cli.terminal.passes import HEADS, Passes
 from libxlpy.cli.terminal.progress import View, log_text, waiting_text
+from libxlpy.cli.terminal.table import cut, table
 from libxlpy.events import (
     JobEvent,
     LogEvent,
@@ -57,10 +57,10 @@ class BarView(View):
         self._figures: Callable[[], Statistics] | None = None
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}", table_column=_cut()),
+            TextColumn("{task.description}", table_column=cut()),
             BarColumn(bar_width=None),
-            TextColumn("{task.percentage:>3.0f}%", table_column=_cut()),
-            TextColumn("{task.fields[facts]}", table_column=_cut()),
+            TextColumn("{task.percentage:>3.0f}%", table_column=cut()),
+            TextColumn("{task.fields[facts]}", table_column=cut()),
             console=self._console,
             auto_refresh=False,
         )
@@ -134,15 +134,11 @@ class BarView(View):
 
     def _table(self) -> RenderableType:
         """Give the passes and, below them, how they converge."""
-        table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-        for head in HEADS:
-            table.add_column(head, justify="right", vertical="bottom", overflow="crop")
         most = min(max(self._console.height - BESIDE, FEWEST), MOST)
-        for row in self._passes.rows(most):
-            table.add_row(*row)
         width, encoding = self._console.width, self._console.encoding
         curve = self._passes.curve(width, CURVE, encoding)
-        return Group(table, *(Text(line, no_wrap=True) for line in curve))
+        rows = table(HEADS, self._passes.rows(most))
+        return Group(rows, *(Text(line, no_wrap=True) for line in curve))
 
     def _facts(self) -> str:
         facts = [f"{size_text(self._rate)}/s"]
@@ -180,11 +176,3 @@ def _text(said: str) -> str:
         one_line(said) if sys.stderr is None else sayable(one_line(said), sys.stderr)
     )
     return escape(shown)
-
-
-def _cut() -> Column:
-    """Give a column that is cut if it is too wide: an ellipsis can't always be shown.
-
-    What is shown in place of it would make the line too wide, and all else run down.
-    """
-    return Column(no_wrap=True, overflow="crop")

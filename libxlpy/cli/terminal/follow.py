@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TypeVar
+from typing import Literal, TextIO, TypeVar
 
 from libxlpy import Cancelled, GuestState, HelperCrashed, Job, JobError
 from libxlpy.cli.terminal.interrupt import Interrupt
@@ -28,10 +28,11 @@ GUESTS = {
 }
 
 
-def is_drawn_on() -> bool:
-    """Tell whether stderr is a terminal on which a job is drawn."""
+def is_drawn_on(name: Literal["stdout", "stderr"] = "stderr") -> bool:
+    """Tell whether one of our streams is a terminal on which is drawn."""
+    stream: TextIO | None = getattr(sys, name)
     dumb = os.environ.get("TERM", "").lower() in DUMB
-    return sys.stderr is not None and sys.stderr.isatty() and not dumb
+    return stream is not None and stream.isatty() and not dumb
 
 
 def view_for(settings: Settings, *, what: str, json: bool, pages: int) -> View:

@@ -110,3 +110,55 @@ def test_report_of_a_failed_job(shell, tmp_path):
     line = shell.bad("report", "save-1-ffffff")
     assert line.startswith("xlpy: no report of job save-1-ffffff: the newest are ")
     assert path.stem in line
+
+
+def test_jobs_are_watched_until_none_is_left(shell, pipe):
+    with shell.guest("web"), stuck(shell, pipe) as save:
+        save.until_phase("precopy")
+        with shell.running("jobs", "--watch", "--json") as watch:
+            seen = watch.event()
+            while not seen["figures"]:
+                seen = watch.event()
+            assert seen["pid"] == save.process.pid
+            assert seen["figures"]["total"] == 16 << 20
+            assert 0 < seen["figures"]["remaining"] <= 16 << 20
+            shell.good("abort", seen["job"])
+            left, errors = watch.process.communicate()
+            assert (watch.process.returncode, errors) == (0, b"no job is left\n")
+            assert all(
+                json.loads(line)["job"] == seen["job"]
+                for line in left.split(b"\n")[:-1]
+            )
+        save.failure(1)
+
+
+def test_watching_ends_with_ctrl_c(shell, pipe):
+    with shell.guest("web"), stuck(shell, pipe) as save:
+        save.until_phase("precopy")
+        with shell.running("jobs", "--watch", "--json") as watch:
+            job = watch.event()["job"]
+            watch.process.send_signal(signal.SIGINT)
+            watch.process.communicate()
+            assert watch.process.returncode == 130
+        assert save.process.poll() is None
+        shell.good("abort", job)
+        save.failure(1)
+
+
+def test_what_is_lost_is_not_waited_for(shell, pipe):
+    with shell.guest("web"), stuck(shell, pipe) as save:
+        save.until_phase("precopy")
+        save.process.kill()
+        save.process.wait()
+        done = shell.run("jobs", "--watch")
+        assert done.stdout.endswith(": lost\n") or ": lost, pass " in done.stdout
+        assert done.stderr == "no job is left; 1 lost: use `xlpy recover`\n"
+        shell.good("recover")
+
+
+def test_nothing_to_watch(shell):
+    done = shell.run("jobs", "--watch")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "no job is left\n"
+    line = shell.bad("jobs", "--watch", "--stop-and-copy", "save-1-abc", status=2)
+    assert "--watch is not for --stop-and-copy" in line

@@ -18,7 +18,7 @@ from libxlpy import (
     UsageError,
     policies,
 )
-from tests.support.guest import Guest, aside
+from tests.support.guest import Guest, aside, reach
 
 LIVE = SuspendFlags.LIVE
 ENDLESS = policies.Xen(max_iters=1 << 30, min_remaining=0)
@@ -54,13 +54,24 @@ async def test_endless_job_of_another_context_is_told(
 async def test_guest_that_is_suspended_already_is_too_late(
     ctx: Context, host: Path, pv: Guest
 ):
+    with open(os.devnull, "wb", buffering=0) as null:  # noqa: PTH123
+        job = await ctx.domain_suspend(pv.domid, null.fileno(), LIVE)
+        async for event in job.events():
+            if getattr(event, "name", "") == "suspended":
+                break
+        async with Context("simxen", host) as other:
+            assert await other.stop_and_copy_job(job.name) is StopAnswer.TOO_LATE
+        await job
+        await ctx.domain_resume(pv.domid)
+
+
+async def test_job_that_is_not_live_is_refused(ctx: Context, host: Path, pv: Guest):
     read_fd, write_fd = os.pipe()
-    job = await ctx.domain_suspend(pv.domid, write_fd)  # not live, and nobody reads
-    async for event in job.events():
-        if getattr(event, "name", "") == "suspended":
-            break
+    job = await ctx.domain_suspend(pv.domid, write_fd)  # and nobody reads
     async with Context("simxen", host) as other:
-        assert await other.stop_and_copy_job(job.name) is StopAnswer.TOO_LATE
+        await reach(job, "suspended")
+        with pytest.raises(UsageError, match="to stop and copy: it is not live"):
+            await other.stop_and_copy_job(job.name)
     await job.cancel()
     os.close(read_fd)
     os.close(write_fd)
