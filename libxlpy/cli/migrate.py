@@ -31,6 +31,7 @@ from libxlpy import (
 from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
 from libxlpy.cli.precopy import PrecopyOptions
+from libxlpy.cli.report.report import Report
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import (
     GUESTS,
@@ -75,6 +76,7 @@ class MigrateOptions:
     precopy: PrecopyOptions
     no_progress: int | None
     hooks: Path | None
+    report: Path | None
     domain: str
     target: str
 
@@ -145,6 +147,7 @@ class Migrate:
         self._hooks = hooks
         #: Of what leads to the other host; None for ours.
         self._stderr: int | None = None
+        self._report: Report
         #: Our own handshake is spoken.
         self._own = False
 
@@ -153,9 +156,16 @@ class Migrate:
         drawn = is_drawn_on() and not self._options.json
         with Relay(self._out) if drawn else nullcontext() as relay:
             self._stderr = None if relay is None else relay.write_fd
-            return await self._migrate(override)
+            where, path = self._options.target, self._options.report
+            async with Report(self._settings, path, "migration", where) as self._report:
+                domain, result = await self._migrate(override)
+                self._report.ended(result)
+        self._tell(domain, result)
+        return GOOD
 
-    async def _migrate(self, override: Configuration | None) -> int:
+    async def _migrate(
+        self, override: Configuration | None
+    ) -> tuple[DomainInfo, MigrateResult]:
         options, settings = self._options, self._settings
         no_progress = options.no_progress or NO_PROGRESS
         total = options.precopy.total
@@ -165,6 +175,7 @@ class Migrate:
         ) as ctx:
             with told_if_long(self._out, HYPERVISOR):
                 domain = await find_domain(ctx, options.domain)
+                self._report.about(domain)
                 config = override or await stored(ctx, domain.domid)
             if options.config is not None:
                 config = await as_json(config, options.config)
@@ -184,8 +195,7 @@ class Migrate:
                 raise self._failure(domain, exc, "") from exc
             except LibxlpyError as exc:
                 raise self._refusal(domain, exc) from exc
-        self._tell(domain, result)
-        return GOOD
+        return domain, result
 
     async def _send(
         self,
@@ -227,6 +237,7 @@ class Migrate:
                 hooks=self._hooks,
                 policy=self._options.precopy.policy,
             )
+        self._report.follow(job)
         if not self._options.json:
             job.listen(self._step)
         with view:

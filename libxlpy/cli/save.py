@@ -25,6 +25,7 @@ from libxlpy import (
 from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
 from libxlpy.cli.precopy import PrecopyOptions
+from libxlpy.cli.report.report import Report
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, view_for
 from libxlpy.cli.terminal.interrupt import Interrupt, run
@@ -51,6 +52,7 @@ class SaveOptions:
     json: bool
     precopy: PrecopyOptions
     no_progress: int | None
+    report: Path | None
     domain: str
     file: Path
     config: Path | None
@@ -82,9 +84,22 @@ class Save:
         self._downtime: float | None = None
         #: Where the guest is, once all went well.
         self._guest = "gone"
+        self._report: Report
 
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
+        options = self._options
+        report = Report(self._settings, options.report, "save", str(options.file))
+        async with report as self._report:
+            domain, result = await self._save(override)
+            downtime = self._downtime
+            self._report.ended(result, downtime=downtime, guest=self._guest)
+        self._tell(domain, result)
+        return GOOD
+
+    async def _save(
+        self, override: Configuration | None
+    ) -> tuple[DomainInfo, SaveResult]:
         options = self._options
         total = options.precopy.total
         deadlines = Deadlines(total=total, no_progress=options.no_progress)
@@ -95,6 +110,7 @@ class Save:
         ) as ctx:
             with told_if_long(self._out, HYPERVISOR):
                 domain = await find_domain(ctx, self._options.domain)
+                self._report.about(domain)
                 config = override or await stored(ctx, domain.domid)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
@@ -109,8 +125,7 @@ class Save:
                     await self._commit(ctx, domain, file)
                 with told_if_long(self._out, f"what comes next for {domain.name!r}"):
                     await self._finish(ctx, domain)
-        self._tell(domain, result)
-        return GOOD
+        return domain, result
 
     # ---- steps, in order -------------------------------------------------------
 
@@ -146,6 +161,7 @@ class Save:
                     helper=self._options.helper,
                     policy=self._options.precopy.policy,
                 )
+                self._report.follow(job)
                 return await follow(job, view, self._interrupt)
         except JobError as exc:
             self._fail(domain, file, cause_text(exc, self._interrupt), exc)

@@ -15,6 +15,12 @@ RUN = "Run what is in DIR before and after it, instead of /etc/libxlpy/migrate.d
 HOOKS = click.option(
     "--hooks", type=click.Path(path_type=Path), metavar="DIR", help=RUN
 )
+REPORT = click.option(
+    "--report",
+    type=FILE,
+    metavar="FILE.html",
+    help="Write a page that tells how it went, also if it fails.",
+)
 
 
 def _helper(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -90,6 +96,7 @@ def _precopy(
     metavar="S",
     help="Give up once nothing was written for S seconds (45 while it is suspended).",
 )
+@REPORT
 @JSON
 @click.argument("domain", metavar="DOM")
 @click.argument("file", type=FILE, metavar="FILE")
@@ -205,6 +212,7 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
     help="MiB/s of the network, for --dry-run: 100 if not given.",
 )
 @HOOKS
+@REPORT
 @click.option("--resolve", is_flag=True, help="Settle a migration that was left open.")
 @click.option(
     "--runs",
