@@ -56,6 +56,7 @@ i { display: inline-block; width: .8em; height: .8em; border-radius: .15em;
 details { margin-top: 1.8rem; } summary { cursor: pointer; color: var(--soft); }
 pre { overflow-x: auto; background: var(--fill); padding: .8rem; font-size: .8rem; }
 @media (max-width: 40rem) { body { padding: .8rem; } td, th { padding: .2rem .3rem; } }
+@page { margin: 15mm; }
 @media print { body { padding: 0; max-width: none; font-size: 11px; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   pre { white-space: pre-wrap; } }
