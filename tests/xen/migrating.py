@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from .cells import OURS as OURS
 from .cells import XL as XL
@@ -57,6 +58,16 @@ def migrate(guest: Guest, sender: str, receiver: str, *options: str) -> str:
     done = run(*words, target)
     assert done.returncode == 0, done.stderr
     return done.stderr
+
+
+@contextmanager
+def fake_ssh() -> Iterator[Path]:
+    """Give a program in place of ssh, as SSH, that `xl` can use, too."""
+    with TemporaryDirectory() as name:
+        path = Path(name) / "ssh"
+        path.write_text('#!/bin/sh\nshift\nexec sh -c "$*"\n')
+        path.chmod(0o755)
+        yield path
 
 
 @contextmanager

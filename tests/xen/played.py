@@ -21,7 +21,7 @@ from libxlpy_helper.options import Options
 from libxlpy_helper.xen.library import open_library
 from libxlpy_protocol.xen import DOMINF_PAUSED, DOMINF_SHUTDOWN
 
-from .migrating import OURS, TARGET, XL, known, moved
+from .migrating import OURS, TARGET, XL, fake_ssh, known, moved
 from .restoring import have_interfaces
 from .support import CONFIGS, Guest, domid_of, ok, wait_for
 
@@ -40,8 +40,6 @@ MOVED = {
     ),
     "migrate hvm": ("hvm", ()),
 }
-#: In place of ssh, for both.
-SSH = '#!/bin/sh\nshift\nexec sh -c "$*"\n'
 #: Seconds between two looks at the hypervisor.
 LOOK = 0.02
 LIMIT = 900.0
@@ -202,16 +200,6 @@ def guest_of(kind: str, *settings: str) -> Iterator[Guest]:
         yield guest
     finally:
         guest.destroy()
-
-
-@contextmanager
-def fake_ssh() -> Iterator[Path]:
-    """Give what leads to this host."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "ssh"
-        path.write_text(SSH)
-        path.chmod(0o755)
-        yield path
 
 
 def have_bridge() -> None:

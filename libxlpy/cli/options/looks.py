@@ -13,15 +13,20 @@ PICTURES = (".svg", ".png")
 
 @click.command("list")
 @click.argument("domains", nargs=-1, metavar="[DOM]...")
+@click.option("-l", "--long", is_flag=True, help="Their configurations, as JSON.")
 @JSON
 @click.pass_obj
-def list_command(settings: Settings, domains: tuple[str, ...], json: bool) -> int:
+def list_command(
+    settings: Settings, domains: tuple[str, ...], long: bool, json: bool
+) -> int:
     """List domains: all of them, or those named.
 
     State is r(unning) b(locked) p(aused) s(hut down) c(rashed) d(ying), as in xl list.
     """
-    from libxlpy.cli.list import list_domains
+    from libxlpy.cli.list import list_configurations, list_domains
 
+    if long:
+        return list_configurations(settings, domains)
     return list_domains(settings, domains, json=json)
 
 

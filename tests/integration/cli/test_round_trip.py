@@ -159,6 +159,19 @@ def test_domains_are_listed_as_xl_does(shell: Shell) -> None:
         assert shell.good("list", domid).splitlines()[1].split()[0] == "web"
 
 
+def test_configurations_are_listed_as_xl_does(shell: Shell) -> None:
+    with shell.guest("web") as web, shell.guest("db") as db:
+        text = shell.good("list", "-l")
+        listed = {each["domid"]: each["config"] for each in json.loads(text)}
+        names = {domid: each["c_info"]["name"] for domid, each in listed.items()}
+        assert names == {int(web): "web", int(db): "db"}
+        # xendomains finds domains by these lines.
+        assert text.splitlines().count("    {") == 2
+        assert f'        "domid": {web},' in text.splitlines()
+        [only] = shell.json("list", "-l", "db")
+        assert only["config"]["c_info"]["name"] == "db"
+
+
 def test_a_guest_can_be_saved_to_a_pipe(shell: Shell, tmp_path: Path) -> None:
     with (
         shell.guest("web"),
