@@ -311,6 +311,7 @@ class Context:
         connect: Connect | None = None,
         config: bytes | None = None,
         paused: bool = False,
+        reached_by: str = "",
         hooks: MigrationHooks | None = None,
         deadlines: Deadlines | None = None,
         stall: StallPolicy | None = None,
@@ -332,6 +333,7 @@ class Context:
                 stays yours. Speaks our own handshake with who can.
             config: To be used there, libxl's JSON; None for the domain's own.
             paused: It is left paused there, as its receiver was told in another way.
+            reached_by: Shell's words that run a command there, for ``xlpy recover``.
             hooks: Executables to be run before and after it.
             deadlines: For this job instead of the context's.
             stall: For this job instead of the context's.
@@ -352,6 +354,7 @@ class Context:
             connect=connect,
             config=config,
             paused=paused,
+            reached_by=reached_by,
             hooks=hooks,
             stall=stall or self._stall,
             policy=policy,

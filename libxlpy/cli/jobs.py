@@ -1,18 +1,15 @@
-"""`xlpy jobs`, `abort`, `report`, `recover`: the jobs of all processes."""
+"""`xlpy jobs`, `abort`, `report`: the jobs of all processes."""
 
 import time
 from dataclasses import asdict
-from typing import Any
 
-from libxlpy import AbortAnswer, JobStatus, Outcome, Recovered, StopAnswer
+from libxlpy import AbortAnswer, JobStatus, StopAnswer
 from libxlpy.cli.terminal.interrupt import ask
-from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
+from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line, printable
 from libxlpy.cli.terminal.settings import Settings
 
 HEADER = f"{'Job':<20} {'ID':>5} {'State':<8} {'PID':>8} {'Since':<19} Phase"
-#: Outcomes after which somebody must look.
-BAD = frozenset({Outcome.FAILED, Outcome.OPEN, Outcome.UNREADABLE})
 
 
 def list_jobs(settings: Settings, *, json: bool) -> int:
@@ -80,29 +77,3 @@ def print_job_report(settings: Settings, job: str) -> int:
     for line in report.splitlines():
         settings.out.fact(printable(line))
     return GOOD
-
-
-def recover_jobs(settings: Settings, *, dry_run: bool, json: bool) -> int:
-    """Recover all jobs of dead processes, or say what would be done."""
-    found = ask(settings, lambda ctx: ctx.recover(dry_run), "jobs to end")
-    settings.changed = not dry_run
-    if json:
-        settings.out.json([_facts(each) for each in found])
-    for each in [] if json else found:
-        settings.out.fact(f"{'dry run: ' if dry_run else ''}{one_line(str(each))}")
-    if not found:
-        settings.out.note("nothing to recover")
-    return FAILED if any(each.outcome in BAD for each in found) else GOOD
-
-
-def _facts(found: Recovered) -> dict[str, Any]:
-    return {
-        "job": found.job,
-        "what": found.what,
-        "domid": found.domid,
-        "outcome": found.outcome.value,
-        "text": found.text,
-        "guest": found.guest.value,
-        "image": found.image.value,
-        "repairs": list(found.repairs),
-    }

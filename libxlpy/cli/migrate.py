@@ -130,6 +130,11 @@ def rune(
     return f"exec {options.command} {options.target} {shlex.quote(there)}"
 
 
+def reached_by(options: MigrateOptions) -> str:
+    """Give what runs a command on the other host; "" if nothing does."""
+    return f"{options.command} {options.target}" if options.command else ""
+
+
 class Migrate:
     """One `xlpy migrate`."""
 
@@ -234,6 +239,7 @@ class Migrate:
                 config=config.text,
                 # With a command that is all the user's, only they know.
                 paused=options.paused or (domain.paused and bool(options.command)),
+                reached_by=reached_by(options),
                 hooks=self._hooks,
                 policy=self._options.precopy.policy,
             )
@@ -303,8 +309,8 @@ def _where(exc: JobError) -> str:
     """Say where the guest is, and what settles it if that is not known."""
     if isinstance(exc, MigrationOpen):
         return (
-            "it is left suspended here: look whether it runs at the target, then say "
-            "`xlpy migrate --resolve`"
+            "it is left suspended here: `xlpy recover` asks the target, if that can be "
+            "reached; or look whether it runs there, then say `xlpy migrate --resolve`"
         )
     if exc.guest is GuestState.UNKNOWN and not exc.details.what:
         return "guest was not touched"

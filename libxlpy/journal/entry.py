@@ -85,6 +85,8 @@ class Entry:
     stream: Stream
     #: File that the device model saves its state to; "" if there is none.
     state_path: str
+    #: Shell's words that run a command on the host at the other end; "" if not known.
+    reached_by: str = ""
     # ----- how far it is -----
     phase: str = ""
     helpers: tuple[Identity, ...] = ()

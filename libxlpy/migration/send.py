@@ -15,6 +15,7 @@ Xen: tools/xl/xl_migrate.c, migrate_domain().
 import logging
 import time
 from contextlib import suppress
+from typing import Any
 
 from libxlpy.domain import hypercalls, requests
 from libxlpy.domain.info import DomainInfo
@@ -62,6 +63,8 @@ WOULD_RUN = (
     "xl's handshake can't say so, and the target would let it run; give -p here and to "
     "the receiver, or unpause it first"
 )
+#: What is longer has no room in the journal, and is not noted.
+WORDS_MAX = 4096
 MAY_WAIT = (
     "the target could not be told: if it has kept a paused copy, `xlpy migrate "
     "--resolve` removes that"
@@ -86,6 +89,7 @@ class Send(GuestSave[MigrateResult]):
         connect: Connect | None = None,
         config: bytes | None = None,
         paused: bool = False,
+        reached_by: str = "",
         hooks: MigrationHooks | None = None,
         stall: StallPolicy = NO_STALL_POLICY,
         policy: AnyPolicy | None = None,
@@ -100,6 +104,7 @@ class Send(GuestSave[MigrateResult]):
             connect: See :func:`.greet`.
             config: In libxl's JSON; None for what its toolstack keeps of it.
             paused: The receiver leaves it paused in any case.
+            reached_by: Shell's words that run a command on its host, for who recovers.
             hooks: To be run before and after it.
             stall: See the base class.
             policy: See the base class.
@@ -119,6 +124,7 @@ class Send(GuestSave[MigrateResult]):
         self._connect = connect
         self._config = config
         self._is_left_paused = paused
+        self._reached_by = reached_by if len(reached_by) <= WORDS_MAX else ""
         self._domain: DomainInfo
         self._name = ""
         self._receiver: Greeted | None = None
@@ -166,6 +172,10 @@ class Send(GuestSave[MigrateResult]):
         self._domain = info
         self._name = info.name
         self._notice = GuestNotice(self.env, info.domid, info.uuid)
+
+    def journal(self) -> dict[str, Any]:
+        """See the base class."""
+        return {**super().journal(), "reached_by": self._reached_by}
 
     @property
     def _talk(self) -> Talk:

@@ -26,7 +26,7 @@ from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import SETTLED, Decision, Outcome, Step
 from libxlpy.recovery.left_file import LeftFile
 from libxlpy.recovery.moving import Moving
-from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy.results import GuestState, ImageState, JobReport, Kind
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
 
@@ -50,6 +50,10 @@ class Recovered:
     error: ParentLost | None = None
     #: A helper of it may still be at work.
     helper_lives: bool = False
+    kind: Kind | None = None
+    #: Of a migration: shell's words that run a command on the other host; "" if not
+    #: known.
+    reached_by: str = ""
 
     @property
     def stands(self) -> bool:
@@ -368,4 +372,6 @@ class Recovery:
             decision.text,
             error,
             self._helper_lives,
+            entry.kind,
+            entry.reached_by,
         )

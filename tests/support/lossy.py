@@ -1,7 +1,8 @@
 """Pass on what both ends of a migration say, up to a place: there a connection is lost.
 
-``python lossy.py go|report COMMAND...`` runs a receiver, which speaks xl's handshake;
-stdin and stdout are the sender's. Both ways end with this process.
+``python lossy.py go|report COMMAND...`` runs a receiver, which speaks xl's handshake,
+or ours if it is told ``--control``; stdin and stdout are the sender's. Both ways end
+with this process.
 
 ``python lossy.py PLACE cut|hole|slow control|stream FD...`` has four sockets: of the
 sender's control, of the receiver's, and the same of the stream. What is lost is cut,
@@ -152,7 +153,9 @@ def run_receiver(place: str, command: list[str]) -> None:
     receiver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert receiver.stdin is not None
     assert receiver.stdout is not None
-    cut = when_said(TEXTS[place][1], lambda: os._exit(0))
+    is_ours = any("--control" in word for word in command)
+    number_cut, text = (PLACES if is_ours else TEXTS)[place]
+    cut = when_said(text, lambda: os._exit(0))
     ways = [(0, receiver.stdin.fileno()), (receiver.stdout.fileno(), 1)]
 
     def pass_on(source: int, sink: int, look: Look) -> None:
@@ -160,7 +163,7 @@ def run_receiver(place: str, command: list[str]) -> None:
         os.close(sink)
 
     for number, (source, sink) in enumerate(ways):
-        look = cut if number == TEXTS[place][0] else nothing
+        look = cut if number == number_cut else nothing
         arguments = (source, sink, look)
         threading.Thread(target=pass_on, args=arguments, daemon=True).start()
     receiver.wait()

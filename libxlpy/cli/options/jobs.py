@@ -1,5 +1,7 @@
 """What is done about jobs, whichever process runs them or has died."""
 
+from typing import Any
+
 import click
 
 from libxlpy.cli.options.types import JSON
@@ -59,13 +61,29 @@ def report(settings: Settings, job: str) -> int:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--ask",
+    metavar="HOST",
+    help="Where the other end of open migrations is, if that is not known.",
+)
+@click.option(
+    "-s",
+    "command",
+    default="ssh",
+    show_default=True,
+    metavar="SSHCMD",
+    help="What reaches HOST.",
+)
 @JSON
 @click.pass_obj
-def recover(settings: Settings, dry_run: bool, json: bool) -> int:
+def recover(settings: Settings, /, **options: Any) -> int:
     """Finish or roll back the jobs of processes that have died.
 
     Jobs that run are not touched. Fails if something could not be put right.
-    """
-    from libxlpy.cli.jobs import recover_jobs
 
-    return recover_jobs(settings, dry_run=dry_run, json=json)
+    A migration that was left open is settled if its other host answers, which is asked
+    by the command that it was begun with.
+    """
+    from libxlpy.cli.recover import RecoverOptions, recover_jobs
+
+    return recover_jobs(settings, RecoverOptions(**options))

@@ -369,10 +369,14 @@ def cut(shell: Shell, there: Shell, at: str) -> str:
     receive = there.command("migrate-receive")
     target = shlex.join([sys.executable, str(LOSSY), at, *receive])
     line = shell.bad("migrate", "-s", "", "web", f"exec {target} 2>/dev/null")
+    receivers_gone()
+    return line
+
+
+def receivers_gone() -> None:
     receivers = [each for each in living_descendants() if "migrate-receive" in of(each)]
     _, alive = psutil.wait_procs(receivers, timeout=PATIENCE)
     assert not alive
-    return line
 
 
 def of(process: psutil.Process) -> list[str]:

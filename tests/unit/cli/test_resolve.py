@@ -2,7 +2,7 @@
 
 import pytest
 
-from libxlpy.cli.resolve import _of_row
+from libxlpy.cli.other_host import _of_row
 
 UUID = "7f94120c-5995-41b1-9ebf-4ed0635a24d3"
 

@@ -1,0 +1,104 @@
+"""`xlpy recover`: the jobs of processes that have died.
+
+A migration that is left open is settled, if the other host can be asked: by the command
+that its source was given, which its entry in the journal has, or that of `--ask`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from libxlpy import Context, GuestState, Outcome, Recovered
+from libxlpy.cli.other_host import OtherHost
+from libxlpy.cli.resolve import HERE, Resolve
+from libxlpy.cli.terminal.interrupt import run
+from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
+from libxlpy.cli.terminal.output import one_line
+from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.waiting import told_if_long
+
+#: Outcomes after which somebody must look.
+BAD = frozenset({Outcome.FAILED, Outcome.OPEN, Outcome.UNREADABLE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverOptions:
+    """Options of `xlpy recover`, see `options.jobs`."""
+
+    dry_run: bool
+    json: bool
+    #: The host to ask where the journal has none; None for none.
+    ask: str | None
+    command: str
+
+
+def recover_jobs(settings: Settings, options: RecoverOptions) -> int:
+    """Recover all jobs of dead processes, or say what would be done."""
+    found = run(settings.signals, lambda _: _recover(settings, options))
+    if options.json:
+        settings.out.json([_facts(each) for each in found])
+    for each in [] if options.json else found:
+        dry_run = "dry run: " if options.dry_run else ""
+        settings.out.fact(f"{dry_run}{one_line(str(each))}")
+    if not found:
+        settings.out.note("nothing to recover")
+    return FAILED if any(each.outcome in BAD for each in found) else GOOD
+
+
+async def _recover(settings: Settings, options: RecoverOptions) -> list[Recovered]:
+    async with Context(settings.backend, settings.host) as ctx:
+        with told_if_long(settings.out, "jobs to end"):
+            found = await ctx.recover(options.dry_run)
+        settings.changed = not options.dry_run
+        return [await _settled(settings, ctx, options, each) for each in found]
+
+
+async def _settled(
+    settings: Settings, ctx: Context, options: RecoverOptions, found: Recovered
+) -> Recovered:
+    """Settle one job that is open; give the others as they are."""
+    if found.outcome is not Outcome.OPEN:
+        return found
+    words, is_noted = found.reached_by, bool(found.reached_by)
+    if not is_noted and options.ask is not None:
+        words = f"{options.command} {options.ask}"
+    if not words:
+        return found
+    if options.dry_run:
+        return replace(found, text=f"{found.text}; would ask `{words}`")
+    other = OtherHost(words, f"`{words}`" if is_noted else str(options.ask))
+    resolve = Resolve(settings, ctx, str(found.domid))
+    try:
+        kept = await resolve.ask(other, if_it_has_one=not is_noted)
+    except CommandFailed as exc:
+        return replace(found, text=f"{found.text}; {exc}")
+    is_here, was_to_leave = kept.host == HERE, found.kind == "migrate"
+    where = "here" if is_here else f"at the other end ({other.name})"
+    return replace(
+        await _seen(ctx, found),
+        outcome=Outcome.ROLLED_BACK if is_here is was_to_leave else Outcome.FINISHED,
+        text=f"both hosts were asked: {kept.own_name!r} is {where}",
+    )
+
+
+async def _seen(ctx: Context, found: Recovered) -> Recovered:
+    """Look where its guest is by now."""
+    assert found.error is not None  # it could be read
+    guest = GuestState.GONE
+    for info in await ctx.list_domains():
+        if info.domid == found.domid:
+            guest = GuestState.PAUSED if info.paused else GuestState.RUNNING
+    found.error.details = replace(found.error.details, guest=guest)
+    return found
+
+
+def _facts(found: Recovered) -> dict[str, Any]:
+    return {
+        "job": found.job,
+        "what": found.what,
+        "domid": found.domid,
+        "outcome": found.outcome.value,
+        "text": found.text,
+        "guest": found.guest.value,
+        "image": found.image.value,
+        "repairs": list(found.repairs),
+    }
