@@ -6,6 +6,7 @@ from typing import Any
 from libxlpy.errors import ConfigRefused, UsageError
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import JsonError, parse
+from libxlpy_protocol.xen import DOMID_MAX
 
 XL_TEXT = "if it is in xl's text format, only `xl restore` takes it"
 TYPES = ("pv", "hvm", "pvh")
@@ -93,3 +94,8 @@ def checked_name(name: object, missing: str = NO_NAME) -> str:
     if not name.isprintable():  # what neither C nor xenstore can hold is among it
         raise UsageError(f"{brief(name)} can't be a domain's name")
     return name
+
+
+def stored_domid(domid: object) -> int | None:
+    """Give the domid that a domain is to keep, as ``-D`` stores it; None for any."""
+    return domid if type(domid) is int and 0 < domid <= DOMID_MAX else None

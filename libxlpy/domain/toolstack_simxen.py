@@ -7,7 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from libxlpy.domain.config import checked_name, checked_uuid, parse_config
+from libxlpy.domain.config import (
+    checked_name,
+    checked_uuid,
+    parse_config,
+    stored_domid,
+)
 from libxlpy.errors import BackendError, ConfigRefused, UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
@@ -168,12 +173,14 @@ def domain_fields(config: bytes | None, name: str | None = None) -> dict[str, An
     if not isinstance(built, dict):
         raise ConfigRefused("configuration is none of libxl: it has no b_info")
     uuid = checked_uuid(created.get("uuid"))
+    domid = stored_domid(created.get("domid"))
     memory = "max_memkb" if built.get("max_memkb") else "target_memkb"
     return {
         "name": checked_name(created.get("name") if name is None else name),
         "type": _read(created, "c_info", "type", str),
         "memory_mib": -(-_read(built, "b_info", memory, int) // KIB_PER_MIB),
         **({"uuid": uuid} if uuid else {}),
+        **({"domid": domid} if domid else {}),
         "vcpus": _read(built, "b_info", "max_vcpus", int, default=1),
         "config": _read(parsed, "its", "simxen", dict, default={}),
     }

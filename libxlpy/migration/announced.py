@@ -11,6 +11,7 @@ from libxlpy.domain.config import (
     checked_name,
     checked_uuid,
     parse_config,
+    stored_domid,
 )
 from libxlpy.domain.names import incoming
 from libxlpy.domain.toolstack import toolstack_of
@@ -210,7 +211,8 @@ async def _free_name(env: Environment, config: dict[str, Any]) -> tuple[str, str
             toolstack_of(env).check_name(called)
     except UsageError as exc:
         raise ConfigRefused(str(exc)) from exc
-    await check_name_free(env, name, uuid)
+    domid = stored_domid(created.get("domid"))
+    await check_name_free(env, name, uuid, domid)
     return name, uuid or ""
 
 

@@ -27,13 +27,24 @@ SHADOW = "shadow_memkb"
 UNSAID = (1 << 64) - 1
 
 
-async def check_name_free(env: Environment, name: str, uuid: str | None) -> None:
-    """Refuse a domain whose name another one has; it may be here itself.
+async def check_name_free(
+    env: Environment, name: str, uuid: str | None, domid: int | None
+) -> None:
+    """Refuse a domain whose name or domid another one has; it may be here itself.
+
+    Args:
+        env: Backend, the helpers for hypercalls.
+        name: Of the domain.
+        uuid: Of it, if known.
+        domid: That it is to keep; None for any.
 
     Raises:
         MigrationRefused: Another has it.
     """
     for info in await requests.list_domains(env):
+        if info.domid == domid:
+            text = f"domid {domid}, which it is to keep, is taken by {named(info.name)}"
+            raise MigrationRefused(Refusal.NAME, f"{text}: leave out -D")
         if info.name == incoming(name):
             text = f"{named(info.name)}, domain {info.domid}, is left of a migration"
             remedy = "settle that by `xlpy migrate --resolve`"

@@ -13,7 +13,12 @@ import uuid as uuids
 from dataclasses import dataclass
 from typing import Self
 
-from libxlpy.domain.config import checked_name, checked_uuid, parse_config
+from libxlpy.domain.config import (
+    checked_name,
+    checked_uuid,
+    parse_config,
+    stored_domid,
+)
 from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import UsageError
 from libxlpy_protocol.xen import DOMID_MAX
@@ -90,12 +95,11 @@ def _free_uuid(uuid: object, domains: list[DomainInfo]) -> str:
 def _free_domid(domid: object, domains: list[DomainInfo]) -> int:
     """Give the domid that ``xl save -D`` has stored, else one that nobody has."""
     used = {info.domid for info in domains}
-    if type(domid) is int and 0 < domid <= DOMID_MAX:
-        if domid in used:
-            raise UsageError(
-                f"domid {domid}, stored by -D, is in use: destroy it first"
-            )
-        return domid
+    stored = stored_domid(domid)
+    if stored in used:
+        raise UsageError(f"domid {stored}, stored by -D, is in use: destroy it first")
+    if stored is not None:
+        return stored
     while (chosen := 1 + secrets.randbelow(DOMID_MAX)) in used:
         pass
     return chosen

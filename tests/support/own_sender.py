@@ -20,6 +20,8 @@ class Saved:
 
     def __init__(self, image: Path) -> None:
         data = image.read_bytes()
+        #: Domid that is in use.
+        self.taken = -1
         size = int.from_bytes(data[XL_HEAD - 4 : XL_HEAD], "little")
         self.config = data[XL_HEAD : XL_HEAD + size]
         self.stream = data[XL_HEAD + size :]

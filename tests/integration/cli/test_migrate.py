@@ -267,6 +267,24 @@ def test_name_that_is_taken_there_is_refused(shell: Shell, there: Shell):
         assert len(names(there)) == 1
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_domid_is_kept_or_refused_if_it_is_taken_there(
+    shell: Shell, there: Shell, ssh: str, taken: bool
+):
+    with shell.guest("web") as domid, there.guest("other", domid=domid + 1 - taken):
+        done = shell.run("migrate", "-D", "-s", ssh, "web", "target")
+        text = f"domid {domid}, which it is to keep, is taken by other: leave out -D"
+        assert done.returncode == taken
+        assert (text in done.stderr) is taken
+        if taken:
+            assert "refused: " in done.stderr
+            assert "guest was not touched" in done.stderr
+            assert not shell.facts("web")["logdirty"]
+            assert names(there) == ["other"]
+        else:
+            assert there.facts("web")["domid"] == domid
+
+
 @pytest.mark.usefixtures("ssh")
 def test_refusal_is_told_to_programs(shell: Shell, there: Shell):
     with shell.guest("web"), there.guest("web"):

@@ -163,9 +163,16 @@ def too_new(saved: Saved) -> Offer:
     return saved.offer(version=VERSION + 9, min_version=VERSION + 8)
 
 
+def taken_domid(saved: Saved) -> Offer:
+    config = json.loads(saved.config.rstrip(b"\0"))
+    config["c_info"]["domid"] = saved.taken
+    return saved.offer(config=json.dumps(config).encode())
+
+
 @pytest.mark.parametrize(
     ("offer", "refusal", "words"),
     [
+        (taken_domid, Refusal.NAME, "which it is to keep, is taken by"),
         (other_vendor, Refusal.CPU, "SomebodyElse"),
         (no_config, Refusal.CONFIG, "c_info"),
         (too_new, Refusal.VERSION, "versions"),
@@ -173,6 +180,7 @@ def too_new(saved: Saved) -> Offer:
 )
 async def test_domain_that_can_t_run_here_is_refused_before_it_comes(
     ctx: Context,
+    pv: Guest,
     saved: Saved,
     before: set[int],
     offer: Callable[[Saved], Offer],
@@ -181,6 +189,7 @@ async def test_domain_that_can_t_run_here_is_refused_before_it_comes(
 ):
     heard: list[Refuse] = []
     assert (await host_facts(ctx.backend)).vendor
+    saved.taken = pv.domid
 
     async def script(peer: OwnPeer) -> None:
         await offered(peer, offer(saved))
