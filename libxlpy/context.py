@@ -46,7 +46,6 @@ from libxlpy.process.environment import Environment, HypercallHelpers, found
 from libxlpy.process.pump import Observer
 from libxlpy.recovery import all_jobs
 from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
-from libxlpy.recovery.claim import claim
 from libxlpy.recovery.recovery import Recovered
 from libxlpy.recovery.stop_and_copy import StopAnswer, stop_and_copy_job
 from libxlpy.results import GuestState, MigrateResult, RestoreResult, SaveResult
@@ -192,11 +191,10 @@ class Context:
 
         Raises:
             DomainBusy: Somebody works on it.
+            UsageError: A save of this context had suspended it, and it runs again: what
+                it has done since is not saved. Said once.
         """
-        env = self._env()
-        async with claim(env, domid, "a destroy"):
-            await requests.destroy(env, domid, uuid)
-        await self._jobs.handed_over.destroyed(domid)
+        await self._jobs.handed_over.destroy(self._env(), domid, uuid)
 
     # ----- save, restore, resume --------------------------------------------------
 

@@ -45,6 +45,10 @@ class Deadlines:
     per_callback: Mapping[str, float] = field(default_factory=dict)
     #: Between two signs of life of the helper's control thread (sent twice a second).
     heartbeat: float = 10.0
+    #: Between two signs of life of ours, while the guest is suspended by a save or a
+    #: migration: if we are stopped, or our event loop stands, for longer than that, the
+    #: helper lets the guest run again.
+    parent_silent: float = 30.0
     #: First byte of a message until its last; Xen's own helper only, which has no
     #: heartbeat.
     message: float = 10.0

@@ -16,7 +16,7 @@ from libxlpy_helper.xen.library import open_library
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.messages import Complete
 
-FEATURES: Final = ("stat", "domain-ops", "libxl-stream", "suspend-event")
+FEATURES: Final = ("stat", "domain-ops", "libxl-stream", "suspend-event", "alive")
 
 
 def main(argv: list[str]) -> NoReturn:

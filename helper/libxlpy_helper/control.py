@@ -11,6 +11,7 @@ from libxlpy_helper.control_loop import HEARTBEAT, ControlLoop
 from libxlpy_helper.domain_ops import perform
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.guest import Guest
+from libxlpy_helper.silence import Silence
 from libxlpy_helper.startup import Parts
 from libxlpy_helper.suspend_channel import SuspendChannel
 from libxlpy_helper.wire import Wire
@@ -18,10 +19,12 @@ from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_protocol.enums import Mode, OnParentLoss
 from libxlpy_protocol.messages import Abort as AbortMessage
 from libxlpy_protocol.messages import (
+    Alive,
     Answer,
     AskToSuspend,
     Complete,
     DomainOp,
+    LetGo,
     OpResult,
     PrecopyPolicy,
     Release,
@@ -48,6 +51,8 @@ class Control(ControlLoop):
         self._has_start = threading.Event()
         self._has_reader = False  # the stream: it may be a guest by now
         self._released = False  # the parent has the outcome, and settled the end
+        self._given_away = False  # the guest is not to be touched any more
+        self._silence = Silence()
 
     # ----- for the main thread ----------------------------------------------------
 
@@ -70,6 +75,7 @@ class Control(ControlLoop):
     def _serve(self, ready: dict[int, int]) -> None:
         self._suspend.look(ready)
         if self._wire.read_fd in ready and self._lost is None:
+            self._silence.heard()
             self._read()
         self._beat()
         if self._lost is None:
@@ -91,13 +97,23 @@ class Control(ControlLoop):
                 self._request_abort()
             case Release():
                 self._released = True
-            case DomainOp() as op:
-                self._outbox.put(self._perform(op), event.call_id)
-            case AskToSuspend() as ask:
-                guest = self._guest if self._is_busy else None
-                self._outbox.put(self._suspend.ask(guest, ask), event.call_id)
+            case DomainOp() | AskToSuspend() | Alive() | LetGo() as op:
+                self._outbox.put(self._done(op), event.call_id)
             case _:
                 pass  # hello: the session has looked at it
+
+    def _done(self, op: DomainOp | AskToSuspend | Alive | LetGo) -> OpResult:
+        match op:
+            case DomainOp():
+                return self._perform(op)
+            case AskToSuspend():
+                guest = self._guest if self._is_busy else None
+                return self._suspend.ask(guest, op)
+            case Alive():
+                self._silence.bound_ms = op.silence_ms
+            case LetGo():
+                self._given_away = True
+        return OpResult(0)
 
     def _perform(self, op: DomainOp) -> OpResult:
         result = perform(self._handle, op)
@@ -130,6 +146,8 @@ class Control(ControlLoop):
                 self._outbox.put(self._stats.stat(self._outbox.dropped))
             self._suspend.unmask()
             self._look_at_guest()
+            if self._silence.is_too_long() and self._is_waiting:
+                self._lose(ExitStatus.PARENT_SILENT)
 
     def _look_at_guest(self) -> None:
         if self._is_busy and self._guest is not None:
@@ -188,19 +206,42 @@ class Control(ControlLoop):
     def _is_delivered(self) -> bool:
         return self._released and self._wire.is_idle
 
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether the guest is suspended for us, and would run again without a parent.
+
+        One that was let run by whoever is silent, or not asked yet, needs nobody.
+        """
+        guest, asked = self._guest, self._channel.suspend_asked
+        if guest is None or not asked or guest.was_suspended or self._is_given:
+            return False
+        return self._lost is None and not self._released and guest.is_suspended()
+
+    @property
+    def _is_given(self) -> bool:
+        """Whether it was saved to stay suspended, or somebody else may have it."""
+        start, outcome = self._start, self._outcome
+        if self._given_away:
+            return True
+        if start is None or outcome is None or outcome.retval:
+            return False
+        match start.on_parent_loss:
+            case OnParentLoss.FINISH:
+                return True
+            case OnParentLoss.RESUME_UNLESS_RELEASED:
+                return False
+            case _:
+                return self._has_reader
+
     def _repair(self) -> None:
-        start, guest, outcome = self._start, self._guest, self._outcome
+        start, guest = self._start, self._guest
         assert start is not None
         if guest is None:
             return
-        saved = outcome is not None and not outcome.retval
-        if saved and start.on_parent_loss is OnParentLoss.FINISH:
-            return
-        waits = start.on_parent_loss is OnParentLoss.RESUME_UNLESS_RELEASED
-        if saved and self._has_reader and not waits:
-            self._say("all was sent: the guest stays suspended, its reader may have it")
-            return
-        self._put_right(guest, start)
+        if not self._is_given:
+            self._put_right(guest, start)
+        elif start.on_parent_loss is not OnParentLoss.FINISH:
+            self._say("all was sent: the guest stays suspended, who has it may run it")
 
     def _end(self, status: ExitStatus) -> NoReturn:
         self._suspend.close()

@@ -24,3 +24,5 @@ class ExitStatus(enum.IntEnum):
     STOPPED = 7
     #: The domain to destroy has gone, its domid is another domain's.
     ANOTHER_DOMAIN = 8
+    #: The parent was silent while the guest was suspended; else as PARENT_LOST.
+    PARENT_SILENT = 9

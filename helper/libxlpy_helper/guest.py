@@ -68,6 +68,14 @@ class Guest:
                 raise OSError(result.errnoval, "refused by the hypervisor")
             self.lifted -= 1
 
+    def is_suspended(self) -> bool:
+        """Tell whether it is seen to be so."""
+        try:
+            info = self.info()
+        except OSError:
+            return False  # nobody knows
+        return info is not None and is_suspended(info)
+
     def check(self) -> None:
         """Pass only if the domid is no other domain's, as far as one can know.
 

@@ -1,8 +1,9 @@
 """The device model's part in a save: dirty logging, stopping, its state.
 
 Only HVM domains have one. The state goes to a file that the helper copies into the
-stream; the file is gone when the job ends. One connection serves all of a job: it is
-made at the first command, and again if that one broke.
+stream; the file is gone when the job ends. A connection is made at the first command,
+and again if that one broke, or was left: qemu serves one at a time, and should we be
+stopped while the guest is suspended, it is the helper that has it go on.
 
 Its socket is found by the domid, which another domain may have by then. So the
 hypervisor is asked for the domain's uuid once the connection stands: whose the domid
@@ -171,10 +172,17 @@ class DeviceModel:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
+    async def leave(self) -> None:
+        """Let others talk to it; idempotent."""
+        connected, self._qmp = self._qmp, None
+        self._logs = False  # who knows, from here on
+        if connected is not None:
+            await connected.close()
+
     async def close(self) -> None:
         """Close the connection and remove the state file that we have made."""
         self._remove_made()
-        await self._disconnect()
+        await self.leave()
 
     def _remove_made(self) -> None:
         with suppress(OSError):  # it, or the folder, is gone
@@ -211,7 +219,7 @@ class DeviceModel:
         try:
             await connected.execute(command, arguments)
         except BaseException:
-            await self._disconnect()
+            await self.leave()
             raise
 
     async def _connect(self, ops: HelperLink | None) -> Qmp:
@@ -230,11 +238,6 @@ class DeviceModel:
             raise
         self._qmp = made
         return made
-
-    async def _disconnect(self) -> None:
-        connected, self._qmp = self._qmp, None
-        if connected is not None:
-            await connected.close()
 
 
 def _identity(status: os.stat_result) -> Identity:

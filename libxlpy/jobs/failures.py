@@ -30,6 +30,10 @@ STREAM_ERRNOS = frozenset(
 )
 
 
+#: Exit status of a helper that has let the guest run, as nothing was heard of us.
+PARENT_SILENT = 9
+
+
 def crash_of(
     status: ExitStatus, stderr: str, *, completed: bool, oom: str = ""
 ) -> HelperCrashed | None:

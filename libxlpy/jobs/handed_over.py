@@ -5,6 +5,7 @@ import logging
 import time
 from dataclasses import dataclass
 
+from libxlpy.domain import requests
 from libxlpy.domain.repair import ask_guest
 from libxlpy.domain.resume import domain_resume
 from libxlpy.errors import QmpError, UsageError
@@ -18,6 +19,8 @@ from libxlpy.results import GuestState
 from libxlpy_protocol.errors import LibxlpyError
 
 logger = logging.getLogger("libxlpy")
+
+RUNS_AGAIN = "runs again since it was saved: it was not destroyed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,43 @@ class HandedOver:
         if handed is not None:
             await handed.settled()
 
+    async def destroy(self, env: Environment, domid: int, uuid: str) -> None:
+        """End a domain, but not one that was saved and runs again.
+
+        Args:
+            env: Backend, deadlines, the helper for hypercalls.
+            domid: Of any domain.
+            uuid: Of the one that is meant; "" for whichever has the domid.
+
+        Raises:
+            DomainBusy: Somebody works on it.
+            UsageError: A save of this context had suspended it, and it runs again: what
+                it has done since is not saved. Said once.
+            LibxlpyError: As of :func:`libxlpy.domain.requests.destroy`.
+        """
+        async with claim(env, domid, "a destroy"):
+            runs_again = await self._runs_again(env, domid)
+            if not runs_again:
+                await requests.destroy(env, domid, uuid)
+        await self.destroyed(domid)
+        if runs_again:
+            raise UsageError(f"domain {domid} {RUNS_AGAIN}")
+
+    async def _runs_again(self, env: Environment, domid: int) -> bool:
+        """Tell whether a guest runs that we had suspended; its guard does no more."""
+        handed = await self._held_still(domid)
+        if handed is None:
+            return False
+        settled = await ask_guest(env, domid, handed.uuid)
+        return settled.guest in (GuestState.RUNNING, GuestState.PAUSED)
+
+    async def _held_still(self, domid: int) -> Handed | None:
+        """Have the guard of a guest leave what is done to it to us, while we live."""
+        handed = self._guests.get(domid)
+        if handed is not None and handed.guard is not None:
+            await handed.guard.hold_still()
+        return handed
+
     async def resume(
         self, env: Environment, domid: int, uuid: str, *, cancelled: bool
     ) -> float | None:
@@ -83,6 +123,7 @@ class HandedOver:
         """
         try:
             async with claim(env, domid, "a resume"):
+                await self._held_still(domid)
                 uuid = await domain_resume(env, domid, uuid, suspend_cancel=cancelled)
         except (UsageError, QmpError):
             raise  # nobody is to resume it, or can

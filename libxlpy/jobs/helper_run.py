@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from libxlpy.errors import JobError, TimedOut
 from libxlpy.jobs.failures import (
+    PARENT_SILENT,
     broken_by,
     crash_of,
     defect_of,
@@ -153,6 +154,9 @@ class HelperRun(ABC, Generic[AnyLink]):
         if self.failure is not None:
             return
         assert status is not None  # what is done about one that stays is a failure
+        if status.status == PARENT_SILENT:
+            self.fail(TimedOut("parent_silent", self.deadlines.parent_silent))
+            return
         crash = crash_of(
             status,
             self._last_words(process),

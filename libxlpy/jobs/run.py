@@ -365,7 +365,7 @@ class JobRun(HelperRun[HelperLink]):
         if self.failure is None and not self.link.ended.done():
             self.record.exit_status = GUARDS
             self.record.stderr_tail = self.link.process.stderr.text()
-            self.guard = Guard(self.link)
+            self.guard = Guard(self.link, self.deadlines.parent_silent)
             return
         self._demand(Step.LEAVE)
         await self._helper_gone()

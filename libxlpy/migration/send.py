@@ -184,6 +184,7 @@ class Send(GuestSave[MigrateResult]):
 
     def began(self, run: Run) -> None:
         """Go on only while the receiver is there; both call the migration the same."""
+        super().began(run)
         assert self._receiver is not None
         if self._receiver.migration:
             text = f"at the other end it is migration {self._receiver.migration}, too"
@@ -290,7 +291,7 @@ class Send(GuestSave[MigrateResult]):
                 await self._check_suspended()
                 run.commit("go")
                 if run.guard is not None:
-                    run.guard.let_go()
+                    await run.guard.let_go()
                 await self._talk.say(Word.GO)
             case Sending.REPORT:
                 return await self._report(run)
@@ -299,7 +300,11 @@ class Send(GuestSave[MigrateResult]):
         return Event.DONE
 
     async def _check_suspended(self) -> None:
-        """See that nobody has let the guest run while the receiver was waited for."""
+        """See that nobody has let the guest run while the receiver was waited for.
+
+        From here on it is the guard's answer that tells: should we be stopped between a
+        look and GO, it is the guard that lets the guest run.
+        """
         settled = await ask_guest(self.env, self.domid, self.uuid)
         if settled.guest is not GuestState.SUSPENDED:
             raise GuestFailed(settled.guest.value, RAN_ON)

@@ -188,6 +188,11 @@ class GuestSave(Operation[Result]):
             uuid=uuid_bytes(self.uuid),
         )
 
+    def began(self, run: Run) -> None:
+        """See the base class; the helper hears whether we are there from here on."""
+        if run.link is not None and self._on_parent_loss is not OnParentLoss.FINISH:
+            run.link.show_presence(self.deadlines.parent_silent)
+
     # ----- callbacks, in order of execution ---------------------------------------
 
     async def answer(self, call: CallMessage, run: Run) -> AnswerTo:
@@ -210,6 +215,8 @@ class GuestSave(Operation[Result]):
     async def _switch_qemu_logdirty(self, run: Run, *, enable: bool) -> int:
         if self._device_model is not None:
             await self._device_model.log_dirty(run.link, enable=enable)
+            if self.guest.suspended:
+                await self._device_model.leave()
         return 0  # no device model (PV, PVH): nothing to switch
 
     async def _suspend_guest(self, run: Run) -> int:
@@ -224,6 +231,7 @@ class GuestSave(Operation[Result]):
         if self._device_model is not None:
             run.enter("device model")
             await self._device_model.stop_and_save(run.link)
+            await self._device_model.leave()
         run.enter("suspended")
         return SUSPENDED
 

@@ -16,6 +16,7 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, DomainOpError, DomainReused
 from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess
+from libxlpy.process.presence import ALIVE, Presence
 from libxlpy.process.pump import Conversation, Observer, Pump
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LocalProtocolError
@@ -24,9 +25,11 @@ from libxlpy_protocol.hello import MIN_VERSION, PACKAGE, VERSION
 from libxlpy_protocol.ledger import MAX_OPS
 from libxlpy_protocol.messages import (
     Abort,
+    Alive,
     AskToSuspend,
     DomainOp,
     Hello,
+    LetGo,
     Message,
     OpResult,
     SuspendEvent,
@@ -35,6 +38,8 @@ from libxlpy_protocol.session import Event, ParentSession
 
 #: Feature of a helper that can use a guest's suspend event channel.
 SUSPEND_EVENT = "suspend-event"
+#: What is asked of a helper's control thread.
+Question = DomainOp | AskToSuspend | Alive | LetGo
 
 
 class Link(ABC):
@@ -159,6 +164,7 @@ class HelperLink(Link):
         )
         #: Goes into the abort message.
         self.abort_reason = ""
+        self._presence = Presence(self.send)
 
     # ----- conversation -----------------------------------------------------------
 
@@ -184,6 +190,7 @@ class HelperLink(Link):
 
     def _end(self, error: Exception | None) -> None:
         super()._end(error)
+        self._presence.end()
         for waiting in self._ops.values():
             waiting.cancel()
         self._ops.clear()
@@ -219,7 +226,12 @@ class HelperLink(Link):
         return await self._request("event channel", ask)
 
     async def _request(self, what: str, message: DomainOp | AskToSuspend) -> OpResult:
-        domid = message.domid
+        result = await self._result(f"{what} of domain {message.domid}", message)
+        if result.retval < 0 and result.errnoval == errno.ESTALE and message.uuid:
+            raise DomainReused(message.domid)
+        return result
+
+    async def _result(self, what: str, message: Question) -> OpResult:
         async with self._op_slots:
             waiting: asyncio.Future[OpResult] = (
                 asyncio.get_running_loop().create_future()
@@ -233,13 +245,10 @@ class HelperLink(Link):
             except LocalProtocolError as exc:
                 raise BackendError(f"{what} not possible: {exc}") from exc
             except TimeoutError as exc:
-                raise BackendError(f"{what} of domain {domid}: no answer") from exc
+                raise BackendError(f"{what}: no answer") from exc
         if waiting.cancelled():
-            raise BackendError(f"{what} of domain {domid}: the helper is gone")
-        result = waiting.result()
-        if result.retval < 0 and result.errnoval == errno.ESTALE and message.uuid:
-            raise DomainReused(domid)
-        return result
+            raise BackendError(f"{what}: the helper is gone")
+        return waiting.result()
 
     async def checked_op(
         self, op: Op, domid: int, argument: int = 0, *, uuid: str = ""
@@ -255,6 +264,28 @@ class HelperLink(Link):
         if result.retval < 0:
             raise DomainOpError(op.name, domid, result.retval, result.errnoval)
         return result
+
+    # ----- that we are there ------------------------------------------------------
+
+    def show_presence(self, seconds: float) -> None:
+        """Have it take so long a silence of ours, its guest suspended, for our loss."""
+        if ALIVE in self.greeted.result().features:
+            self._presence.begin(seconds)
+
+    async def end_presence(self) -> None:
+        """Have it no longer care for our silence; its answer shows that it did not.
+
+        Raises:
+            BackendError: It is gone, or did not answer in time.
+        """
+        self._presence.end()
+        if ALIVE in self.greeted.result().features:
+            await self._result("our presence", Alive(0))
+
+    async def let_go(self) -> None:
+        """Have it leave its guest alone, whatever becomes of us; errors as above."""
+        self._presence.end()
+        await self._result("giving the guest away", LetGo())
 
     # ----- end --------------------------------------------------------------------
 

@@ -272,6 +272,24 @@ class StopAndCopy(Message):
     """
 
 
+class Alive(Message):
+    """We are there, as all that we say shows; sent again and again. The result is 0.
+
+    If nothing is heard of us for ``silence_ms`` while the guest is suspended for us, we
+    may be stopped: then the helper does what it does at end of file. 0: it never does
+    so from here on; a result to that shows that it has not done so before, either.
+    """
+
+    silence_ms: U32
+
+
+class LetGo(Message):
+    """The guest is given away: the helper is not to touch it, whatever becomes of us.
+
+    The result is 0; one that has let the guest run, or is about to, does not answer.
+    """
+
+
 class OpResult(Message):
     """The result of the op of the same call id.
 
@@ -319,7 +337,7 @@ HelperMessage: TypeAlias = (
 )
 #: What a helper may receive.
 ParentMessage: TypeAlias = (
-    Hello | Start | Answer | Abort | DomainOp | AskToSuspend | Release
+    Hello | Start | Answer | Abort | DomainOp | AskToSuspend | Alive | LetGo | Release
 )
 #: Any message.
 AnyMessage: TypeAlias = HelperMessage | ParentMessage

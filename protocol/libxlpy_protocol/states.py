@@ -58,9 +58,12 @@ def _each(side: Side, kinds: Iterable[type[m.Message]], to: State) -> dict[Key, 
     return {(side, kind): to for kind in kinds}
 
 
+_OPS: Final = (m.DomainOp, m.AskToSuspend, m.Alive, m.LetGo)
+
+
 def _ops(state: State) -> dict[Key, State]:
     return {
-        **_each(PARENT, (m.DomainOp, m.AskToSuspend), state),
+        **_each(PARENT, _OPS, state),
         (HELPER, m.OpResult): state,
     }
 

@@ -134,6 +134,8 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
     m.AskToSuspend: Rule(45, Side.PARENT, Flow.OP, SAVE),
     m.SuspendEvent: _notice(46, SAVE),
     m.StopAndCopy: _notice(47, SAVES),
+    m.Alive: Rule(48, Side.PARENT, Flow.OP, SAVE),
+    m.LetGo: Rule(49, Side.PARENT, Flow.OP, SAVE),
 }
 
 #: Message class of each number on the wire.

@@ -1,9 +1,9 @@
-"""One end of a migration that dies, or its helper, or gives up, at a phase of its job.
+"""One end of a migration that dies, stops, or gives up at a phase of its job.
 
 Run as ``python dying_migration.py '{"role": "send", "host": ..., "fds": [...]}'``; the
 second descriptor is for the stream in our own handshake. Further keys are ``domid`` of
 what is sent, ``at``, the phase to die in, and ``who`` does: "self", "helper", or "job",
-which is cancelled. Prints how it ended.
+which is cancelled; ``signal``, if not SIGKILL; ``deadlines``. Prints how it ended.
 """
 
 import asyncio
@@ -14,7 +14,15 @@ import signal
 import sys
 from typing import Any
 
-from libxlpy import Context, Job, JobError, JobEvent, LibxlpyError, PhaseEvent
+from libxlpy import (
+    Context,
+    Deadlines,
+    Job,
+    JobError,
+    JobEvent,
+    LibxlpyError,
+    PhaseEvent,
+)
 
 
 class Dying:
@@ -34,7 +42,7 @@ class Dying:
             return
         pid = os.getpid() if self.plan["who"] == "self" else self.job.helper_pid
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid or os.getpid(), signal.SIGKILL)
+            os.kill(pid or os.getpid(), self.plan.get("signal", signal.SIGKILL))
 
     async def run(self) -> str:
         """Migrate; give how it ended."""
@@ -46,7 +54,8 @@ class Dying:
             assert stream is not None
             return stream
 
-        async with Context("simxen", plan["host"]) as ctx:
+        deadlines = Deadlines(**plan.get("deadlines", {}))
+        async with Context("simxen", plan["host"], deadlines) as ctx:
             try:
                 if plan["role"] == "send":
                     self.job = await ctx.domain_migrate(

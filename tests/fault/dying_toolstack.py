@@ -1,8 +1,9 @@
-"""A toolstack that is killed, by itself, where it is told to be; its helper maybe, too.
+"""A toolstack that dies or stops, by itself, where it is told to; or its helper, too.
 
 Run as ``python dying_toolstack.py '{"host": ..., "domid": ..., "path": ...}'``; further
 keys are ``at``, a message ("<Suspend"), its number in the job, or "saved" or
-"committed"; ``helper``, a signal for the helper or 0; ``policy`` of OnParentLoss.
+"committed"; ``helper``, a signal for the helper or 0; ``policy`` of OnParentLoss;
+``signal``, if it is not killed; ``then``, "resume" or "destroy"; ``deadlines``.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from libxlpy import Context, Job, OnParentLoss, SuspendFlags
+from libxlpy import Context, Deadlines, Job, OnParentLoss, SuspendFlags
 from libxlpy.save_file import SaveFile
 from libxlpy_protocol.messages import Complete, Release
 
@@ -37,7 +38,7 @@ class DyingToolstack:
         if self.plan.get("helper") and pid is not None:
             with contextlib.suppress(ProcessLookupError):  # the job is over
                 os.kill(pid, self.plan["helper"])
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), self.plan.get("signal", signal.SIGKILL))
 
     def observe(self, direction: str, message: object) -> None:
         """Count the messages of the job."""
@@ -57,7 +58,8 @@ class DyingToolstack:
         """Save; die on the way."""
         plan = self.plan
         policy = OnParentLoss[plan.get("policy", "ABORT_AND_RESUME")]
-        async with Context("simxen", plan["host"]) as ctx:
+        deadlines = Deadlines(**plan.get("deadlines", {}))
+        async with Context("simxen", plan["host"], deadlines) as ctx:
             ctx._observer = self.observe
             with SaveFile(Path(plan["path"]), b"") as file:
                 self.job = await ctx.domain_suspend(
@@ -69,7 +71,10 @@ class DyingToolstack:
                 file.commit()
                 if self.at == "committed":
                     self.die("committed")
-            await ctx.domain_resume(plan["domid"])
+            if plan.get("then") == "destroy":
+                await ctx.domain_destroy(plan["domid"])
+            else:
+                await ctx.domain_resume(plan["domid"])
 
 
 if __name__ == "__main__":

@@ -17,12 +17,14 @@ from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.framing import frame
 from libxlpy_protocol.messages import (
     Abort,
+    Alive,
     Answer,
     AskToSuspend,
     Checkpoint,
     Complete,
     DomainOp,
     Hello,
+    LetGo,
     Log,
     Message,
     OpResult,
@@ -104,6 +106,8 @@ SAMPLES: dict[type[Message], Message] = {
         AskToSuspend(5, 9, "/run/xen/suspend-evtchn-5.lock", bytes(range(16))),
         SuspendEvent(),
         StopAndCopy(),
+        Alive(30000),
+        LetGo(),
     )
 }
 

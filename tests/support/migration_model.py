@@ -79,13 +79,28 @@ class Journal(enum.Enum):
     MOVED = "moved"
 
 
+class Guard(enum.Enum):
+    """The sender's helper, once the guest is suspended."""
+
+    #: Lets it run should the sender die, or be silent.
+    THERE = "there"
+    #: Never touches it again; or there never was one.
+    LET_GO = "let go"
+    #: Has let it run.
+    ACTED = "acted"
+
+
 class Deed(enum.Enum):
     """An act that is no text: what it does, in the words of a trace."""
 
     SUSPEND = "suspends the guest"
     RENAME = "renames"
+    LOOK = "sees that the guest is suspended"
     JOURNAL_GO = "writes 'go' to the journal"
-    DISARM = "tells its helper to leave the guest suspended"
+    #: And has its answer: fails if it has let the guest run.
+    DISARM = "hears that its helper leaves the guest suspended"
+    #: Without an answer.
+    TELL_GUARD = "tells its helper to leave the guest suspended"
     JOURNAL_MOVED = "writes 'moved' to the journal"
     DESTROY = "destroys the guest"
     RESUME = "lets its own guest run"
@@ -97,8 +112,10 @@ class Deed(enum.Enum):
 EFFECTS: Final[Mapping[Deed, Mapping[str, Any]]] = {
     Deed.SUSPEND: {"source": Source.SUSPENDED},
     Deed.RENAME: {},
+    Deed.LOOK: {},
     Deed.JOURNAL_GO: {"journal": Journal.GO},
-    Deed.DISARM: {"guarded": False},
+    Deed.DISARM: {"guard": Guard.LET_GO},
+    Deed.TELL_GUARD: {"guard": Guard.LET_GO},
     Deed.JOURNAL_MOVED: {"journal": Journal.MOVED},
     Deed.DESTROY: {"source": Source.DESTROYED},
     Deed.RESUME: {"source": Source.RUNNING},
@@ -137,7 +154,7 @@ ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
     Sending.COPY: (Say(HEADER), Deed.SUSPEND, Say(STREAM)),
     Sending.RECEIVED: (Hear(RECEIVED),),
     Sending.NAME: (Deed.RENAME,),
-    Sending.GO: (Deed.JOURNAL_GO, Deed.DISARM, Say(GO)),
+    Sending.GO: (Deed.LOOK, Deed.JOURNAL_GO, Deed.DISARM, Say(GO)),
     Sending.REPORT: (Hear(IT_RUNS, refused=IT_DOES_NOT),),
     Sending.PERMISSION: (Hear(GO),),
     Sending.MOVED: (Deed.JOURNAL_MOVED, Deed.DESTROY),
@@ -204,7 +221,7 @@ class Pair:
     )
     acts: Mapping[Place, tuple[Act, ...]] = field(default_factory=lambda: ACTS)
     certain: frozenset[Place] = CERTAIN
-    #: The sender's helper lets the guest run again if its parent dies.
+    #: The sender's helper lets the guest run again if its parent dies, or is silent.
     guarded: bool = True
 
     def follows(self, place: Place, event: Event) -> Place | None:
@@ -251,7 +268,7 @@ class World:
     copy: Copy = Copy.NONE
     to_receiver: Way = Way()
     to_sender: Way = Way()
-    guarded: bool = True
+    guard: Guard = Guard.THERE
     journal: Journal = Journal.NOTHING
     #: The sender has reported that destroying its guest, or letting it run, failed.
     reported: bool = False

@@ -9,7 +9,8 @@ that can happen does:
   is written into a cut one is lost whether that fails or not;
 - a wait ends without the text, also while that is on its way: an end of the connection
   and a time-out are one, so a death needs no cut of its own;
-- an end dies, the sender also with its host; its journal is read later.
+- an end dies, the sender also with its host; its journal is read later;
+- the sender is stopped for so long that its guard lets the guest run, then goes on.
 
 Whatever does not go as it should is a fault, unless another fault makes it certain.
 """
@@ -25,6 +26,7 @@ from tests.support.migration_model import (
     NAMES,
     Deed,
     End,
+    Guard,
     Hear,
     Journal,
     Life,
@@ -61,6 +63,7 @@ def steps(pair: Pair, world: World) -> Iterator[Step]:
         if goes_on(pair, getattr(world, name)):
             yield from _acts(pair, world, name)
             yield from _deaths(world, name)
+    yield from _silences(world)
     for name in ("to_receiver", "to_sender"):
         yield from _cuts(world, name)
     if recovers(world):
@@ -92,6 +95,9 @@ def _acts(pair: Pair, world: World, name: str) -> Iterator[Step]:
         case _:
             unsure = pair.follows(end.place, Event.UNSURE) is not None
             outcomes = _done(world, act, sure=sure, unsure=unsure)
+            if _is_refused(world, act):
+                words = f"{act.value}: it is not so"
+                outcomes = iter((Outcome(words, world, Event.FAILED, good=True),))
     for words, after, event, good in outcomes:
         yield Step(f"{name} {words}", _advance(pair, after, name, event), good)
 
@@ -136,6 +142,13 @@ def _done(world: World, deed: Deed, *, sure: bool, unsure: bool) -> Iterator[Out
         yield Outcome(words, after, Event.FAILED, good=False)
 
 
+def _is_refused(world: World, deed: Deed) -> bool:
+    """Whether what the sender would hear or see is not so."""
+    if deed is Deed.DISARM:
+        return world.guard is Guard.ACTED
+    return deed is Deed.LOOK and world.source is not Source.SUSPENDED
+
+
 def _advance(pair: Pair, world: World, name: str, event: Event) -> World:
     end: End = getattr(world, name)
     length = len(pair.acts[end.place])
@@ -155,11 +168,19 @@ def _deaths(world: World, name: str) -> Iterator[Step]:
     if name == "receiver":
         yield Step("receiver dies", dead)
         return
-    resumes = world.guarded and world.source is Source.SUSPENDED
+    resumes = world.guard is Guard.THERE and world.source is Source.SUSPENDED
     yield Step("sender dies", replace(dead, source=Source.RUNNING) if resumes else dead)
     if world.source is not Source.DESTROYED:
         lost = _with(world, name, replace(end, life=Life.LOST))
         yield Step("sender dies with its host", replace(lost, source=Source.LOST))
+
+
+def _silences(world: World) -> Iterator[Step]:
+    """At any moment until it has let go: for all that is known then, it is stopped."""
+    waits = world.guard is Guard.THERE and world.source is Source.SUSPENDED
+    if waits and world.sender.life is Life.ALIVE:
+        after = replace(world, source=Source.RUNNING, guard=Guard.ACTED)
+        yield Step("sender is stopped, its helper lets the guest run", after)
 
 
 def _cuts(world: World, name: str) -> Iterator[Step]:
@@ -212,7 +233,7 @@ def explore(pair: Pair, most: int | None = None) -> Explored:
         pair: The two ends.
         most: So many faults at most; None for any number, uncounted.
     """
-    first = World(guarded=pair.guarded)
+    first = World(guard=Guard.THERE if pair.guarded else Guard.LET_GO)
     came: dict[World, tuple[str, World] | None] = {first: None}
     queue = deque([first])
     while queue:

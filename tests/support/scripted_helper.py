@@ -180,7 +180,7 @@ def eof_only() -> None:
 
 def exits_early() -> None:
     begin()
-    sys.exit(9)
+    sys.exit(29)
 
 
 def dies() -> None:

@@ -59,7 +59,8 @@ class Sending(enum.Enum):
     RECEIVED = "received"
     #: Gives the guest's name away.
     NAME = "name"
-    #: Says GO; FAILED: not one byte of it has left.
+    #: Has its guard's word that it leaves the guest suspended, and says GO; FAILED: not
+    #: one byte of it has left.
     GO = "go"
     #: Waits for REPORT.
     REPORT = "report"

@@ -86,7 +86,7 @@ ENDS: dict[str, tuple[type[JobError], dict[str, object]]] = {
     "stray_call": (ProtocolViolation, {}),
     "double_complete": (ProtocolViolation, {}),
     "says_why_and_exits": (HelperCrashed, {"status": 3, "signal": None}),
-    "exits_early": (HelperCrashed, {"status": 9}),
+    "exits_early": (HelperCrashed, {"status": 29}),
     "dies": (HelperCrashed, {"signal": signal.SIGSEGV, "status": None}),
     "asks_and_dies": (HelperCrashed, {"signal": signal.SIGKILL}),
     "bad_status": (HelperCrashed, {"status": 5}),

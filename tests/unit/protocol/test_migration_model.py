@@ -182,13 +182,35 @@ BUGS = {
     "the journal comes after the guard is gone": Bug(
         replace(
             Pair(),
-            acts={**ACTS, Sending.GO: (Deed.DISARM, Deed.JOURNAL_GO, Say(GO))},
+            acts={
+                **ACTS,
+                Sending.GO: (Deed.LOOK, Deed.DISARM, Deed.JOURNAL_GO, Say(GO)),
+            },
         ),
         "one_runs_or_it_is_said",
         (
-            "sender tells its helper to leave the guest suspended",
+            "sender hears that its helper leaves the guest suspended",
             "sender dies",
             "receiver dies",
+        ),
+    ),
+    "the guard is told to let go, and its answer not waited for": Bug(
+        replace(
+            Pair(),
+            acts={
+                **ACTS,
+                Sending.GO: (Deed.LOOK, Deed.JOURNAL_GO, Deed.TELL_GUARD, Say(GO)),
+            },
+        ),
+        "never_two_run",
+        (
+            "sender sees that the guest is suspended",
+            "sender writes 'go' to the journal",
+            "sender is stopped, its helper lets the guest run",
+            "sender tells its helper to leave the guest suspended",
+            "sender says GO",
+            "receiver reads GO",
+            "receiver lets the copy run",
         ),
     ),
     "no report is taken for a bad one": Bug(

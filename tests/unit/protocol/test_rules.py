@@ -52,6 +52,8 @@ TABLE = """
 45 AskToSuspend       parent op        S    -    64    -  -
 46 SuspendEvent       helper notice    S    -    64    -  -
 47 StopAndCopy        helper notice    SM   -    64    -  -
+48 Alive              parent op        S    -    64    -  -
+49 LetGo              parent op        S    -    64    -  -
 """
 LETTERS = {
     "S": Mode.SAVE,

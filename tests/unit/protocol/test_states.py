@@ -46,6 +46,8 @@ parent Abort               . . . . A A A  D . .
 parent Release             . . . . . . .  D . .
 parent DomainOp            . . . . R C A  D . .
 parent AskToSuspend        . . . . R C A  D . .
+parent Alive               . . . . R C A  D . .
+parent LetGo               . . . . R C A  D . .
 helper OpResult            . . . . R C A  D . .
 helper SuspendEvent        . . . . R C A  . . .
 helper StopAndCopy         . . . . R C A  . . .
@@ -77,7 +79,7 @@ IDS = [f"{s.name}-{w.name}-{k.__name__}" for s, w, k in CELLS]
 
 
 def test_grid_is_whole() -> None:
-    assert len(CELLS) == 10 * 2 * 26
+    assert len(CELLS) == 10 * 2 * 28
     assert set(TRANSITIONS) == set(State)
 
 
