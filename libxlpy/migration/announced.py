@@ -29,6 +29,7 @@ from libxlpy.migration.control import Control
 from libxlpy.migration.landing import Landing
 from libxlpy.migration.objections import check_can_come, check_name_free
 from libxlpy.migration.talk import OwnTalk, Talk, XlTalk
+from libxlpy.migration.tcp import Carries
 from libxlpy.operations.restore_target import Wanted
 from libxlpy.process.environment import Environment
 from libxlpy.streams import (
@@ -144,6 +145,7 @@ async def announced(
         UsageError: The domain is not taken.
     """
     if source is None:
+        channel.find_dead_peer(env.deadlines, Carries.NOTHING)
         config = await _config(env, channel)
         parsed = _parsed(config)
         name, uuid = await _free_name(env, parsed)

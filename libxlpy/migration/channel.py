@@ -11,7 +11,9 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from libxlpy.deadlines import Deadlines
 from libxlpy.errors import PeerFailed, TimedOut, UsageError
+from libxlpy.migration.tcp import Carries, find_dead_peer
 from libxlpy_protocol.fields import printable
 
 #: A pipe that is writable takes so many bytes at once.
@@ -39,6 +41,11 @@ class Channel:
             _check(fd)
         self.read_fd = read_fd
         self.write_fd = write_fd
+
+    def find_dead_peer(self, deadlines: Deadlines, carries: Carries) -> None:
+        """Have its sockets, if they are TCP's, end with the other end's host."""
+        for fd in {self.read_fd, self.write_fd}:
+            find_dead_peer(fd, deadlines, carries)
 
     # ----- to the other end -------------------------------------------------------
 

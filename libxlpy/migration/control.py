@@ -14,6 +14,7 @@ from typing import TypeVar
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import JobError, PeerFailed, TimedOut
 from libxlpy.migration.channel import Channel
+from libxlpy.migration.tcp import Carries
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.framing import PREFIX
 from libxlpy_protocol.messages import Message
@@ -38,6 +39,7 @@ class Control:
             channel: The connection.
             deadlines: Have ``peer_silent`` and ``peer_answer``.
         """
+        channel.find_dead_peer(deadlines, Carries.WORDS)
         self._channel = channel
         self._deadlines = deadlines
         self._came: deque[Message] = deque()

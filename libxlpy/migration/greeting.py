@@ -13,6 +13,7 @@ from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
 from libxlpy.migration.host_facts import host_facts
 from libxlpy.migration.talk import OwnTalk, Talk, XlTalk
+from libxlpy.migration.tcp import Carries, find_dead_peer
 from libxlpy.process.environment import Environment
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.errors import LibxlpyError
@@ -66,6 +67,7 @@ async def greet(
     said = await channel.hear_one(texts, "peer_ready", deadlines.peer_ready)
     if said == xl.READY or connect is None:
         header = pack_header(config, json=True)
+        channel.find_dead_peer(deadlines, Carries.STREAM)
         await channel.say(header, "peer_answer", deadlines.peer_answer)
         return Greeted(XlTalk(channel, deadlines), channel.write_fd)
     offer = await _offer(env, domain, config)
@@ -74,6 +76,7 @@ async def greet(
         await control.say(offer)
         landing = await _accepted(control, offer)
         stream_fd = await _connected(control, connect(landing), deadlines.peer_ready)
+        find_dead_peer(stream_fd, deadlines, Carries.STREAM)
     except BaseException:
         await control.close()
         raise

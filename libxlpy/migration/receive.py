@@ -31,6 +31,7 @@ from libxlpy.jobs.operation import Operation, Run
 from libxlpy.migration.announce import Announcement
 from libxlpy.migration.announced import Announced
 from libxlpy.migration.hooks import Hooks, MigrationHooks
+from libxlpy.migration.tcp import Carries, find_dead_peer
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.restore_simxen import SimxenRestore
 from libxlpy.operations.restore_xen import XenRestore
@@ -106,6 +107,7 @@ class _Receive(Operation[RestoreResult]):
         await super().prepare()
         if self._domain.offer is not None:
             self.stream_fd = await self._domain.offer.accept(self.deadlines.peer_ready)
+            find_dead_peer(self.stream_fd, self.deadlines, Carries.NOTHING)
 
     def began(self, run: Run) -> None:
         """Go on only while the sender is there; both call the migration the same."""
