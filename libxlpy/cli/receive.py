@@ -15,6 +15,7 @@ from libxlpy import (
     JobError,
     JobEvent,
     Landing,
+    LibxlpyError,
     MigrationOpen,
     PhaseEvent,
     RestoreResult,
@@ -23,11 +24,13 @@ from libxlpy.cli.migrate import hooks_of
 from libxlpy.cli.stream import sender
 from libxlpy.cli.terminal.follow import GUESTS, cause_text, print_report
 from libxlpy.cli.terminal.interrupt import Interrupt, run
-from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
+from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import STREAM
 
+#: Where the guest is if no domain was made, or is left of it.
+NOTHING_LEFT = (GuestState.GONE, GuestState.UNKNOWN)
 #: Phase that begins -> what `xl` says then.
 STEPS = {
     "received": (
@@ -88,11 +91,15 @@ class Receive:
         except DryRun as exc:
             self._out.note(f"migration target: dry run: {exc}.")
             return GOOD
-        except HookFailed as exc:
-            text = f"migration to here refused: {exc}"
-            raise CommandFailed(f"{text}; no domain was made") from exc
-        except JobError as exc:
-            raise self._failure(exc) from exc
+        except LibxlpyError as exc:
+            if self._is_told(exc):
+                return FAILED
+            if isinstance(exc, HookFailed):
+                text = f"migration to here refused: {exc}"
+                raise CommandFailed(f"{text}; no domain was made") from exc
+            if isinstance(exc, JobError):
+                raise self._failure(exc) from exc
+            raise
         settings.changed = True
         for fact in (*result.report.failed_repairs, *result.report.remarks):
             self._out.note(f"xlpy: {one_line(fact)}")
@@ -124,6 +131,15 @@ class Receive:
         if isinstance(event, PhaseEvent) and event.name in STEPS:
             self._out.note(STEPS[event.name])
 
+    def _is_told(self, exc: LibxlpyError) -> bool:
+        """Tell whether the sender says it all: its terminal, by ssh, is ours, too."""
+        if self._settings.verbose or self._interrupt.signum is not None:
+            return False
+        if not isinstance(exc, JobError):
+            return exc.was_told
+        more = (*exc.details.failed_repairs, *exc.details.remarks)
+        return exc.was_told and exc.guest in NOTHING_LEFT and not more
+
     def _failure(self, exc: JobError) -> Exception:
         if self._settings.verbose:
             print_report(self._out, exc)
@@ -145,6 +161,6 @@ def _left(exc: JobError) -> str:
             f"its copy, domid {domid}, is left paused: look whether the domain runs "
             "where it came from, then say `xlpy migrate --resolve`"
         )
-    if exc.guest in (GuestState.GONE, GuestState.UNKNOWN):
+    if exc.guest in NOTHING_LEFT:
         return "no domain is left of it"
     return f"{GUESTS[exc.guest]}, domid {domid}"

@@ -226,6 +226,7 @@ async def _refusing(control: Control) -> AsyncIterator[None]:
     except LibxlpyError as exc:
         with suppress(JobError):
             await control.say(_refusal(exc))
+            exc.was_told = not isinstance(exc, PeerFailed)  # that is the sender's news
         raise
 
 

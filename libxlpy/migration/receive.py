@@ -127,13 +127,19 @@ class _Receive(Operation[RestoreResult]):
         self._talk.watch(None)
         settled = await self._settle(run)
         if self._state in NO_COPY:
-            with suppress(JobError):
-                await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
+            await self._give_up(run.failure)
         await self._talk.close()
         outcome = "failed" if run.failure is not None else "moved"
         outcome = "open" if self.is_left else outcome
         run.record.remarks += await self._after(outcome, settled.guest.value)
         return settled
+
+    async def _give_up(self, failure: JobError | None) -> None:
+        """Tell the sender, if it is there; what it has said itself is no news to it."""
+        with suppress(JobError):
+            await self._talk.say(Word.GIVEN_UP, str(failure or ""))
+            if failure is not None and self._domain.offer is not None:
+                failure.was_told = not isinstance(failure, PeerFailed)
 
     async def _after(self, outcome: str, guest: str) -> list[str]:
         """Have the hooks run that follow; give what fails."""

@@ -23,6 +23,9 @@ __all__ = [
 class LibxlpyError(Exception):
     """Root of the tree."""
 
+    #: The other end of a migration was told it, in our own handshake, and tells it.
+    was_told = False
+
 
 class ProtocolError(LibxlpyError):
     """A rule of the control protocol was broken."""

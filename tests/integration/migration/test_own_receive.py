@@ -401,6 +401,7 @@ async def test_stream_that_is_not_whole_leaves_nothing(
     with pytest.raises(JobError) as caught:
         await receive(ctx, script)
     assert not isinstance(caught.value, MigrationOpen)
+    assert caught.value.was_told is (then is stream_ends)
     assert await new(ctx, before) == []
     assert await ctx.list_jobs() == []
 
