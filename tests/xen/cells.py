@@ -93,9 +93,10 @@ def table(tested: Iterable[Cell], seen: Seen) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _order(what: str) -> tuple[bool, str]:
-    """Kinds come first."""
-    return what not in KINDS.values(), what
+def _order(what: str) -> tuple[int, str]:
+    """Kinds come first, in their order."""
+    kinds = list(KINDS.values())
+    return kinds.index(what) if what in kinds else len(kinds), what
 
 
 def _text(what: str, sender: str, receiver: str, tested: set[Cell], seen: Seen) -> str:
