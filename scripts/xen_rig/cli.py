@@ -39,6 +39,9 @@ folder that has the checkout's tests/. Ready guests are in /guest of dom0:
 `xl create /guest/pv.cfg` (pvh.cfg, hvm.cfg), or, booted already,
 `xl restore /guest/booted-pv` (booted-pvh, booted-hvm).
 
+Two runs, one with `--listen` and one with `--connect`, are two hosts: each has the
+other as `ssh peer` (192.0.2.1 listens, 192.0.2.2 connects), and as port rig.peer.
+
 The suite `shadow` is trixie with a hypervisor that is built here, with shadow paging:
 there a PV guest can be saved live. The sources are Debian's own package, or if it is
 not served a tarball: `build shadow --source xen.tar.gz`. `build all` leaves it out.
@@ -93,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--console", type=Path, help="keep the boot console in a file")
     wire = run.add_mutually_exclusive_group()
     for end in ("listen", "connect"):
-        text = f"{end} at a Unix socket as dom0's port rig.peer: a wire to another run"
+        text = f"{end} at a Unix socket: a wire and a network to another run"
         wire.add_argument(f"--{end}", type=Path, metavar="SOCKET", help=text)
     run.add_argument("command", nargs="+", metavar="CMD", help="after a `--`")
     _add_machine_options(commands.add_parser("shell", help="a shell in dom0"))

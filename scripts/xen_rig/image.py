@@ -1,5 +1,6 @@
 """Build the image of a suite: root disk, Xen, kernels, guests; atomically."""
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -148,10 +149,15 @@ def _add_guests(folder: Path, vmlinux: Path, bzimage: Path, busybox: Path) -> No
 
 
 def _add_rig_files(root: Path) -> None:
-    """Add dom0's init, and the path by which its Python finds the code."""
+    """Add dom0's init, its ssh, and the path by which its Python finds the code."""
     init = root / "xen-rig-init"
     shutil.copy2(HERE / "dom0" / "xen-rig-init", init)
     init.chmod(0o755)
+    for program in ("ssh", "sshd"):
+        folder = root / "etc" / "ssh" / f"{program}_config.d"
+        shutil.copy2(HERE / "dom0" / f"{program}.conf", folder / "xen-rig.conf")
+    shadow = root / "etc" / "shadow"  # no password: see sshd.conf
+    shadow.write_text(re.sub("(?m)^root:[^:]*:", "root::", shadow.read_text()))
     # A .pth file, as `python3 -I` (the helper) ignores PYTHONPATH.
     packages = root / "usr" / "lib" / "python3" / "dist-packages"
     (packages / "libxlpy-xen-rig.pth").write_text("/code/site\n")

@@ -72,22 +72,35 @@ def port(name: str, number: int, fd: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Peer:
-    """A wire to another virtual machine: dom0's port `rig.peer`.
+    """What leads to another virtual machine: dom0's port `rig.peer`, and a network.
 
     Attributes:
-        socket: The Unix socket that is the wire.
-        listens: Whether we make it; the other one waits until it is there.
+        socket: The Unix socket that is the port's wire; the network's is beside it.
+        listens: Whether we make them; the other one waits until they are there.
     """
 
     socket: Path
     listens: bool
 
+    @property
+    def network(self) -> Path:
+        """The Unix socket that is the network's wire."""
+        return self.socket.with_name(f"{self.socket.name}.net")
+
     def arguments(self) -> list[str]:
-        """Return QEMU's arguments for our end."""
+        """Return QEMU's arguments for our end.
+
+        By the last digit of its network card dom0 knows which of the two it is.
+        """
         end = ",server=on,wait=off" if self.listens else ""
+        server, number = ("on", 1) if self.listens else ("off", 2)
+        wire = f"stream,id=wire,server={server},addr.type=unix"
+        mac = f"52:54:00:00:00:0{number}"
         return [
             *("-chardev", f"socket,id=peer,path={self.socket}{end}"),
             *("-device", "virtserialport,chardev=peer,name=rig.peer"),
+            *("-netdev", f"{wire},addr.path={self.network}"),
+            *("-device", f"virtio-net-pci,netdev=wire,mac={mac},romfile="),
         ]
 
     def wait(self) -> None:
@@ -97,7 +110,8 @@ class Peer:
             RigError: It does not.
         """
         deadline = time.monotonic() + BOOT_TIMEOUT
-        while not self.listens and not self.socket.exists():
+        sockets = (self.socket, self.network)
+        while not self.listens and not all(each.exists() for each in sockets):
             if time.monotonic() > deadline:
                 raise RigError(f"no other machine listens at {self.socket}")
             time.sleep(0.1)
@@ -123,7 +137,7 @@ class Run:
         work: Our temporary folder; QEMU's own temporary files go there too.
         console: The file that gets all boot and hypervisor messages.
         timeout: Seconds until the run is given up.
-        peer: The wire to another machine, if there is one.
+        peer: What leads to another machine, if there is one.
         sink: Where the command's output goes.
         keep_disk: Whether what dom0 writes stays in the image.
     """

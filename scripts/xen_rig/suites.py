@@ -26,6 +26,7 @@ PACKAGES = (
     "busybox-static",
     "procps",
     "systemd",
+    "openssh-server",
 )
 
 

@@ -15,7 +15,8 @@ from libxlpy_helper.xen.xenguest import Handle
 
 from .cells import cell_of, line_of
 from .diagnosis import diagnosis
-from .restoring import have_interfaces
+from .peer import gives, meet, stand_by
+from .restoring import have_interfaces, monitors
 from .second_try import run_twice_if_it_fails
 from .support import (
     CONFIGS,
@@ -37,13 +38,29 @@ _numbers = itertools.count(1)
 SUITE = platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test a last resort above all the waits in it."""
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Give each test a last resort above all the waits in it.
+
+    Those that need both machines come first, as both have just booted; who stands by
+    has none of what the other one does.
+    """
+    items.sort(key=lambda item: not {"joined", "stood_by"} & fixtures(item))
+    if not config.option.collectonly and not gives():
+        theirs = [item for item in items if "joined" in fixtures(item)]
+        items[:] = [item for item in items if item not in theirs]
+        config.hook.pytest_deselected(items=theirs)
     for item in items:
         if "xen" in item.keywords:
             item.add_marker(pytest.mark.timeout(PATIENCE * 5))
         if cell := cell_of(item):
             item.user_properties.append((CELL, cell))
+
+
+def fixtures(item: pytest.Item) -> set[str]:
+    """Return the names of all fixtures that a test needs."""
+    return set(getattr(item, "fixturenames", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -87,6 +104,20 @@ def pytest_runtest_makereport() -> Generator[
 def dom0_first() -> None:
     """Have a guest not take half of the one processor from the program under test."""
     ok("xl", "sched-credit2", "-d", "0", "-w", "4096")
+
+
+@pytest.fixture(scope="session")
+def joined() -> None:
+    """The other machine stands by: guests may go there."""
+    meet()
+
+
+@pytest.fixture(scope="session")
+def stood_by() -> None:
+    """On the machine that guests come to: the other one is through with it."""
+    if not gives():
+        stand_by()
+        wait_for("the monitors' end", lambda: None if monitors() else True)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ needs something in place of ssh.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,14 @@ class Known:
     domid: int
 
 
-def known() -> dict[str, Known]:
-    """Return all domains but dom0 by name; no two have one name."""
+def known(ask: Callable[..., str] = ok) -> dict[str, Known]:
+    """Return all domains but dom0 by name; no two have one name.
+
+    Args:
+        ask: Runs a program on the host that is meant.
+    """
     found: dict[str, Known] = {}
-    for line in ok("xl", "vm-list").splitlines()[1:]:
+    for line in ask("xl", "vm-list").splitlines()[1:]:
         uuid, domid, name = line.split()
         assert name not in found, f"two domains are called {name}"
         found[name] = Known(uuid, int(domid))
@@ -108,9 +112,9 @@ def stays(guest: Guest, *left: str) -> Iterator[None]:
     assert_went_on(before, guest.next_ticks(2))
 
 
-def jobs() -> dict[str, str]:
-    """Return the state of each job that is known on this machine, by its name."""
-    found = json.loads(ok("xlpy", "jobs", "--json"))
+def jobs(ask: Callable[..., str] = ok) -> dict[str, str]:
+    """Return the state of each job that is known on a host, by its name."""
+    found = json.loads(ask("xlpy", "jobs", "--json"))
     return {job["job"]: job["state"] for job in found}
 
 

@@ -1,7 +1,8 @@
 """The wire to the other virtual machine: a save file goes from Xen 4.17 to 4.20.
 
 The one that restores asks for a file by a line, as it is ready; the answer is a line of
-JSON with what is known of the guest, then the file.
+JSON with what is known of the guest, then the file. What goes over the network, the
+older one does alone, while the newer one stands by: it has no tests of its own then.
 """
 
 import json
@@ -12,12 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from .support import PATIENCE, Tick
+from .support import PATIENCE, Tick, ok
 
+#: Of the two Xens.
+NEWER = (4, 20)
 #: Each VM has its own tests to do before.
 RENDEZVOUS = PATIENCE * 3
 PIECE = 1 << 20
 GOT = "got it"
+STANDS_BY, THROUGH = "stands by", "through"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,16 @@ class Parcel:
     name: str
     tick: Tick
     size: int
+
+
+def gives() -> bool:
+    """Tell whether guests go from here to the other machine: its Xen is newer."""
+    facts = dict(
+        line.replace(" ", "").split(":", 1)
+        for line in ok("xl", "info").splitlines()
+        if ":" in line
+    )
+    return (int(facts["xen_major"]), int(facts["xen_minor"])) < NEWER
 
 
 def wire() -> Path:
@@ -68,6 +82,27 @@ def give(what: str, name: str, tick: Tick, file: Path) -> None:
         with file.open("rb") as source:
             shutil.copyfileobj(source, Whole(port), PIECE)
         assert read_line(port) == GOT  # what is under way is lost with the port
+
+
+def meet() -> None:
+    """Wait until the other machine stands by."""
+    with open_wire() as port:
+        assert read_line(port) == STANDS_BY
+
+
+def dismiss() -> None:
+    """Let the other machine go on."""
+    with open_wire() as port:
+        port.write(THROUGH.encode() + b"\n")
+        assert read_line(port) == GOT
+
+
+def stand_by() -> None:
+    """Do nothing until the other machine is through."""
+    with open_wire() as port:
+        port.write(STANDS_BY.encode() + b"\n")
+        assert read_line(port) == THROUGH
+        port.write(GOT.encode() + b"\n")
 
 
 class Whole:

@@ -232,10 +232,14 @@ class Guest:
         if not settled(there, SILENCE):
             # Seen under emulation, of xl's own: a guest that sleeps without a timer.
             warn(f"{self.name} is silent: woken by an event", stacklevel=2)
-            run("xl", "sysrq", self.name, "h")
+            self.wake()
             if not settled(there, SILENCE):
                 raise SilentGuestError(self.name)
         return self.ticks()[seen:]
+
+    def wake(self) -> None:
+        """Have an event come to it."""
+        run("xl", "sysrq", self.name, "h")
 
     def running(self) -> bool:
         """Tell whether a domain of this name is there and not suspended or dead."""

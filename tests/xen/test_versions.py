@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .peer import give, take
+from .peer import give, gives, take
 from .support import Guest, assert_went_on, ok
 
 pytestmark = pytest.mark.xen
@@ -17,19 +17,9 @@ pytestmark = pytest.mark.xen
 WAYS = (("xlpy", "xl"), ("xl", "xlpy"))
 
 
-def version() -> tuple[int, int]:
-    """Return the version of the Xen that runs here."""
-    facts = dict(
-        line.replace(" ", "").split(":", 1)
-        for line in ok("xl", "info").splitlines()
-        if ":" in line
-    )
-    return int(facts["xen_major"]), int(facts["xen_minor"])
-
-
 @pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
 def test_goes_on_under_a_newer_xen(make_guest, saved: Path, kind: str) -> None:
-    if version() < (4, 20):
+    if gives():
         guest = make_guest(kind)
         for saver, _ in WAYS:
             before = guest.ticks()

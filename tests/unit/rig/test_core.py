@@ -26,6 +26,8 @@ FACTS = {
     # live, the real xl at the other end
     "migration to xl",
     "migration from xl",
+    # live, over a network
+    "to another host",
 }
 
 
