@@ -81,7 +81,6 @@ async def check_can_come(
     await _check_memory(env, needed_kib(offer, config))
     if env.backend.kind != "xen":
         return  # what an embedded host's guests are made of is in their stream
-    await _check_domid_free(env, config["c_info"].get("domid"))
     try:
         await aside(lambda: check_files(config), WITHIN)
     except TimeoutError as exc:
@@ -105,15 +104,6 @@ async def _check_not_here(env: Environment, taken: Set[str | None]) -> None:
             text = f"domain {info.domid}, {named(info.name)}, has its uuid"
             remedy = "if it is a copy of it, destroy the one that is not wanted"
             raise MigrationRefused(Refusal.UUID, f"{text}: {remedy}")
-
-
-async def _check_domid_free(env: Environment, domid: object) -> None:
-    """Refuse a domid that it is to keep (``-D``), and that a domain here has."""
-    for info in await requests.list_domains(env):
-        if type(domid) is int and info.domid == domid:
-            text = f"domid {domid} is in use by {named(info.name)}"
-            remedy = "leave out -D, or destroy that domain first"
-            raise MigrationRefused(Refusal.NAME, f"{text}: {remedy}")
 
 
 def needed_kib(offer: Offer, config: dict[str, Any]) -> int:
