@@ -235,6 +235,12 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
     resolves, runs = options.pop("resolve"), options.pop("runs")
     dry_run, rate = options.pop("dry_run"), options.pop("rate")
     settings: Settings = ctx.obj
+    if options["report"] is not None and (resolves or dry_run):
+        text = "--report is of a migration: leave out --resolve and --dry-run"
+        raise click.UsageError(text, ctx=ctx)
+    if resolves and dry_run:
+        text = "--resolve changes what is there: leave out --dry-run"
+        raise click.UsageError(text, ctx=ctx)
     if resolves:
         from libxlpy.cli.resolve import ResolveOptions, resolve
 

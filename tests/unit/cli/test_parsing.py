@@ -71,6 +71,22 @@ def test_the_commands_are_those_of_the_manual() -> None:
             ["migrate", "--max_iters", "0", "a", "b"],
             "xlpy migrate: Invalid value for '--max_iters': 0 is not in the range",
         ),
+        (
+            ["migrate", "--dry-run", "--report", "f.html", "a", "b"],
+            "xlpy migrate: --report is of a migration: leave out --resolve and",
+        ),
+        (
+            ["migrate", "--dry-run", "--resolve", "a", "b"],
+            "xlpy migrate: --resolve changes what is there: leave out --dry-run",
+        ),
+        (
+            ["migrate", "--dry-run", "--no-live", "a", "b"],
+            "xlpy migrate: --dry-run is about a live copy: leave out --no-live",
+        ),
+        (
+            ["migrate", "--rate", "9", "a", "b"],
+            "xlpy migrate: --rate is for --dry-run",
+        ),
         (["frob"], "xlpy: No such command 'frob'"),
         (["save", "web", "-"], "xlpy save: Invalid value for 'FILE': '-' is no file"),
         (["save", "web", ""], "xlpy save: Invalid value for 'FILE': the name of"),
