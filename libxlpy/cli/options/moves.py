@@ -232,42 +232,51 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
     If the connection is lost in the very moment in which the domain is given away,
     it is left suspended: --resolve asks both hosts, and lets it run where it is.
     """
+    _check_together(ctx, options)
     resolves, runs = options.pop("resolve"), options.pop("runs")
     dry_run, rate = options.pop("dry_run"), options.pop("rate")
     settings: Settings = ctx.obj
-    if options["report"] is not None and (resolves or dry_run):
-        text = "--report is of a migration: leave out --resolve and --dry-run"
-        raise click.UsageError(text, ctx=ctx)
-    if resolves and dry_run:
-        text = "--resolve changes what is there: leave out --dry-run"
-        raise click.UsageError(text, ctx=ctx)
     if resolves:
         from libxlpy.cli.resolve import ResolveOptions, resolve
 
-        if (options["target"] is None) == (runs is None):
-            text = "--resolve needs HOST to ask, or --runs here|there, and not both"
-            raise click.UsageError(text, ctx=ctx)
         names = ("command", "domain", "target")
         asked = {name: options[name] for name in names}
         return resolve(settings, ResolveOptions(**asked, runs=runs))
-    if runs is not None:
-        raise click.UsageError("--runs is for --resolve", ctx=ctx)
-    if options["target"] is None:
-        raise click.UsageError("Missing argument 'HOST'.", ctx=ctx)
     from libxlpy.cli.migrate import MigrateOptions, migrate_domain
 
     precopy = _precopy(ctx, options, "leave out --no-live")
     wanted = MigrateOptions(precopy=precopy, **options)
-    if dry_run and not wanted.live:
-        text = "--dry-run is about a live copy: leave out --no-live"
-        raise click.UsageError(text, ctx=ctx)
     if dry_run:
         from libxlpy.cli.forecast import forecast
 
         return forecast(settings, wanted, rate)
-    if rate is not None:
-        raise click.UsageError("--rate is for --dry-run", ctx=ctx)
     return migrate_domain(settings, wanted)
+
+
+def _check_together(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Refuse options of `xlpy migrate` of which one has no meaning for another."""
+    resolves, dry_run = options["resolve"], options["dry_run"]
+    runs, has_target = options["runs"] is not None, options["target"] is not None
+    for wrong, text in (
+        (resolves and dry_run, "--resolve changes what is there: leave out --dry-run"),
+        (
+            resolves and has_target is runs,
+            "--resolve needs HOST to ask, or --runs here|there, and not both",
+        ),
+        (
+            options["report"] is not None and (resolves or dry_run),
+            "--report is of a migration: leave out --resolve and --dry-run",
+        ),
+        (runs and not resolves, "--runs is for --resolve"),
+        (not resolves and not has_target, "Missing argument 'HOST'."),
+        (
+            dry_run and not options["live"],
+            "--dry-run is about a live copy: leave out --no-live",
+        ),
+        (options["rate"] is not None and not dry_run, "--rate is for --dry-run"),
+    ):
+        if wrong:
+            raise click.UsageError(text, ctx=ctx)
 
 
 @click.command("migrate-receive")
