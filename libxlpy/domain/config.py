@@ -46,8 +46,10 @@ def check_shape(config: dict[str, Any]) -> None:
     created, built = config["c_info"], config.get("b_info")
     if not isinstance(built, dict):
         raise ConfigRefused("configuration is none of libxl: it has no b_info")
-    if created.get("type") not in TYPES:
-        raise _odd("c_info type", created.get("type"), "none of pv, hvm, pvh")
+    if "type" not in created:
+        raise ConfigRefused("configuration can't be used: its c_info has no type")
+    if created["type"] not in TYPES:
+        raise _odd("c_info type", created["type"], "none of pv, hvm, pvh")
     if not isinstance(created.get("uuid"), str | None):
         raise _odd("c_info uuid", created["uuid"], "no text")
     for key in NUMBERS & built.keys():

@@ -73,18 +73,19 @@ async def check_can_come(
     itself = {sent} if offer.host == ours.host else set()
     await _check_not_here(env, {sent, made} - itself)
     if is_older(ours.xen, offer.xen):
-        text = f"it comes from Xen {offer.xen}, and here is Xen {ours.xen}"
+        text = f"it comes from Xen {offer.xen}, and the target has Xen {ours.xen}"
         raise MigrationRefused(Refusal.VERSION, f"{text}, which is older")
     if ours.vendor and offer.vendor and ours.vendor != offer.vendor:
-        text = f"it runs on a processor of {offer.vendor}, and here is {ours.vendor}"
-        raise MigrationRefused(Refusal.CPU, f"{text}: shut it down and start it here")
+        text = f"it runs on a processor of {offer.vendor}, and the target's"
+        remedy = f"is of {ours.vendor}: shut it down and start it there"
+        raise MigrationRefused(Refusal.CPU, f"{text} {remedy}")
     await _check_memory(env, needed_kib(offer, config))
     if env.backend.kind != "xen":
         return  # what an embedded host's guests are made of is in their stream
     try:
         await aside(lambda: check_files(config), WITHIN)
     except TimeoutError as exc:
-        text = "a file or device of it does not answer here"
+        text = "a file or device of it does not answer at the target"
         raise MigrationRefused(Refusal.DISK, text) from exc
 
 
@@ -124,9 +125,9 @@ def needed_kib(offer: Offer, config: dict[str, Any]) -> int:
 async def _check_memory(env: Environment, needed: int) -> None:
     free = await requests.free_kib(env)
     if needed > free:
-        mib = f"{-(-needed // 1024)} MiB of memory, and {free // 1024} MiB are free"
-        remedy = "destroy or shrink a domain here, or dom0 by `xl mem-set 0 SIZE`"
-        raise MigrationRefused(Refusal.MEMORY, f"it needs {mib} here: {remedy}")
+        mib = f"{-(-needed // 1024)} MiB of memory, and the target has {free // 1024}"
+        remedy = "destroy or shrink a domain there, or its dom0 by `xl mem-set 0 SIZE`"
+        raise MigrationRefused(Refusal.MEMORY, f"it needs {mib} MiB free: {remedy}")
 
 
 def check_files(config: dict[str, Any]) -> None:
@@ -140,16 +141,16 @@ def check_files(config: dict[str, Any]) -> None:
         scripted = disk.get("script")
         if _is_file(path) and not scripted and not Path(str(path)).exists():
             text = f"its disk {brief(disk.get('vdev', '?'))} is in {_told(path)}"
-            raise MigrationRefused(Refusal.DISK, f"{text}, which is not here")
+            raise MigrationRefused(Refusal.DISK, f"{text}, which the target has not")
     for nic in _objects(config.get("nics")):
         bridge = nic.get("bridge")
         if isinstance(bridge, str) and bridge and not _has_interface(bridge):
             text = f"its interface is on the bridge {brief(bridge)}"
-            raise MigrationRefused(Refusal.BRIDGE, f"{text}, which is not here")
+            raise MigrationRefused(Refusal.BRIDGE, f"{text}, which the target has not")
     for builder, key in product(_objects([config.get("b_info")]), KERNELS):
         path = builder.get(key)
         if _is_file(path) and not Path(str(path)).exists():
-            text = f"its {key} is {_told(path)}, which is not here"
+            text = f"its {key} is {_told(path)}, which the target has not"
             raise MigrationRefused(Refusal.KERNEL, text)
 
 

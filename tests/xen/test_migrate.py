@@ -172,7 +172,7 @@ def test_refused_before_anything_is_copied(equipped: Guest, tmp_path: Path) -> N
     (tmp_path / "elsewhere").rename(tmp_path / "disk")
     assert done.returncode == 1
     assert "guest was not touched" in done.stderr
-    assert f"{tmp_path / 'disk'}, which is not here" in done.stderr
+    assert f"{tmp_path / 'disk'}, which the target has not" in done.stderr
     assert not receivers(OURS)
 
 

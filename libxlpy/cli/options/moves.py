@@ -70,6 +70,15 @@ def _precopy(
     return PrecopyOptions(timeout=options.pop("timeout"), **found)
 
 
+#: Options that say when a guest is suspended, with a value of their own.
+POLICY = {
+    "max_downtime": "--max-downtime",
+    "timeout": "--timeout",
+    "max_iters": "--max_iters",
+    "min_remaining": "--min_remaining",
+}
+
+
 @click.command()
 @click.option("-c", "checkpoint", is_flag=True, help="Leave the domain running.")
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
@@ -256,6 +265,7 @@ def migrate(ctx: click.Context, /, **options: Any) -> int:
 def _check_together(ctx: click.Context, options: dict[str, Any]) -> None:
     """Refuse options of `xlpy migrate` of which one has no meaning for another."""
     resolves, dry_run = options["resolve"], options["dry_run"]
+    policy = [word for name, word in POLICY.items() if options[name] is not None]
     runs, has_target = options["runs"] is not None, options["target"] is not None
     for wrong, text in (
         (resolves and dry_run, "--resolve changes what is there: leave out --dry-run"),
@@ -274,6 +284,10 @@ def _check_together(ctx: click.Context, options: dict[str, Any]) -> None:
             "--dry-run is about a live copy: leave out --no-live",
         ),
         (options["rate"] is not None and not dry_run, "--rate is for --dry-run"),
+        (
+            dry_run and bool(policy),
+            f"--dry-run is about xl's own rule: leave out {', '.join(policy)}",
+        ),
     ):
         if wrong:
             raise click.UsageError(text, ctx=ctx)

@@ -84,6 +84,10 @@ def test_the_commands_are_those_of_the_manual() -> None:
             "xlpy migrate: --dry-run is about a live copy: leave out --no-live",
         ),
         (
+            ["migrate", "--dry-run", "--max-downtime", "9", "a", "b"],
+            "xlpy migrate: --dry-run is about xl's own rule: leave out --max-downtime",
+        ),
+        (
             ["migrate", "--rate", "9", "a", "b"],
             "xlpy migrate: --rate is for --dry-run",
         ),
