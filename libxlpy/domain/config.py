@@ -46,10 +46,7 @@ def check_shape(config: dict[str, Any]) -> None:
     created, built = config["c_info"], config.get("b_info")
     if not isinstance(built, dict):
         raise ConfigRefused("configuration is none of libxl: it has no b_info")
-    if "type" not in created:
-        raise ConfigRefused("configuration can't be used: its c_info has no type")
-    if created["type"] not in TYPES:
-        raise _odd("c_info type", created["type"], "none of pv, hvm, pvh")
+    _check_type(created)
     if not isinstance(created.get("uuid"), str | None):
         raise _odd("c_info uuid", created["uuid"], "no text")
     for key in NUMBERS & built.keys():
@@ -60,6 +57,13 @@ def check_shape(config: dict[str, Any]) -> None:
         whole = isinstance(devices, list)
         if not whole or not all(isinstance(each, dict) for each in devices):
             raise _odd(key, devices, "no list of objects")
+
+
+def _check_type(created: dict[str, Any]) -> None:
+    if "type" not in created:
+        raise ConfigRefused("configuration can't be used: its c_info has no type")
+    if created["type"] not in TYPES:
+        raise _odd("c_info type", created["type"], "none of pv, hvm, pvh")
 
 
 def _odd(what: str, value: object, why: str) -> ConfigRefused:
