@@ -16,6 +16,7 @@ from libxlpy.migration.greeting import ask
 from libxlpy.operations.flags import check_can_suspend
 from libxlpy.policies import Xen
 from libxlpy.process.environment import Environment
+from libxlpy.recovery.claim import claim
 from libxlpy_protocol.xen import PAGE_SIZE
 
 
@@ -123,7 +124,8 @@ async def foresee(
         config: To be used there; None for the domain's own.
 
     Raises:
-        UsageError: ``rate`` is none, or the domain can't be copied while it runs.
+        UsageError: ``rate`` is none, or the domain can't be copied while it runs, is in
+            use, or left open by a migration.
         MigrationRefused: The receiver would not take it.
         PeerFailed: It is not there, or says something else.
         LibxlpyError: The guest can't be looked at: see :func:`.look_at_writes`.
@@ -135,7 +137,9 @@ async def foresee(
     await requests.check_can_log(env, info)
     if config is None:
         config = await requests.retrieve_config(env, domid)
-    is_accepted = await ask(env, channel, info, config)
+    # One that is left open, or in use, could not begin.
+    async with claim(env, domid, "a look"):
+        is_accepted = await ask(env, channel, info, config)
     writes = await look_at_writes(env, domid, info.uuid)
     pages = info.memory_kib * 1024 // PAGE_SIZE
     return MigrationForecast.of(pages, writes, rate, is_accepted=is_accepted)

@@ -279,6 +279,7 @@ def _check_together(ctx: click.Context, options: dict[str, Any]) -> None:
         ),
         (runs and not resolves, "--runs is for --resolve"),
         (not resolves and not has_target, "Missing argument 'HOST'."),
+        (options["target"] == "", "HOST is empty: name the host, or the command"),
         (
             dry_run and not options["live"],
             "--dry-run is about a live copy: leave out --no-live",

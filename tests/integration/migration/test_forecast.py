@@ -6,12 +6,14 @@ import pytest
 
 from libxlpy import (
     Context,
+    DomainBusy,
     MigrationForecast,
     MigrationRefused,
     PeerFailed,
     Refusal,
     UsageError,
 )
+from libxlpy.recovery.claim import claim
 from libxlpy_protocol.migration import xl
 from libxlpy_protocol.migration.own import READY, VERSION, Accept, Offer, Refuse
 from tests.support.guest import Guest, aside
@@ -84,6 +86,16 @@ async def test_target_that_is_none(ctx: Context, pv: Guest):
     with pytest.raises(PeerFailed, match="Welcome"):
         await forecast(ctx, pv, script)
     await aside(pv.assert_untouched)
+
+
+async def test_target_is_not_asked_for_a_domain_that_is_in_use(ctx: Context, pv: Guest):
+    async def script(peer: OwnPeer) -> None:
+        peer.be_silent()
+        assert await peer.reader.read() == b""
+
+    async with claim(ctx._env(), pv.domid, "a save"):
+        with pytest.raises(DomainBusy, match="a save"):
+            await forecast(ctx, pv, script)
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])

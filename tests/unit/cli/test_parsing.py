@@ -87,6 +87,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
             ["migrate", "--dry-run", "--max-downtime", "9", "a", "b"],
             "xlpy migrate: --dry-run is about xl's own rule: leave out --max-downtime",
         ),
+        (["migrate", "a", ""], "xlpy migrate: HOST is empty: name the host, or"),
         (
             ["migrate", "--rate", "9", "a", "b"],
             "xlpy migrate: --rate is for --dry-run",
