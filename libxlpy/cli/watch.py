@@ -104,7 +104,7 @@ def cells(job: JobStatus) -> Row:
         phase,
         str(figures.iteration),
         size_text(figures.transferred),
-        size_text(figures.remaining),
+        size_text(figures.remaining) if figures.total else "-",
         "-" if rate is None else f"{size_text(rate * 1e6 / 8)}/s",
         "-" if expected is None else f"{expected:,.0f} ms",
     )

@@ -45,6 +45,8 @@ class Control:
         self._came: deque[Message] = deque()
         self._news = asyncio.Event()
         self._is_heard = False
+        #: The other end has said that it gives up, and so keeps nothing.
+        self.has_given_up = False
         #: Why nothing more comes.
         self._end: JobError | None = None
         #: That, or what the other end has given up for.
@@ -176,6 +178,7 @@ class Control:
                 self._came.append(message)
                 self._news.set()
                 if isinstance(message, GiveUp):
+                    self.has_given_up = True
                     self._tell(PeerFailed("has given up", message.text))
             self._ended(PeerFailed("can't be heard", "it says more than is due"))
         except JobError as exc:

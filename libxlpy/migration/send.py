@@ -65,6 +65,10 @@ WOULD_RUN = (
 )
 #: What is longer has no room in the journal, and is not noted.
 WORDS_MAX = 4096
+MAY_BE_HALF = (
+    "the target could not be told: if part of a copy is left there, `xlpy recover` "
+    "there removes it"
+)
 MAY_WAIT = (
     "the target could not be told: if it has kept a paused copy, `xlpy migrate "
     "--resolve` removes that"
@@ -237,6 +241,8 @@ class Send(GuestSave[MigrateResult]):
             except JobError:
                 if self._state is Sending.STAYS:
                     run.record.remarks.append(MAY_WAIT)
+                elif not self._talk.has_given_up:
+                    run.record.remarks.append(MAY_BE_HALF)
         await self._talk.close()
 
     async def _after(self, outcome: str, guest: str) -> list[str]:

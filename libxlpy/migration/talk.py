@@ -73,6 +73,11 @@ class Talk(ABC):
             lost: Is given what happened; None for nobody any more.
         """
 
+    @property
+    def has_given_up(self) -> bool:
+        """The other end has said that it gives up, and so keeps nothing."""
+        return False
+
     @abstractmethod
     async def close(self) -> None:
         """Have nothing more to say."""
@@ -141,6 +146,11 @@ class OwnTalk(Talk):
     def watch(self, lost: Callable[[JobError], None] | None) -> None:
         """See the base class."""
         self._control.watch(lost)
+
+    @property
+    def has_given_up(self) -> bool:
+        """See the base class."""
+        return self._control.has_given_up
 
     async def close(self) -> None:
         """See the base class."""

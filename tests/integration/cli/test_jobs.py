@@ -117,7 +117,7 @@ def test_jobs_are_watched_until_none_is_left(shell, pipe):
         save.until_phase("precopy")
         with shell.running("jobs", "--watch", "--json") as watch:
             seen = watch.event()
-            while not seen["figures"]:
+            while not (seen["figures"] and seen["figures"]["total"]):
                 seen = watch.event()
             assert seen["pid"] == save.process.pid
             assert seen["figures"]["total"] == 16 << 20

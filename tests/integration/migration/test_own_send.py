@@ -362,6 +362,16 @@ async def test_guest_that_does_not_run_there_runs_here(
     assert await ctx.list_jobs() == []
 
 
+@pytest.mark.parametrize(("script", "told"), [(cut, True), (no_memory, False)])
+async def test_half_of_a_copy_that_may_be_left_there_is_told(
+    ctx: Context, pv: Guest, script: Script, *, told: bool
+):
+    with pytest.raises(PeerFailed) as caught:
+        await migrate(ctx, pv, script)
+    found = [line for line in caught.value.details.remarks if "xlpy recover" in line]
+    assert bool(found) is told
+
+
 async def go_then_end(peer: OwnPeer) -> None:
     await take_to_go(peer)
     peer.hang_up()

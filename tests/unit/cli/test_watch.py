@@ -57,7 +57,7 @@ def test_state_of_a_job_that_does_not_get_on_is_said():
     assert cells(status("lost", None)) == ("save-3-abc", "lost", *[""] * 5)
     assert cells(status("ended"))[1] == "ended"
     unknown = JobFigures()
-    assert cells(status(figures=unknown))[-2:] == ("-", "-")
+    assert cells(status(figures=unknown))[-3:] == ("-", "-", "-")
     assert len(cells(status())) == len(HEADS)
 
 
