@@ -10,6 +10,7 @@
      |   +- NotSupported       this backend can't do it
      |   +- ConfigRefused      no domain can be made of a configuration
      |   +- MigrationRefused   a host does not take a domain   .refusal
+     |   +- DryRun             a sender has only asked
      +- BackendError           no Xen, no host, no permission, wrong library
      +- XenstoreError          xenstored refused or is gone   .code
      +- QmpError               the device model refused or is gone

@@ -201,15 +201,20 @@ class Send(GuestSave[MigrateResult]):
         """See the base class; the guest is told before, and may hold it back."""
         assert run.link is not None
         ours = run.link, self.domid, self.uuid
-        if not self._is_left_paused and await is_held(*ours):
-            text = f"it was paused while it was copied: {WOULD_RUN}"
-            raise GuestFailed("paused", text)
         remark = await self._notice.tell(run.link, lambda: run.enter("hold"))
         run.record.remarks += [remark] if remark else []
+        self._check_may_run_there(is_paused=await is_held(*ours))
         answer = await super()._suspend_guest(run)
         found = await hypercalls.find(*ours)
         self._talk.stays_paused = found is not None and found.paused
+        self._check_may_run_there(is_paused=self._talk.stays_paused)
         return answer
+
+    def _check_may_run_there(self, *, is_paused: bool) -> None:
+        """Keep a guest here that was paused meanwhile, and would run at the target."""
+        if is_paused and not self._is_left_paused:
+            text = f"it was paused while it was copied: {WOULD_RUN}"
+            raise GuestFailed("paused", text)
 
     def limit(self, call: CallMessage) -> float | None:
         """See the base class."""

@@ -15,8 +15,8 @@ import pytest
 from libxlpy import (
     Cancelled,
     Context,
+    GuestFailed,
     GuestState,
-    GuestTimedOut,
     Job,
     MigrateResult,
     MigrationOpen,
@@ -138,10 +138,11 @@ async def test_guest_that_is_paused_while_it_holds_is_not_waited_for(
         async with migrating(ctx, guest, hold=60.0) as job:
             await reach(job, "hold")
             await ctx.domain_pause(guest.domid)
-            with pytest.raises(GuestTimedOut) as caught:
+            with pytest.raises(GuestFailed, match="paused while it was copied") as got:
                 await job
-        at = phases(caught.value.details.timeline)
-        assert at["suspend"] - at["hold"] < 30
+        assert got.value.guest is GuestState.PAUSED
+        at = phases(got.value.details.timeline)
+        assert at["settle"] - at["hold"] < 30
 
 
 async def test_cancel_is_heard_while_a_guest_holds(
