@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,31 @@ GUEST_TIMEOUT = 30.0
 BUILD_TIMEOUT = 60.0
 NO_ANSWER = f"no answer in {GUEST_TIMEOUT:g} s"
 KIB_PER_MIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """An empty domain to restore into; it ends with us until it is kept."""
+
+    domid: int
+    name: str
+    has_device_model: bool
+    _client: SimClient
+    _connection: AsyncExitStack
+
+    async def keep(self) -> None:
+        """Have it outlive us; it is known by then to who would remove it.
+
+        Raises:
+            BackendError: The host does not answer, or has no such domain.
+        """
+        async with _asked(GUEST_TIMEOUT, NO_ANSWER):
+            await self._client.keep(self.domid)
+        await self.let_go()
+
+    async def let_go(self) -> None:
+        """Have the host remove it, unless it is kept."""
+        await self._connection.aclose()
 
 
 class SimxenToolstack:
@@ -74,16 +100,13 @@ class SimxenToolstack:
 
     async def build(
         self, config: bytes | None, name: str | None, *, keep_uuid: bool = False
-    ) -> tuple[int, str, bool]:
+    ) -> Building:
         """Have an empty domain built to restore into.
 
         Args:
             config: As :meth:`config` gave it.
             name: For the domain instead of the configured one.
             keep_uuid: Also if a domain has its uuid already.
-
-        Returns:
-            Its domid, its name, and whether it has a device model.
 
         Raises:
             ConfigRefused: The configuration can't be used.
@@ -95,9 +118,19 @@ class SimxenToolstack:
         except SimxenError as exc:
             raise ConfigRefused(f"configuration can't be used: {exc}") from exc
         missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"
-        async with self._host(BUILD_TIMEOUT, missing) as client:
-            domid = await client.create(**fields, restore=True, keep_uuid=keep_uuid)
-        return domid, str(fields["name"]), fields["type"] == "hvm"
+        async with AsyncExitStack() as connection:
+            async with _asked(BUILD_TIMEOUT, missing):
+                client = await connection.enter_async_context(SimClient(self._folder))
+                domid = await client.create(
+                    **fields, restore=True, keep_uuid=keep_uuid, tied=True
+                )
+            return Building(
+                domid,
+                str(fields["name"]),
+                fields["type"] == "hvm",
+                client,
+                connection.pop_all(),
+            )
 
     async def launch(self, domid: int, uuid: str, *, paused: bool) -> None:
         """Let the guest of a domain run that was filled; errors as of the host."""
@@ -119,24 +152,31 @@ class SimxenToolstack:
 
     @asynccontextmanager
     async def _host(self, seconds: float, missing: str) -> AsyncIterator[SimClient]:
-        """Give a connection to the host.
+        """Give a connection to the host; arguments and errors as of ``_asked``."""
+        async with _asked(seconds, missing), SimClient(self._folder) as client:
+            yield client
 
-        Args:
-            seconds: Until its answer.
-            missing: What to tell if there is none.
 
-        Raises:
-            BackendError: It does not answer, or refuses.
-        """
-        try:
-            async with asyncio.timeout(seconds), SimClient(self._folder) as client:
-                yield client
-        except TimeoutError as exc:
-            raise BackendError(missing) from exc
-        except UsageError:
-            raise
-        except LibxlpyError as exc:
-            raise BackendError(str(exc)) from exc
+@asynccontextmanager
+async def _asked(seconds: float, missing: str) -> AsyncIterator[None]:
+    """Ask the host something.
+
+    Args:
+        seconds: Until its answer.
+        missing: What to tell if there is none.
+
+    Raises:
+        BackendError: It does not answer, or refuses.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as exc:
+        raise BackendError(missing) from exc
+    except UsageError:
+        raise
+    except LibxlpyError as exc:
+        raise BackendError(str(exc)) from exc
 
 
 def host_config(facts: dict[str, Any]) -> bytes:

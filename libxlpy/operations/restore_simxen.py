@@ -1,9 +1,9 @@
 """Restore one domain of an embedded host, in order of execution.
 
-The embedded host makes an empty domain -> a file is looked through -> spawn -> hello
--> start -> memory and vcpus -> device model's nodes and state -> END -> complete ->
-exit -> the host launches the guest. Any failure destroys the half-built domain. For
-real Xen see ``restore_xen``.
+The embedded host makes an empty domain, which ends with us until the journal has the
+job -> a file is looked through -> spawn -> hello -> start -> memory and vcpus -> device
+model's nodes and state -> END -> complete -> exit -> the host launches the guest. Any
+failure destroys the half-built domain. For real Xen see ``restore_xen``.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from libxlpy.aio import finish
 from libxlpy.callbacks import AnswerTo
 from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
 from libxlpy.domain.repair import ask_guest, failed
-from libxlpy.domain.toolstack_simxen import SimxenToolstack
+from libxlpy.domain.toolstack_simxen import Building, SimxenToolstack
 from libxlpy.errors import UsageError, XenError
 from libxlpy.jobs.operation import Access, Operation, Run
 from libxlpy.jobs.stream_fd import StreamFd
@@ -57,7 +57,7 @@ class SimxenRestore(Operation[RestoreResult]):
         self._toolstack = toolstack
         self._wanted = target
         self._name = ""
-        self._emulated = False
+        self._building: Building | None = None
         self._device_model: DeviceModel
 
     @property
@@ -74,17 +74,27 @@ class SimxenRestore(Operation[RestoreResult]):
         built = await self._toolstack.build(
             wanted.config, wanted.name, keep_uuid=wanted.keep_uuid
         )
-        self.domid, self._name, self._emulated = built
+        self._building = built
+        self.domid, self._name = built.domid, built.name
         self._device_model = DeviceModel(self.env, self.domid, "", self.guest)
+
+    def _made(self) -> Building:
+        assert self._building is not None  # chosen before all else
+        return self._building
 
     async def discard(self) -> None:
         """Destroy the empty domain."""
-        if self.domid >= 0:
+        if self._building is not None:
             with contextlib.suppress(LibxlpyError):
                 await self._toolstack.remove(self.domid, self.uuid)
+            await self._building.let_go()
 
     async def check(self, stream: StreamFd) -> None:
-        """See that a file is whole."""
+        """Have the domain kept, as the journal knows it; see that a file is whole."""
+        try:
+            await self._made().keep()
+        except LibxlpyError as exc:
+            raise XenError(-1, 0, f"the host could not keep the domain: {exc}") from exc
         await check_input(stream, Format.LIBXL, self.deadlines.check)
 
     def start(self, stream_fd: int) -> Start:
@@ -98,7 +108,7 @@ class SimxenRestore(Operation[RestoreResult]):
             stream_fd=stream_fd,
             emulator_id=EMULATOR_QEMU,
             emulator_path=str(backend.resume_path(self.domid))
-            if self._emulated
+            if self._made().has_device_model
             else "",
             claim_pages=self._wanted.claim_pages,
             xenstore_path=str(backend.xenstore_socket),
@@ -128,6 +138,7 @@ class SimxenRestore(Operation[RestoreResult]):
                 facts.append(DESTROYED)
             except LibxlpyError as exc:
                 facts.append(failed(DESTROYED, exc))
+            await self._made().let_go()
         settled = await ask_guest(self.env, self.domid, self.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 

@@ -300,8 +300,18 @@ class SimClient:
         return _decode(line, self.directory)
 
     async def create(self, name: str, **fields: Any) -> int:
-        """Create a domain (fields of ``spec.DomainSpec``); gives its domid."""
+        """Create a domain; gives its domid.
+
+        Args:
+            name: Of the domain.
+            fields: Those of ``spec.DomainSpec``; and ``tied``, for one that ends with
+                this connection unless :meth:`keep` is called.
+        """
         return int((await self.ask("create", name=name, **fields))["domid"])
+
+    async def keep(self, domid: int, *, uuid: str = "") -> None:
+        """Let a domain outlive this connection, to which it was tied when made."""
+        await self.ask("keep", domid=domid, uuid=uuid)
 
     async def launch(
         self,

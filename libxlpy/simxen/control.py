@@ -5,8 +5,10 @@ what is wrong and what to do.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,48 +67,65 @@ class Machine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One connection."""
+
+    machine: Machine
+    #: Domains that end with it, by their domid: their uuids.
+    tied: dict[int, str] = field(default_factory=dict)
+
+
 # ----------------------------------------------------------------- requests
 
 
-async def _ping(_machine: Machine, _fields: Fields) -> Fields:
+async def _ping(_client: Client, _fields: Fields) -> Fields:
     return {}
 
 
-async def _create(machine: Machine, fields: Fields) -> Fields:
-    domain = await machine.create(parse_spec(fields))
+async def _create(client: Client, fields: Fields) -> Fields:
+    is_tied = read_bool("tied", fields.pop("tied", False))
+    domain = await client.machine.create(parse_spec(fields))
+    if is_tied:
+        client.tied[domain.domid] = str(domain.uuid)
     return {"domid": domain.domid, "uuid": str(domain.uuid)}
 
 
-async def _launch(machine: Machine, fields: Fields) -> Fields:
+async def _keep(client: Client, fields: Fields) -> Fields:
+    client.tied.pop(_domain(client.machine, fields).domid, None)
+    return {}
+
+
+async def _launch(client: Client, fields: Fields) -> Fields:
     name = fields.get("name")
     if name is not None:
         name = read_name("name", name)
     paused = read_bool("paused", fields.get("paused", False))
-    meant = _domain(machine, fields).domid
-    domain = await machine.launch(meant, name=name, paused=paused)
+    meant = _domain(client.machine, fields).domid
+    domain = await client.machine.launch(meant, name=name, paused=paused)
     return {"domid": domain.domid}
 
 
-async def _destroy(machine: Machine, fields: Fields) -> Fields:
-    await machine.destroy(_domain(machine, fields).domid)
+async def _destroy(client: Client, fields: Fields) -> Fields:
+    await client.machine.destroy(_domain(client.machine, fields).domid)
     return {}
 
 
-async def _list(machine: Machine, _fields: Fields) -> Fields:
-    living = [each for each in machine.domains.values() if not each.dying]
-    return {"domains": [machine.facts(each) for each in living]}
+async def _list(client: Client, _fields: Fields) -> Fields:
+    living = [each for each in client.machine.domains.values() if not each.dying]
+    return {"domains": [client.machine.facts(each) for each in living]}
 
 
-async def _info(machine: Machine, fields: Fields) -> Fields:
-    return machine.facts(machine.domain(_domid(fields)))
+async def _info(client: Client, fields: Fields) -> Fields:
+    return client.machine.facts(client.machine.domain(_domid(fields)))
 
 
-async def _verify(machine: Machine, fields: Fields) -> Fields:
-    return await machine.domain(_domid(fields)).verify()
+async def _verify(client: Client, fields: Fields) -> Fields:
+    return await client.machine.domain(_domid(fields)).verify()
 
 
-async def _misbehave(machine: Machine, fields: Fields) -> Fields:
-    domain = machine.domain(_domid(fields))
+async def _misbehave(client: Client, fields: Fields) -> Fields:
+    domain = client.machine.domain(_domid(fields))
     name = _text(fields, "fault")
     fault = Fault(
         name,
@@ -118,26 +137,27 @@ async def _misbehave(machine: Machine, fields: Fields) -> Fields:
     return {}
 
 
-async def _xenstored(machine: Machine, fields: Fields) -> Fields:
+async def _xenstored(client: Client, fields: Fields) -> Fields:
     fault = _text(fields, "fault")
     if fault and fault not in XENSTORED_FAULTS:
         known = ", ".join(XENSTORED_FAULTS)
         raise SimxenError(f"unknown fault {brief(fault)}: use one of {known}")
-    await machine.misbehave(fault)
+    await client.machine.misbehave(fault)
     return {}
 
 
-async def _stop(machine: Machine, _fields: Fields) -> Fields:
-    machine.stop_soon()
+async def _stop(client: Client, _fields: Fields) -> Fields:
+    client.machine.stop_soon()
     return {}
 
+
+Handler = Callable[[Client, Fields], Awaitable[Fields]]
 
 #: Request -> what does it, and the fields it may have (``create`` looks by itself).
-REQUESTS: Mapping[
-    str, tuple[Callable[[Machine, Fields], Awaitable[Fields]], frozenset[str] | None]
-] = {
+REQUESTS: Mapping[str, tuple[Handler, frozenset[str] | None]] = {
     "ping": (_ping, frozenset()),
     "create": (_create, None),
+    "keep": (_keep, frozenset({"domid", "uuid"})),
     "launch": (_launch, frozenset({"domid", "uuid", "name", "paused"})),
     "destroy": (_destroy, frozenset({"domid", "uuid"})),
     "list": (_list, frozenset()),
@@ -230,9 +250,10 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        client = Client(self._machine)
         try:
             while line := await reader.readline():
-                answer = await self._answer(line)
+                answer = await self._answer(client, line)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (ValueError, ConnectionError):
@@ -240,13 +261,20 @@ class ControlServer:
         except asyncio.CancelledError:
             pass  # the host stops; the server's own task must not see it
         finally:
+            await self._end(client)
             self._tasks.discard(task)
             writer.close()
 
-    async def _answer(self, line: bytes) -> Fields:
+    async def _end(self, client: Client) -> None:
+        """Destroy what has not been kept."""
+        for domid, uuid in client.tied.items():
+            with contextlib.suppress(SimxenError, HypercallError):
+                await _destroy(client, {"domid": domid, "uuid": uuid})
+
+    async def _answer(self, client: Client, line: bytes) -> Fields:
         try:
             do, fields = _parse(line)
-            return {"ok": True, **await REQUESTS[do][0](self._machine, fields)}
+            return {"ok": True, **await REQUESTS[do][0](client, fields)}
         except (SimxenError, HypercallError) as exc:
             return {"ok": False, "error": str(exc)}
         except OSError as exc:

@@ -113,10 +113,10 @@ def assemble(suite: Suite, root: Path, image: Path) -> None:
 
     tree = image.with_name("dom0-initramfs")
     kernel.busybox_tree(tree, busybox, HERE / "dom0" / "initramfs-init")
-    kernel.write_modules(modules, tree / "modules")
+    kernel.write_modules(modules, kernel.DISK_MODULES, tree / "modules")
     kernel.write_cpio(tree, image / "dom0.ird")
 
-    _add_guests(root / "guest", image / "vmlinux", bzimage, busybox)
+    _add_guests(root / "guest", image / "vmlinux", bzimage, busybox, modules)
     _add_rig_files(root)
     make_ext4(image / "root.ext4", root, SPARE_MIB)
 
@@ -133,7 +133,9 @@ def _only(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _add_guests(folder: Path, vmlinux: Path, bzimage: Path, busybox: Path) -> None:
+def _add_guests(
+    folder: Path, vmlinux: Path, bzimage: Path, busybox: Path, modules: Path
+) -> None:
     """Put the guests' kernel, initramfs and xl configurations in a folder."""
     folder.mkdir()
     shutil.copy2(vmlinux, folder / "vmlinux")
@@ -142,6 +144,7 @@ def _add_guests(folder: Path, vmlinux: Path, bzimage: Path, busybox: Path) -> No
     init = tree.with_name("guest-init")
     run(["cc", *GUEST_C, "-o", init, HERE / "guest" / "init.c"])
     kernel.busybox_tree(tree, busybox, init)
+    kernel.write_modules(modules, kernel.GUEST_MODULES, tree / "modules")
     kernel.write_cpio(tree, folder / "initramfs")
     shutil.rmtree(tree)
     for config in (HERE / "guest").glob("*.cfg"):

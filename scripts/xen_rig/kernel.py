@@ -19,6 +19,8 @@ DISK_MODULES = (
     "crc32c-cryptoapi",
     "ext4",
 )
+# Modules that a guest needs to have an interface.
+GUEST_MODULES = ("xen-netfront",)
 
 
 def unpack(data: bytes) -> bytes:
@@ -73,11 +75,11 @@ def module_closure(modules: Path, wanted: tuple[str, ...]) -> list[Path]:
     return [modules / path for path in order]
 
 
-def write_modules(modules: Path, target: Path) -> None:
-    """Put dom0's disk modules, unpacked, and their load order in a folder."""
+def write_modules(modules: Path, wanted: tuple[str, ...], target: Path) -> None:
+    """Put modules and what they need, unpacked, and their load order in a folder."""
     target.mkdir(parents=True)
     order = []
-    for path in module_closure(modules, DISK_MODULES):
+    for path in module_closure(modules, wanted):
         data = path.read_bytes()
         name = path.name.split(".")[0] + ".ko"
         (target / name).write_bytes(data if data[:4] == b"\x7fELF" else unpack(data))

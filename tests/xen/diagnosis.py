@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from .support import LINES, run
+from .support import CONSOLES, LINES, run
 
 QEMU_LOGS = Path("/var/log/xen")
+NEWEST = 2  # consoles: a guest that has ended has nothing else to tell why
 LOOKS = 2  # does its processor move?
 LIMIT = 60.0  # seconds for one answer
 
@@ -22,6 +23,9 @@ def hypervisor_log() -> str:
 def diagnosis() -> Iterator[tuple[str, str]]:
     """Give titles and texts for the report of a failed test; its guests still live."""
     yield "hypervisor's log", _end(hypervisor_log())
+    consoles = sorted(CONSOLES.glob("*.log"), key=lambda log: log.stat().st_mtime)
+    for log in consoles[-NEWEST:]:
+        yield log.name, _end(log.read_text(errors="replace"))
     rows = [line.split() for line in _answer("xl", "list").splitlines()]
     for name, domid in (row[:2] for row in rows if len(row) > 1 and row[1].isdigit()):
         if domid == "0":

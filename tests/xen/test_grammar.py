@@ -25,7 +25,7 @@ from tests.support.saved_file import SavedFile, body_of, kind_of, record
 
 from .support import Guest, ok, run
 
-pytestmark = pytest.mark.xen
+pytestmark = [pytest.mark.xen, pytest.mark.many]
 
 PAGE = 4096
 #: A frame's number without its type; one with a type is a page table, or has no page.

@@ -8,11 +8,13 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +40,26 @@ static void use_console(void)
     for (int end = 0; end <= 2; end++)
         dup2(console, end);
     setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
+/* Each needs those before it. An interface may come later, with a restore. */
+static void load_modules(void)
+{
+    FILE *order = fopen("/modules/order", "re");
+    char name[NAME_MAX], path[NAME_MAX + sizeof("/modules/")];
+
+    if (!order)
+        fail("/modules/order");
+    while (fscanf(order, "%254s", name) == 1) {
+        int module;
+
+        snprintf(path, sizeof(path), "/modules/%s", name);
+        module = open(path, O_RDONLY | O_CLOEXEC);
+        if (module < 0 || syscall(SYS_finit_module, module, "", 0))
+            fail(path);
+        close(module);
+    }
+    fclose(order);
 }
 
 /* Any bytes that no other guest has will do: a guest has no entropy as it boots. */
@@ -89,6 +111,7 @@ int main(void)
     uint64_t sum;
 
     use_console();
+    load_modules();
     fill(&id, sizeof(id));
     fill(block, sizeof(block));
     sum = sum_of_block();

@@ -1,11 +1,13 @@
 """Create, pause, suspend, resume, crash, restore, destroy: real guests."""
 
+import asyncio
 import errno
 import os
 
 import psutil
 import pytest
 
+from libxlpy.simxen import client
 from libxlpy.simxen.errors import SimxenError
 from tests.integration.simxen.copying import close, copy_guest
 from tests.support.simxen_clients import Hypervisor, until
@@ -318,3 +320,18 @@ def test_malformed_hypercall_ends_the_connection_only(host):
     hypervisor.sock.send(b"short")
     assert hypervisor.sock.recv(128) == b""
     assert host.hypervisor.call(Hypervisor.LIST)[0] == -1
+
+
+def test_what_is_tied_ends_with_its_connection(host):
+    async def make(*, keep):
+        async with client.SimClient(host.directory) as asks:
+            domid = await asks.create("tied", memory_mib=4, restore=True, tied=True)
+            if keep:
+                await asks.keep(domid)
+            return domid
+
+    asyncio.run(make(keep=False))
+    until(lambda: not host.ask("list")["domains"])
+    domid = asyncio.run(make(keep=True))
+    assert not host.ask("ping")  # what ended before it was seen
+    assert [each["domid"] for each in host.ask("list")["domains"]] == [domid]
