@@ -1,171 +1,98 @@
-"""The public names, as ``libxlpy`` hands them out."""
+"""The public names, and the modules that have them.
 
-from libxlpy.backend import Backend
-from libxlpy.callbacks import (
-    PrecopyAnswer,
-    PrecopyStats,
-    RestoreCallbacks,
-    SaveCallbacks,
-)
-from libxlpy.context import Context
-from libxlpy.deadlines import Deadlines
-from libxlpy.domain.info import DomainInfo
-from libxlpy.errors import (
-    BackendError,
-    CallbackFailed,
-    Cancelled,
-    ConfigRefused,
-    DomainBusy,
-    DomainNotFound,
-    DomainOpError,
-    DomainReused,
-    DryRun,
-    GuestFailed,
-    GuestTimedOut,
-    HelperCrashed,
-    HookFailed,
-    JobError,
-    MigrationOpen,
-    MigrationRefused,
-    NotSupported,
-    ParentLost,
-    PeerFailed,
-    PolicyAborted,
-    ProtocolViolation,
-    QmpError,
-    StreamError,
-    TimedOut,
-    Unfinished,
-    UsageError,
-    XenError,
-    XenstoreError,
-)
-from libxlpy.events import (
-    JobEvent,
-    LogEvent,
-    PhaseEvent,
-    PrecopyEvent,
-    ProgressEvent,
-    StallEvent,
-    StatEvent,
-)
-from libxlpy.jobs.job import CancelAnswer, CancelKind, Job
-from libxlpy.jobs.stall import StallAction, StallPolicy
-from libxlpy.jobs.watchers import Watcher
-from libxlpy.migration.command import MigrationCommand
-from libxlpy.migration.forecast import MigrationForecast
-from libxlpy.migration.hooks import MigrationHooks
-from libxlpy.migration.landing import Landing
-from libxlpy.migration.verdict import (
-    DomainCopy,
-    MigrationVerdict,
-)
-from libxlpy.operations.flags import SuspendFlags
-from libxlpy.operations.raw import Rings
-from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
-from libxlpy.recovery.decision import Outcome
-from libxlpy.recovery.recovery import Recovered
-from libxlpy.recovery.stop_and_copy import StopAnswer
-from libxlpy.results import (
-    GuestState,
-    ImageState,
-    JobFigures,
-    JobReport,
-    MigrateResult,
-    RestoreResult,
-    Rusage,
-    SaveResult,
-)
-from libxlpy.results.statistics import (
-    HelperUse,
-    IoCounts,
-    Iteration,
-    Latency,
-    Statistics,
-)
-from libxlpy_protocol.enums import Image, OnParentLoss, StreamType
-from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.migration.own import Refusal
+``libxlpy`` hands each out when it is asked for: a program loads what it uses. What type
+checkers and editors read is ``__init__.pyi``, which has the same names (a test).
+"""
 
-__all__ = [
-    "AbortAnswer",
-    "Backend",
-    "BackendError",
-    "CallbackFailed",
-    "CancelAnswer",
-    "CancelKind",
-    "Cancelled",
-    "ConfigRefused",
-    "Context",
-    "Deadlines",
-    "DomainBusy",
-    "DomainCopy",
-    "DomainInfo",
-    "DomainNotFound",
-    "DomainOpError",
-    "DomainReused",
-    "DryRun",
-    "GuestFailed",
-    "GuestState",
-    "GuestTimedOut",
-    "HelperCrashed",
-    "HelperUse",
-    "HookFailed",
-    "Image",
-    "ImageState",
-    "IoCounts",
-    "Iteration",
-    "Job",
-    "JobError",
-    "JobEvent",
-    "JobFigures",
-    "JobReport",
-    "JobStatus",
-    "Landing",
-    "Latency",
-    "LibxlpyError",
-    "LogEvent",
-    "MigrateResult",
-    "MigrationCommand",
-    "MigrationForecast",
-    "MigrationHooks",
-    "MigrationOpen",
-    "MigrationRefused",
-    "MigrationVerdict",
-    "NotSupported",
-    "OnParentLoss",
-    "Outcome",
-    "ParentLost",
-    "PeerFailed",
-    "PhaseEvent",
-    "PolicyAborted",
-    "PrecopyAnswer",
-    "PrecopyEvent",
-    "PrecopyStats",
-    "ProgressEvent",
-    "ProtocolViolation",
-    "QmpError",
-    "Recovered",
-    "Refusal",
-    "RestoreCallbacks",
-    "RestoreResult",
-    "Rings",
-    "Rusage",
-    "SaveCallbacks",
-    "SaveResult",
-    "StallAction",
-    "StallEvent",
-    "StallPolicy",
-    "StatEvent",
-    "Statistics",
-    "StopAnswer",
-    "StreamError",
-    "StreamType",
-    "SuspendFlags",
-    "TimedOut",
-    "Unfinished",
-    "UsageError",
-    "Watcher",
-    "XenError",
-    "XenstoreError",
-]
+from collections.abc import Mapping
+
+#: Module -> its public names.
+PUBLIC: Mapping[str, tuple[str, ...]] = {
+    "libxlpy.backend": ("Backend",),
+    "libxlpy.callbacks": (
+        "PrecopyAnswer",
+        "PrecopyStats",
+        "RestoreCallbacks",
+        "SaveCallbacks",
+    ),
+    "libxlpy.context": ("Context",),
+    "libxlpy.deadlines": ("Deadlines",),
+    "libxlpy.domain.info": ("DomainInfo",),
+    "libxlpy.errors": (
+        "BackendError",
+        "CallbackFailed",
+        "Cancelled",
+        "ConfigRefused",
+        "DomainBusy",
+        "DomainNotFound",
+        "DomainOpError",
+        "DomainReused",
+        "DryRun",
+        "GuestFailed",
+        "GuestTimedOut",
+        "HelperCrashed",
+        "HookFailed",
+        "JobError",
+        "MigrationOpen",
+        "MigrationRefused",
+        "NotSupported",
+        "ParentLost",
+        "PeerFailed",
+        "PolicyAborted",
+        "ProtocolViolation",
+        "QmpError",
+        "StreamError",
+        "TimedOut",
+        "Unfinished",
+        "UsageError",
+        "XenError",
+        "XenstoreError",
+    ),
+    "libxlpy.events": (
+        "JobEvent",
+        "LogEvent",
+        "PhaseEvent",
+        "PrecopyEvent",
+        "ProgressEvent",
+        "StallEvent",
+        "StatEvent",
+    ),
+    "libxlpy.jobs.job": ("CancelAnswer", "CancelKind", "Job"),
+    "libxlpy.jobs.stall": ("StallAction", "StallPolicy"),
+    "libxlpy.jobs.watchers": ("Watcher",),
+    "libxlpy.migration.command": ("MigrationCommand",),
+    "libxlpy.migration.forecast": ("MigrationForecast",),
+    "libxlpy.migration.hooks": ("MigrationHooks",),
+    "libxlpy.migration.landing": ("Landing",),
+    "libxlpy.migration.verdict": ("DomainCopy", "MigrationVerdict"),
+    "libxlpy.operations.flags": ("SuspendFlags",),
+    "libxlpy.operations.raw": ("Rings",),
+    "libxlpy.recovery.all_jobs": ("AbortAnswer", "JobStatus"),
+    "libxlpy.recovery.decision": ("Outcome",),
+    "libxlpy.recovery.recovery": ("Recovered",),
+    "libxlpy.recovery.stop_and_copy": ("StopAnswer",),
+    "libxlpy.results": (
+        "GuestState",
+        "ImageState",
+        "JobFigures",
+        "JobReport",
+        "MigrateResult",
+        "RestoreResult",
+        "Rusage",
+        "SaveResult",
+    ),
+    "libxlpy.results.statistics": (
+        "HelperUse",
+        "IoCounts",
+        "Iteration",
+        "Latency",
+        "Statistics",
+    ),
+    "libxlpy_protocol.enums": ("Image", "OnParentLoss", "StreamType"),
+    "libxlpy_protocol.errors": ("LibxlpyError",),
+    "libxlpy_protocol.migration.own": ("Refusal",),
+}
+#: Name -> its module.
+MODULE_OF: Mapping[str, str] = {
+    name: module for module, names in PUBLIC.items() for name in names
+}

@@ -9,47 +9,54 @@ Nothing here is global: no signal handler, no child watcher; a program may have 
 contexts. Leaving a context cancels what is still under way and waits.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
-import os
-from types import TracebackType
-from typing import Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
 from libxlpy.aio import finish
 from libxlpy.backend import Backend, detect
-from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
-from libxlpy.domain import requests, resume
-from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import UsageError
-from libxlpy.jobs.job import Job
-from libxlpy.jobs.registry import Jobs
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
-from libxlpy.jobs.watchers import Watcher
-from libxlpy.migration.announced import announced
-from libxlpy.migration.channel import Channel
-from libxlpy.migration.forecast import MigrationForecast, foresee
-from libxlpy.migration.greeting import Connect
-from libxlpy.migration.hooks import MigrationHooks
-from libxlpy.migration.landing import Landing
-from libxlpy.migration.receive import receive
-from libxlpy.migration.send import Send
-from libxlpy.migration.settle import settle
-from libxlpy.operations.flags import NOT_LIVE, SuspendFlags
-from libxlpy.operations.libxl_engine import OWN
-from libxlpy.operations.raw import NO_RINGS, RawRestore, RawSave, Rings
-from libxlpy.operations.restore import restore
-from libxlpy.operations.restore_target import Wanted
-from libxlpy.operations.save import DomainSave
-from libxlpy.policies import AnyPolicy
+from libxlpy.later import Later, later
+from libxlpy.operations.flags import NOT_LIVE, OWN, SuspendFlags
 from libxlpy.process.environment import Environment, HypercallHelpers, found
-from libxlpy.process.pump import Observer
-from libxlpy.recovery import all_jobs
-from libxlpy.recovery.all_jobs import AbortAnswer, JobStatus
-from libxlpy.recovery.recovery import Recovered
-from libxlpy.recovery.stop_and_copy import StopAnswer, stop_and_copy_job
-from libxlpy.results import GuestState, MigrateResult, RestoreResult, SaveResult
 from libxlpy_protocol.enums import Image, OnParentLoss, Op, StreamType
+
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+
+    from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
+    from libxlpy.domain import requests, resume
+    from libxlpy.domain.info import DomainInfo
+    from libxlpy.jobs import registry
+    from libxlpy.jobs.job import Job
+    from libxlpy.jobs.watchers import Watcher
+    from libxlpy.migration import announced, channel, forecast, receive, send, settle
+    from libxlpy.migration.greeting import Connect
+    from libxlpy.migration.hooks import MigrationHooks
+    from libxlpy.migration.landing import Landing
+    from libxlpy.operations import raw, restore, restore_target, save
+    from libxlpy.policies import AnyPolicy
+    from libxlpy.process.pump import Observer
+    from libxlpy.recovery import all_jobs, stop_and_copy
+    from libxlpy.recovery.recovery import Recovered
+    from libxlpy.results import GuestState, MigrateResult, RestoreResult, SaveResult
+else:
+    registry = Later("libxlpy.jobs.registry")
+    requests, resume = later("libxlpy.domain", "requests", "resume")
+    _names = ("announced", "channel", "forecast", "receive", "send", "settle")
+    announced, channel, forecast, receive, send, settle = later(
+        "libxlpy.migration", *_names
+    )
+    raw, restore, restore_target, save = later(
+        "libxlpy.operations", "raw", "restore", "restore_target", "save"
+    )
+    all_jobs, stop_and_copy = later("libxlpy.recovery", "all_jobs", "stop_and_copy")
 
 logger = logging.getLogger("libxlpy")
 
@@ -80,10 +87,13 @@ class Context:
         self._helper = helper
         self._stall = stall
         self._backend: Backend | None = None
-        self._jobs = Jobs()
         self._helpers = HypercallHelpers()
         #: Testing hook: sees every message of every helper, both ways.
         self._observer: Observer | None = None
+
+    @cached_property
+    def _jobs(self) -> registry.Jobs:
+        return registry.Jobs()
 
     # ----- life -------------------------------------------------------------------
 
@@ -113,8 +123,9 @@ class Context:
             await finish(asyncio.create_task(self._close(failed=value is not None)))
 
     async def _close(self, *, failed: bool) -> None:
-        await self._jobs.close()
-        await self._jobs.handed_over.close(self._env(), failed=failed)
+        if "_jobs" in vars(self):  # else there were none
+            await self._jobs.close()
+            await self._jobs.handed_over.close(self._env(), failed=failed)
         await self._helpers.close()
         self._backend = None
 
@@ -168,31 +179,17 @@ class Context:
         """Give a domain another name, as ``libxl_domain_rename``.
 
         Also of one that somebody works on: a job knows its domain by number and uuid.
-
-        Args:
-            domid: Of the domain.
-            name: No other domain has it.
-            uuid: As for :meth:`domain_destroy`.
-
-        Raises:
-            UsageError: The name can't be one or is taken, or there is no such domain.
-            BackendError: The hypervisor can't be asked.
-            XenstoreError: Xenstored can't be used.
+        Errors as of :func:`libxlpy.domain.requests.rename`.
         """
         await requests.rename(self._env(), domid, name, uuid=uuid)
 
     async def domain_destroy(self, domid: int, *, uuid: str = "") -> None:
-        """End a domain at once; errors as of :func:`libxlpy.domain.requests.do`.
+        """End a domain at once; errors as of :meth:`.HandedOver.destroy`.
 
         Args:
             domid: Of the domain.
             uuid: Of the domain that is meant: should another have the domid by now, it
                 is left alone. "" for whichever has it.
-
-        Raises:
-            DomainBusy: Somebody works on it.
-            UsageError: A save of this context had suspended it, and it runs again: what
-                it has done since is not saved. Said once.
         """
         await self._jobs.handed_over.destroy(self._env(), domid, uuid)
 
@@ -235,7 +232,7 @@ class Context:
             NotSupported: LIVE, a PV guest, and a Xen without shadow paging.
             BackendError: The hypervisor can't be asked.
         """
-        save = DomainSave(
+        operation = save.DomainSave(
             self._env(deadlines),
             domid,
             flags,
@@ -244,7 +241,7 @@ class Context:
             stall=stall or self._stall,
             policy=policy,
         )
-        return await self._jobs.start(save, fd)
+        return await self._jobs.start(operation, fd)
 
     async def domain_restore(
         self,
@@ -272,8 +269,11 @@ class Context:
             UsageError: ``fd`` or ``config`` can't be used.
             BackendError: The host refuses to build the domain.
         """
-        wanted = Wanted(config=config, name=name, paused=paused, monitor=monitor)
-        return await self._jobs.start(restore(self._env(deadlines), wanted), fd)
+        wanted = restore_target.Wanted(
+            config=config, name=name, paused=paused, monitor=monitor
+        )
+        operation = restore.restore(self._env(deadlines), wanted)
+        return await self._jobs.start(operation, fd)
 
     async def domain_resume(
         self, domid: int, suspend_cancel: bool = True, *, uuid: str = ""
@@ -318,8 +318,8 @@ class Context:
         """Have a domain move to the host at the other end, as ``xl migrate``.
 
         Until the other end was told that it may run, any failure leaves it running
-        here; once that has said that it does, it is destroyed here. In between nobody
-        knows: it is left suspended, as ``NAME--migratedaway``.
+        here; once it runs there, it is destroyed here. In between nobody knows: it is
+        left suspended, as ``NAME--migratedaway``.
 
         Args:
             domid: Of the domain.
@@ -344,10 +344,10 @@ class Context:
             LibxlpyError: As of :meth:`domain_suspend`; of the job, if nobody knows,
                 :class:`.MigrationOpen`.
         """
-        send = Send(
+        operation = send.Send(
             self._env(deadlines),
             domid,
-            Channel(read_fd, write_fd),
+            channel.Channel(read_fd, write_fd),
             flags,
             connect=connect,
             config=config,
@@ -357,7 +357,7 @@ class Context:
             stall=stall or self._stall,
             policy=policy,
         )
-        return await self._jobs.start(send, write_fd)
+        return await self._jobs.start(operation, write_fd)
 
     async def domain_receive(
         self,
@@ -390,20 +390,22 @@ class Context:
             HookFailed: A hook refuses it; no domain was made.
             LibxlpyError: As of :meth:`domain_restore`.
         """
-        env, channel = self._env(deadlines), Channel(read_fd, write_fd)
-        come = announced(env, channel, stream, paused=paused, monitor=monitor)
+        env, ends = self._env(deadlines), channel.Channel(read_fd, write_fd)
+        come = announced.announced(env, ends, stream, paused=paused, monitor=monitor)
         async with come as domain:
-            return await self._jobs.start(receive(env, domain, hooks), read_fd)
+            operation = receive.receive(env, domain, hooks)
+            return await self._jobs.start(operation, read_fd)
 
     async def migration_forecast(
         self, domid: int, ends: tuple[int, int], rate: float, config: bytes | None
-    ) -> MigrationForecast:
+    ) -> forecast.MigrationForecast:
         """Ask whether a domain could move, and how it would: see :func:`.foresee`."""
-        return await foresee(self._env(), domid, Channel(*ends), rate, config)
+        between = channel.Channel(*ends)
+        return await forecast.foresee(self._env(), domid, between, rate, config)
 
     async def migration_settle(self, domid: int, uuid: str, *, is_here: bool) -> None:
         """Settle this end of a migration that was left open: see :func:`.settle`."""
-        await settle(self._env(), domid, uuid, is_here=is_here)
+        await settle.settle(self._env(), domid, uuid, is_here=is_here)
 
     # ----- libxenguest's functions, with the caller's callbacks -------------------
 
@@ -433,7 +435,7 @@ class Context:
                 ``checkpoint`` and ``postcopy``, and LIVE.
             deadlines: For this job instead of the context's.
         """
-        save = RawSave(
+        operation = raw.RawSave(
             self._env(deadlines),
             domid,
             callbacks,
@@ -441,7 +443,7 @@ class Context:
             image=image,
             stream_type=stream_type,
         )
-        return await self._jobs.start(save, fd)
+        return await self._jobs.start(operation, fd)
 
     async def xc_domain_restore(
         self,
@@ -449,7 +451,7 @@ class Context:
         fd: int,
         callbacks: RestoreCallbacks,
         *,
-        rings: Rings = NO_RINGS,
+        rings: raw.Rings | None = None,
         stream_type: StreamType = StreamType.PLAIN,
         deadlines: Deadlines | None = None,
     ) -> Job[RestoreResult]:
@@ -468,12 +470,13 @@ class Context:
             deadlines: For this job instead of the context's.
         """
         env = self._env(deadlines)
-        restore = RawRestore(env, domid, callbacks, rings, stream_type)
-        return await self._jobs.start(restore, fd)
+        known = rings or raw.NO_RINGS
+        operation = raw.RawRestore(env, domid, callbacks, known, stream_type)
+        return await self._jobs.start(operation, fd)
 
     # ----- jobs -------------------------------------------------------------------
 
-    async def list_jobs(self) -> list[JobStatus]:
+    async def list_jobs(self) -> list[all_jobs.JobStatus]:
         """Give all jobs of this machine; see :func:`.recovery.all_jobs.list_jobs`."""
         return await all_jobs.list_jobs(self.backend)
 
@@ -485,14 +488,13 @@ class Context:
         """Finish or roll back jobs of dead processes; see :func:`.all_jobs.recover`."""
         return await all_jobs.recover(self._env(), dry_run=dry_run)
 
-    async def abort_job(self, job: str) -> tuple[AbortAnswer, GuestState]:
+    async def abort_job(self, job: str) -> tuple[all_jobs.AbortAnswer, GuestState]:
         """Abort a job of any process; see :func:`.recovery.all_jobs.abort_job`."""
         return await all_jobs.abort_job(self._env(), job)
 
-    async def stop_and_copy_job(self, job: str) -> StopAnswer:
+    async def stop_and_copy_job(self, job: str) -> stop_and_copy.StopAnswer:
         """Have a job of any process suspend its guest after the pass under way.
 
-        As ``Job.stop_and_copy_now``: it must be a live save or migration by our own
-        helper; see :func:`.recovery.stop_and_copy.stop_and_copy_job`.
+        As ``Job.stop_and_copy_now``; see :func:`.stop_and_copy.stop_and_copy_job`.
         """
-        return await stop_and_copy_job(self.backend, job)
+        return await stop_and_copy.stop_and_copy_job(self.backend, job)

@@ -68,7 +68,7 @@ class Deadlines:
     #: All hooks before a migration at one end, and all after it.
     hooks: float = 30.0
     #: A domain that was received runs until its interfaces are announced: five rounds
-    #: in 0.8 s. What is not by then is told.
+    #: in 0.8 s, and more until its drivers are connected. What is not by then is told.
     announce: float = 5.0
     #: The stream is complete, its file is written to the disk.
     flush: float = 600.0

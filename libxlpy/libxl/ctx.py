@@ -27,7 +27,7 @@ from libxlpy.libxl.events import (
 )
 from libxlpy.libxl.osevent import Hooked, OSEventHooks
 from libxlpy.libxl.own_thread import OwnThread
-from libxlpy.operations.libxl_engine import OWN
+from libxlpy.operations.flags import OWN
 from libxlpy_protocol.fields import brief
 
 T = TypeVar("T")

@@ -2,14 +2,15 @@
 
 Linux' netfront does, qemu does for its own devices; HVM guests by PV drivers of others
 do not. For each interface a RARP, and an announcement of each address that is known,
-on the bridge of the interface; several times, as a frame can be lost, a port come up
-late, and guest tools write late.
+on the bridge of the interface; several times, as a frame can be lost and guest tools
+write late; and until the guest's driver is connected again, or time is up.
 
 QEMU: net/announce.c, qemu_announce_timer_step().
 """
 
 import asyncio
 import contextlib
+from itertools import count
 
 from libxlpy.aio import aside
 from libxlpy.domain.interfaces import DOM0, Interface, interfaces
@@ -21,6 +22,12 @@ from libxlpy_protocol.errors import LibxlpyError
 
 #: Seconds between the rounds, as qemu has them.
 PAUSES = (0.05, 0.15, 0.25, 0.35)
+#: Seconds of the deadline that are left for the last round.
+LAST_ROUND = 1.0
+NOT_CONNECTED = (
+    "was announced, but its guest's driver is not connected yet: its bridge finds the "
+    "guest once that speaks"
+)
 
 
 class Announcement:
@@ -65,25 +72,36 @@ async def _bounded(env: Environment, domid: int) -> list[str]:
 
 async def _rounds(env: Environment, domid: int) -> list[str]:
     """Give what the last round has to tell: by then the early reasons are gone."""
+    until = asyncio.get_running_loop().time() + env.deadlines.announce - LAST_ROUND
     found = await interfaces(env, domid)
-    failures = await _round(env, found)
-    for pause in PAUSES if found else ():
-        await asyncio.sleep(pause)
-        failures = await _round(env, await interfaces(env, domid))
-    return failures
+    failures, late = await _round(env, found)
+    for number in count() if found else ():
+        if number >= len(PAUSES) and (not late or _is_past(until)):
+            break
+        await asyncio.sleep(PAUSES[min(number, len(PAUSES) - 1)])
+        failures, late = await _round(env, await interfaces(env, domid))
+    return failures + late
 
 
-async def _round(env: Environment, found: list[Interface]) -> list[str]:
-    failures = []
+def _is_past(moment: float) -> bool:
+    return asyncio.get_running_loop().time() > moment
+
+
+async def _round(
+    env: Environment, found: list[Interface]
+) -> tuple[list[str], list[str]]:
+    """Announce all; give what could not be, and what was while nobody learned it."""
+    failures, late = [], []
     for interface in found:
         try:
-            await _announce(env, interface)
+            if not await _announce(env, interface):
+                late.append(f"interface {interface.number} {NOT_CONNECTED}")
         except BackendError as exc:
             failures.append(f"interface {interface.number} was not announced: {exc}")
-    return failures
+    return failures, late
 
 
-async def _announce(env: Environment, interface: Interface) -> None:
+async def _announce(env: Environment, interface: Interface) -> bool:
     if interface.backend != DOM0:
         where = f"driver domain {interface.backend}"
         raise BackendError(f"its bridge is in {where}: announce it there")
@@ -91,4 +109,5 @@ async def _announce(env: Environment, interface: Interface) -> None:
         raise BackendError("xenstore has no MAC or no device name of it")
     frames = frames_of(interface.mac, interface.addresses)
     devices, mac = interface.devices, interface.mac
-    await aside(lambda: announce_at(devices, mac, frames), env.deadlines.announce)
+    send = env.deadlines.announce
+    return await aside(lambda: announce_at(devices, mac, frames), send)

@@ -34,7 +34,7 @@ LLADDR = struct.Struct("=HH6sxx")
 ANSWER_MAX = 4096
 
 
-def announce_at(devices: tuple[str, ...], mac: bytes, frames: list[bytes]) -> None:
+def announce_at(devices: tuple[str, ...], mac: bytes, frames: list[bytes]) -> bool:
     """Have the bridge of a device learn a station there, and send its frames on.
 
     Args:
@@ -42,16 +42,22 @@ def announce_at(devices: tuple[str, ...], mac: bytes, frames: list[bytes]) -> No
         mac: Of the station.
         frames: Whole ones.
 
+    Returns:
+        Whether the bridge has learned it; by a port without a carrier it does not, and
+        the guest's has none until its driver is connected again.
+
     Raises:
         BackendError: It can't be done; says why.
     """
     port = _port(devices)
     bridge = _bridge_of(port)
+    had_carrier = _has_carrier(port)
     try:
         _learn(port, mac)
         _send(bridge, frames)
     except OSError as exc:
         raise BackendError(f"{port} on bridge {bridge}: {reason_of(exc)}") from exc
+    return had_carrier
 
 
 def _port(devices: tuple[str, ...]) -> str:

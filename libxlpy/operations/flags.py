@@ -16,6 +16,8 @@ class SuspendFlags(enum.IntFlag):
     LIVE = 2
 
 
+#: Choice of our own helper.
+OWN = "own"
 #: Copy everything while the guest is suspended.
 NOT_LIVE = SuspendFlags(0)
 

@@ -25,6 +25,7 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.errors import Cancelled, NotSupported, UsageError, shown
 from libxlpy.jobs.helper_run import HelperRun
 from libxlpy.jobs.operation import Operation, Run
+from libxlpy.operations.flags import OWN
 from libxlpy.operations.libxl_meter import LibxlMeter
 from libxlpy.process.escalation import Step
 from libxlpy.process.helper import HelperProcess
@@ -49,8 +50,6 @@ from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import callback_mask, failure_answer
 from libxlpy_protocol.xen import XTL_INFO
 
-#: Choice of our own helper.
-OWN = "own"
 #: Choice of Xen's, alone or followed by ``:`` and its path.
 LIBXL = "libxl"
 #: Version of the running Xen, in two files.

@@ -30,8 +30,8 @@ from libxlpy.errors import (
 from libxlpy.jobs.operation import Access, Operation, Result, Run
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.stream_fd import StreamFd
-from libxlpy.operations.flags import SuspendFlags, check_can_suspend, xc_flags
-from libxlpy.operations.libxl_engine import OWN, LibxlRun, find_helper, save_argv
+from libxlpy.operations.flags import OWN, SuspendFlags, check_can_suspend, xc_flags
+from libxlpy.operations.libxl_engine import LibxlRun, find_helper, save_argv
 from libxlpy.operations.written import check_count, check_image, check_whole
 from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment, found

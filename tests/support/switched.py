@@ -1,10 +1,12 @@
 """A guest's MAC moves to another host: who gets its frames, before and after we say so.
 
-``python switched.py SOCKET DOMID``, alone in a network namespace, with a /sys of it::
+``python switched.py SOCKET DOMID [SECONDS]``, alone in a network namespace, with a /sys of it::
 
     client -- sw0 -- old      the host that the guest has left
                |
               host0 -- vif    the bridge here, and the guest
+
+With SECONDS the guest's driver is connected so long after we have begun.
 
 Prints a JSON object: what has come where.
 """
@@ -79,12 +81,17 @@ def arrives(taps: dict[str, Tap], text: bytes) -> list[str]:
     ]
 
 
-async def announce(socket_path: Path, domid: int) -> list[str]:
+async def announce(
+    socket_path: Path, domid: int, connected: float | None
+) -> list[str]:
     backend = Backend("simxen", Path("/"), socket_path, Path("/"), Path("/"))
     announcement = Announcement()
     announcement.begin(
         Environment(backend, DEFAULT_DEADLINES, HypercallHelpers()), domid
     )
+    if connected is not None:
+        await asyncio.sleep(connected)
+        ip("link set dev guest up")
     return await announcement.end()
 
 
@@ -95,7 +102,11 @@ def main() -> None:
     taps["old"].sock.send((b"\xff" * 6 + MAC + OURS + b"I am").ljust(60, b"\0"))
     told: dict[str, Any] = {"heard": [b"I am" in taps["guest"].taken()[0]]}
     told["before"] = arrives(taps, b"to the guest: 1")
-    told["remarks"] = asyncio.run(announce(socket_path, domid))
+    connected = float(sys.argv[3]) if len(sys.argv) > 3 else None
+    if connected is not None:
+        ip("link set dev guest down")  # its peer has no carrier
+        assert taps["guest"].sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    told["remarks"] = asyncio.run(announce(socket_path, domid, connected))
     told["frames"] = [frame.hex() for frame in taps["client"].taken()]
     for tap in taps.values():
         tap.taken()

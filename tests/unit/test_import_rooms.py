@@ -26,6 +26,7 @@ MAY_USE: dict[str, set[str]] = {
     "forked": {"errors"},
     "events": set(),
     "folders": set(),
+    "later": set(),
     "save_file": {"aio", "errors", "folders", "forked"},
     "streams": set(),
     "results": set(),
@@ -48,10 +49,9 @@ MAY_USE: dict[str, set[str]] = {
     | {"streams"},
     "telemetry": {"errors", "events", "jobs"},
     "context": WORDS
-    | {"domain", "jobs", "journal", "migration", "operations", "policies", "process"}
-    | {"recovery"},
-    "api": WORDS
-    | {"context", "domain", "jobs", "migration", "operations", "recovery", "save_file"},
+    | {"domain", "jobs", "journal", "later", "migration", "operations", "policies"}
+    | {"process", "recovery"},
+    "api": set(),
     "__init__": {"api"},
     "libxl": WORDS | {"context", "domain", "jobs", "operations"},
     "supervision": {"context", "errors", "events", "jobs", "recovery"},

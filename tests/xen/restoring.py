@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .support import PATIENCE, nodes, ok
+from .support import PATIENCE, Guest, domid_of, nodes, ok, wait_for
 
+#: Xen: public/io/xenbus.h, XenbusStateConnected.
+CONNECTED = "4"
 BACKENDS = "/local/domain/0/backend"
 #: Of a device in xenstore: what it is, not how far it is.
 FACTS = frozenset({"params", "mode", "dev", "device-type", "mac", "script", "handle"})
@@ -79,3 +81,17 @@ def monitors() -> list[Path]:
 def have_interfaces() -> None:
     """Load the driver of the interfaces' dom0 end; without udev nobody does."""
     ok("modprobe", "xen-netback")
+
+
+def connect_interface(guest: Guest) -> None:
+    """Have a restored guest see an interface that it had not when it was saved.
+
+    Linux looks for what has changed below a device, not for what has come meanwhile.
+    """
+    domid = domid_of(guest)
+    ok("xenstore-write", f"/local/domain/{domid}/device/vif/0/state", "1")
+    backend = f"/local/domain/0/backend/vif/{domid}/0/state"
+    wait_for(
+        "the interface to be connected",
+        lambda: ok("xenstore-read", backend).strip() == CONNECTED or None,
+    )

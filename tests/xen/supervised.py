@@ -15,10 +15,13 @@ SYSTEMD = "/usr/lib/systemd/systemd"
 #: Every service needs these; the rig has done all that they stand for.
 NOTHING = "[Unit]\nDescription=Done by the rig\n"
 TARGETS = ("basic.target", "sysinit.target", "shutdown.target")
-#: Its own view of the control groups, below ``$0``.
+#: Its own view of the control groups, below ``$0``; and where it keeps its state: by
+#: that others find out whether this machine runs systemd.
 START = """
 echo 0 >"$0/cgroup.procs"
+mkdir -p /run/systemd
 exec unshare --pid --fork --kill-child --mount --mount-proc --cgroup sh -c '
+mount -t tmpfs systemd /run/systemd
 umount /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' sh "$@"
 """
 

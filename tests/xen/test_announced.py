@@ -9,7 +9,7 @@ import pytest
 
 from .following import Following
 from .migrating import OURS, SSH, TARGET, migrate, moved
-from .restoring import have_interfaces
+from .restoring import connect_interface, have_interfaces
 from .support import PATIENCE, domid_of, ok
 
 pytestmark = pytest.mark.xen
@@ -42,6 +42,7 @@ def network() -> Iterator[socket.socket]:
 
 def test_a_bridge_learns_where_the_guest_is(make_guest, network: socket.socket) -> None:
     guest = make_guest("pvh", f'vif=["mac={MAC},bridge={BRIDGE},ip={ADDRESS}"]')
+    connect_interface(guest)
     with moved(guest):
         migrate(guest, OURS, OURS)
     wanted = {ETH_ARP, ETH_RARP}

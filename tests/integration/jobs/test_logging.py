@@ -99,7 +99,7 @@ def test_levels_of_xentoollog():
 def test_nothing_is_installed_and_nothing_printed():
     program = (
         "import logging\n"
-        "from libxlpy.api import *\n"
+        "from libxlpy import *\n"
         "from libxlpy.jobs import watchers as logs\n"
         "class Job: name, domid, phase = 'save-7', 7, 'libxc'\n"
         "logs.log(logs.JOBS, logging.CRITICAL, Job(), 'told')\n"

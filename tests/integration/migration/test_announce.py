@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from libxlpy.backend import detect
-from libxlpy.deadlines import Deadlines
-from libxlpy.migration.announce import PAUSES, Announcement
+from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
+from libxlpy.migration.announce import NOT_CONNECTED, PAUSES, Announcement
 from libxlpy.process.environment import Environment, HypercallHelpers
 from libxlpy.xenstore import connect
 from tests.support.guest import Guest, aside
@@ -28,13 +28,13 @@ async def write(host: Path, nodes: dict[str, str]) -> None:
             await store.write(path, value.encode())
 
 
-def switched(host: Path, domid: int) -> dict[str, Any]:
+def switched(host: Path, domid: int, *more: str) -> dict[str, Any]:
     """Run ``switched.py`` in a network namespace of its own."""
     program = str(ROOT / "tests/support/switched.py")
     command = ["unshare", "--net", "--mount", "sh", "-ec", f'{SCRIPT}; exec "$@"', "sh"]
     arguments = [sys.executable, program, str(host / "xenstored.sock"), str(domid)]
     done = subprocess.run(
-        [*command, *arguments],
+        [*command, *arguments, *more],
         capture_output=True,
         text=True,
         check=False,
@@ -60,6 +60,20 @@ async def test_frames_arrive_here_after_it_and_did_not_before(host: Path, pv: Gu
     mine = [frame for frame in told["frames"] if frame[12:24] == MAC.replace(":", "")]
     kinds = [frame[24:28] for frame in mine]
     assert kinds == [RARP, "0806", "86dd"] * (len(PAUSES) + 1)
+
+
+async def test_driver_that_connects_late_is_waited_for(host: Path, pv: Guest):
+    await write(host, libxl_nodes(pv.domid))
+    told = await aside(switched, host, pv.domid, str(2 * sum(PAUSES)))
+    assert told["before"] == ["old"]
+    assert told["remarks"] == []
+    assert told["after"] == ["guest"]
+
+
+async def test_driver_that_does_not_connect_is_told(host: Path, pv: Guest):
+    await write(host, libxl_nodes(pv.domid))
+    told = await aside(switched, host, pv.domid, str(DEFAULT_DEADLINES.announce))
+    assert told["remarks"] == [f"interface 0 {NOT_CONNECTED}"]
 
 
 def env_of(host: Path, deadlines: Deadlines) -> Environment:

@@ -1,5 +1,6 @@
 """The package itself: its version, its names, its modules."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import libxlpy
+from libxlpy.api import MODULE_OF
 from libxlpy_protocol.hello import PACKAGE
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,6 +27,15 @@ def test_import_leaves_nothing_behind():
 def test_public_names_are_capitalised():
     """So that ``from libxlpy import a_module`` need not load them all to find out."""
     assert [name for name in libxlpy.__all__ if not name[0].isupper()] == []
+
+
+def test_type_checkers_see_the_same_names():
+    tree = ast.parse((ROOT / "libxlpy/__init__.pyi").read_text())
+    froms = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in froms for alias in node.names}
+    assert seen == dict(MODULE_OF)
+    for name in MODULE_OF:
+        assert hasattr(libxlpy, name)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,27 @@
+"""Modules that are loaded when something of them is used: one pays for what one does.
+
+if TYPE_CHECKING:
+    from libxlpy.operations import raw, save
+else:
+    raw, save = later("libxlpy.operations", "raw", "save")
+"""
+
+from importlib import import_module
+from typing import Any
+
+
+class Later:
+    """Stands for a module."""
+
+    def __init__(self, module: str) -> None:
+        """Take its whole name."""
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what the module has by that name."""
+        return getattr(import_module(self._module), name)
+
+
+def later(package: str, *modules: str) -> list[Later]:
+    """Give what stands for some modules of a package."""
+    return [Later(f"{package}.{name}") for name in modules]
