@@ -1,6 +1,6 @@
 """A guest's MAC moves to another host: who gets its frames, before and after we say so.
 
-``python switched.py SOCKET DOMID [SECONDS]``, alone in a network namespace, with a /sys of it::
+``python switched.py SOCKET DOMID [SECONDS]``, in a network namespace with a /sys::
 
     client -- sw0 -- old      the host that the guest has left
                |
@@ -81,9 +81,7 @@ def arrives(taps: dict[str, Tap], text: bytes) -> list[str]:
     ]
 
 
-async def announce(
-    socket_path: Path, domid: int, connected: float | None
-) -> list[str]:
+async def announce(socket_path: Path, domid: int, connected: float | None) -> list[str]:
     backend = Backend("simxen", Path("/"), socket_path, Path("/"), Path("/"))
     announcement = Announcement()
     announcement.begin(
