@@ -69,7 +69,7 @@ class Deadlines:
     hooks: float = 30.0
     #: A domain that was received runs until its interfaces are announced: five rounds
     #: in 0.8 s, and more until its drivers are connected. What is not by then is told.
-    announce: float = 5.0
+    announce: float = 10.0
     #: The stream is complete, its file is written to the disk.
     flush: float = 600.0
     #: Complete received until the helper is gone.
