@@ -71,15 +71,17 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "libxlpy.recovery.decision": ("Outcome",),
     "libxlpy.recovery.recovery": ("Recovered",),
     "libxlpy.recovery.stop_and_copy": ("StopAnswer",),
-    "libxlpy.results": (
-        "GuestState",
-        "ImageState",
-        "JobFigures",
-        "JobReport",
+    "libxlpy.results.figures": ("JobFigures",),
+    "libxlpy.results.of_jobs": (
         "MigrateResult",
         "RestoreResult",
-        "Rusage",
         "SaveResult",
+    ),
+    "libxlpy.results.report": (
+        "GuestState",
+        "ImageState",
+        "JobReport",
+        "Rusage",
     ),
     "libxlpy.results.statistics": (
         "HelperUse",

@@ -20,7 +20,6 @@ from libxlpy.aio import finish
 from libxlpy.backend import Backend, detect
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
 from libxlpy.errors import UsageError
-from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.later import Later, later
 from libxlpy.operations.flags import NOT_LIVE, OWN, SuspendFlags
 from libxlpy.process.environment import Environment, HypercallHelpers, found
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from libxlpy.domain.info import DomainInfo
     from libxlpy.jobs import registry
     from libxlpy.jobs.job import Job
+    from libxlpy.jobs.stall import StallPolicy
     from libxlpy.jobs.watchers import Watcher
     from libxlpy.migration import announced, channel, forecast, receive, send, settle
     from libxlpy.migration.greeting import Connect
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from libxlpy.process.pump import Observer
     from libxlpy.recovery import all_jobs, stop_and_copy
     from libxlpy.recovery.recovery import Recovered
-    from libxlpy.results import GuestState, MigrateResult, RestoreResult, SaveResult
+    from libxlpy.results.of_jobs import MigrateResult, RestoreResult, SaveResult
+    from libxlpy.results.report import GuestState
 else:
     registry = Later("libxlpy.jobs.registry")
     requests, resume = later("libxlpy.domain", "requests", "resume")
@@ -70,7 +71,7 @@ class Context:
         host: str | os.PathLike[str] | None = None,
         deadlines: Deadlines = DEFAULT_DEADLINES,
         helper: str = OWN,
-        stall: StallPolicy = NO_STALL_POLICY,
+        stall: StallPolicy | None = None,
     ) -> None:
         """Say what to use; nothing is looked at before the context is entered.
 

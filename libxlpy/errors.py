@@ -35,18 +35,22 @@ Names of outcomes are facts, not ``...Error`` (noqa N818): ``except Cancelled`` 
 what happened. ``str(e)`` is one line; :meth:`JobError.report` is everything.
 """
 
+from __future__ import annotations
+
 import errno as errno_names
 import os
 import resource
 import shlex
 import signal as signals
-import traceback
-from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from libxlpy.results import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.migration.own import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libxlpy.results.report import GuestState, ImageState, JobReport
+    from libxlpy_protocol.migration.own import Refusal
 
 #: Characters of a line of a process that messages show.
 LINE_SHOWN = 500
@@ -193,8 +197,10 @@ class JobError(LibxlpyError):
     """
 
     def __init__(self, message: str) -> None:
+        from libxlpy.results.report import JobReport  # what has not failed needs none
+
         super().__init__(message)
-        self.details = JobReport(what="", domid=-1)
+        self.details: JobReport = JobReport(what="", domid=-1)
         #: What is left to do, and does it; None if all was repaired.
         self.unfinished: Unfinished | None = None
 
@@ -231,6 +237,8 @@ class JobError(LibxlpyError):
         if self.unfinished is not None:
             lines += [f"left to do: {action}" for action in self.unfinished.actions]
         if self.__cause__ is not None:
+            import traceback
+
             text = "".join(traceback.format_exception(self.__cause__))
             lines += [f"cause: {line}" for line in text.splitlines()]
         return "\n".join(lines)

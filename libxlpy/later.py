@@ -9,6 +9,8 @@ else:
 from importlib import import_module
 from typing import Any
 
+from libxlpy.errors import BackendError, reason_of
+
 
 class Later:
     """Stands for a module."""
@@ -18,8 +20,16 @@ class Later:
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
-        """Give what the module has by that name."""
-        return getattr(import_module(self._module), name)
+        """Give what the module has by that name.
+
+        Raises:
+            BackendError: The module can't be loaded: no descriptor is left.
+        """
+        try:
+            return getattr(import_module(self._module), name)
+        except OSError as exc:
+            text = f"can't load {self._module}: {reason_of(exc)}"
+            raise BackendError(text) from exc
 
 
 def later(package: str, *modules: str) -> list[Later]:

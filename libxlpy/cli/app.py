@@ -1,28 +1,66 @@
 """The program `xlpy`: the options before a command, and which commands there are.
 
-Each topic of `options/` has those of its commands. The modules that do the work are
-imported when a command runs, so that `--help` and usage errors need no more than click.
+Each topic of `options/` has those of its commands, and is loaded when one is asked for.
+The modules that do the work are imported when a command runs, so that `--help` and
+usage errors need no more than click.
 """
 
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from libxlpy.cli.options import jobs, looks, moves, sim
 from libxlpy.cli.terminal.settings import BackendName, Settings
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
+#: Command -> the topic that has it, and its name there.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "save": ("moves", "save"),
+    "restore": ("moves", "restore"),
+    "migrate": ("moves", "migrate"),
+    "migrate-receive": ("moves", "migrate_receive"),
+    "list": ("looks", "list_command"),
+    "verify": ("looks", "verify"),
+    "inspect": ("looks", "inspect"),
+    "jobs": ("jobs", "jobs"),
+    "abort": ("jobs", "abort"),
+    "report": ("jobs", "report"),
+    "recover": ("jobs", "recover"),
+    "sim": ("sim", "sim"),
+}
+
+
+class Commands(click.Group):
+    """All commands; one is loaded when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See the base class."""
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See the base class."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        topic, name = COMMANDS[cmd_name]
+        command = getattr(import_module(f"libxlpy.cli.options.{topic}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from libxlpy_protocol.hello import PACKAGE
 
-        click.echo(f"xlpy {version('libxlpy')}")
+        click.echo(f"xlpy {PACKAGE}")
         ctx.exit()
 
 
-@click.group(context_settings=HELP)
+@click.group(cls=Commands, context_settings=HELP)
 @click.option("-v", "--verbose", is_flag=True, help="Print log lines and reports.")
 @click.option(
     "--backend",
@@ -57,12 +95,3 @@ def xlpy(
     settings.verbose = verbose
     settings.backend = backend
     settings.host = host
-
-
-for _command in (
-    *(moves.save, moves.restore, moves.migrate, moves.migrate_receive),
-    *(looks.list_command, looks.verify, looks.inspect),
-    *(jobs.jobs, jobs.abort, jobs.report, jobs.recover),
-    sim.sim,
-):
-    xlpy.add_command(_command)

@@ -23,7 +23,7 @@ from libxlpy.errors import QmpError, XenstoreError, reason_of
 from libxlpy.folders import FOLDER
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
-from libxlpy.results import GuestFacts
+from libxlpy.results.report import GuestFacts
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.stream.libxl import XENSTORE_VALUE_MAX, is_xenstore_key

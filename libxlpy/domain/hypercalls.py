@@ -5,7 +5,7 @@ import errno
 from libxlpy.domain.info import DomainFacts, DomainInfo
 from libxlpy.errors import DomainNotFound, DomainOpError, UsageError
 from libxlpy.process.link import HelperLink
-from libxlpy.results import DomainType
+from libxlpy.results.report import DomainType
 from libxlpy.xenstore import Xenstore
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.fields import brief

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from libxlpy.errors import BackendError
-from libxlpy.results import DomainType, GuestState
+from libxlpy.results.report import DomainType, GuestState
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.messages import OpResult
 from libxlpy_protocol.xen import (

@@ -12,7 +12,7 @@ import errno
 from libxlpy.domain import hypercalls
 from libxlpy.errors import DomainOpError
 from libxlpy.process.link import HelperLink
-from libxlpy.results import GuestFacts
+from libxlpy.results.report import GuestFacts
 from libxlpy_protocol.enums import Op
 
 

@@ -20,7 +20,7 @@ from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.errors import DomainReused
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
-from libxlpy.results import FAILED, GuestState, Settled
+from libxlpy.results.report import FAILED, GuestState, Settled
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError

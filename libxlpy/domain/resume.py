@@ -12,7 +12,7 @@ from libxlpy.domain.info import DomainFacts
 from libxlpy.errors import UsageError
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
-from libxlpy.results import DomainType, GuestFacts
+from libxlpy.results.report import DomainType, GuestFacts
 from libxlpy.xenstore import connect
 from libxlpy_protocol.enums import Op
 

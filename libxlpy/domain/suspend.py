@@ -26,7 +26,7 @@ from libxlpy.domain.suspend_event import ask_by_event, offered_port
 from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
-from libxlpy.results import DomainType, GuestFacts
+from libxlpy.results.report import DomainType, GuestFacts
 from libxlpy.xenstore import Watch, Xenstore, connect
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.xen import SHUTDOWN_SUSPEND

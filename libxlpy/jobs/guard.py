@@ -14,7 +14,7 @@ from libxlpy.errors import BackendError, HelperCrashed, JobError, TimedOut
 from libxlpy.jobs.failures import PARENT_SILENT
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink
-from libxlpy.results import Rusage
+from libxlpy.results.report import Rusage
 from libxlpy_protocol.messages import Release
 
 #: Seconds for it to let the guest run; it takes 2 at most.

@@ -15,7 +15,7 @@ from libxlpy.jobs.watchers import heard
 from libxlpy.journal import Folder, Life
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.claim import claim, forget
-from libxlpy.results import GuestState
+from libxlpy.results.report import GuestState
 from libxlpy_protocol.errors import LibxlpyError
 
 logger = logging.getLogger("libxlpy")

@@ -18,7 +18,7 @@ from libxlpy.jobs.unfinished import JobUnfinished, left_undone
 from libxlpy.journal.reports import filed
 from libxlpy.policies import AnyPolicy
 from libxlpy.process.escalation import Step
-from libxlpy.results import Settled
+from libxlpy.results.report import Settled
 from libxlpy.results.statistics import Statistics
 
 

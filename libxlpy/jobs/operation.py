@@ -14,7 +14,7 @@ from libxlpy.policies import AnyPolicy, checked_policy
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink
-from libxlpy.results import GuestFacts, JobReport, Kind, Settled
+from libxlpy.results.report import GuestFacts, JobReport, Kind, Settled
 from libxlpy_protocol.messages import CallMessage, Message, Start, Stat
 
 Result = TypeVar("Result")
@@ -85,7 +85,7 @@ class Operation(ABC, Generic[Result]):
         self,
         env: Environment,
         *,
-        stall: StallPolicy = NO_STALL_POLICY,
+        stall: StallPolicy | None = None,
         policy: AnyPolicy | None = None,
     ) -> None:
         """Take where it is done, and how it is watched.
@@ -101,7 +101,7 @@ class Operation(ABC, Generic[Result]):
         self.env = env
         #: Those of its job.
         self.deadlines = env.deadlines
-        self.stall = stall
+        self.stall = stall or NO_STALL_POLICY
         self.policy = None if policy is None else checked_policy(policy)
         #: What was done to the guest, for its repair and the journal.
         self.guest = GuestFacts()

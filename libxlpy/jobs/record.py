@@ -5,7 +5,7 @@ from collections import deque
 
 from libxlpy.events import EventFeed, LogEvent, ProgressEvent
 from libxlpy.jobs.meter import Meter
-from libxlpy.results import GuestState, ImageState, JobReport, Rusage
+from libxlpy.results.report import GuestState, ImageState, JobReport, Rusage
 from libxlpy.results.statistics import IoCounts
 from libxlpy_protocol.messages import Complete, Log, Progress, RestoreResults, Stat
 from libxlpy_protocol.xen import XTL_ERROR, XTL_NAMES

@@ -15,7 +15,8 @@ from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.watchers import JobLog, Watchers
 from libxlpy.journal import Stream
 from libxlpy.recovery.claim import Claim, claim
-from libxlpy.results import JobFigures, Kind
+from libxlpy.results.figures import JobFigures
+from libxlpy.results.report import Kind
 from libxlpy_protocol.errors import LibxlpyError
 
 #: Kind of operation -> what its claim is for.

@@ -33,7 +33,7 @@ from libxlpy.journal.identity import Identity
 from libxlpy.process.escalation import Step
 from libxlpy.process.helper import HelperProcess, start_process
 from libxlpy.process.link import HelperLink
-from libxlpy.results import ImageState, Settled
+from libxlpy.results.report import ImageState, Settled
 from libxlpy_protocol.messages import (
     Complete,
     Log,

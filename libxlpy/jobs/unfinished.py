@@ -11,7 +11,7 @@ from libxlpy.domain.repair import done_of, is_failed
 from libxlpy.errors import JobError
 from libxlpy.jobs.run import JobRun
 from libxlpy.recovery.claim import claim
-from libxlpy.results import GuestState, JobReport
+from libxlpy.results.report import GuestState, JobReport
 
 ASK = "hypervisor asked where the guest is"
 

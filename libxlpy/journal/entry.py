@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from libxlpy.journal.birth import birth_ns
 from libxlpy.journal.identity import Identity
-from libxlpy.results import DomainType, GuestFacts, Kind
+from libxlpy.results.report import DomainType, GuestFacts, Kind
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import parse_object
 

@@ -25,7 +25,7 @@ from libxlpy.forked import Owned
 from libxlpy.journal.entry import ENTRY_MAX, Entry
 from libxlpy.journal.life import Life, is_own, lives, told
 from libxlpy.journal.told import decode
-from libxlpy.results import JobFigures
+from libxlpy.results.figures import JobFigures
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.json_text import parse_object
 

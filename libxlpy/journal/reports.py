@@ -16,7 +16,7 @@ from pathlib import Path
 from libxlpy.aio import aside
 from libxlpy.errors import BackendError, Cancelled, JobError, UsageError, reason_of
 from libxlpy.journal import Folder
-from libxlpy.results import JobReport
+from libxlpy.results.report import JobReport
 from libxlpy_protocol.fields import readable
 from libxlpy_protocol.hello import PACKAGE
 from libxlpy_protocol.messages import Hello

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Final
 
-from libxlpy.results import JobFigures
+from libxlpy.results.figures import JobFigures
 from libxlpy_protocol.json_text import parse_object
 
 #: Bytes, always: what was there before is written over.

@@ -15,7 +15,7 @@ from libxlpy.errors import UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
 from libxlpy.operations.flags import SuspendFlags
-from libxlpy.results import RestoreResult
+from libxlpy.results.of_jobs import RestoreResult
 from libxlpy_protocol.fields import brief
 
 LIBXL_SUSPEND_DEBUG = int(SuspendFlags.DEBUG)

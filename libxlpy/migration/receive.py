@@ -37,7 +37,8 @@ from libxlpy.operations.restore_simxen import SimxenRestore
 from libxlpy.operations.restore_xen import XenRestore
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
-from libxlpy.results import GuestState, JobReport, Kind, RestoreResult, Settled
+from libxlpy.results.of_jobs import RestoreResult
+from libxlpy.results.report import GuestState, JobReport, Kind, Settled
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import Log
 from libxlpy_protocol.migration.handshake import RECEIVER, Event, Receiving, Word

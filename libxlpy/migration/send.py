@@ -32,7 +32,7 @@ from libxlpy.errors import (
     PeerFailed,
 )
 from libxlpy.jobs.operation import Run
-from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
+from libxlpy.jobs.stall import StallPolicy
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.greeting import Connect, Greeted, greet
 from libxlpy.migration.hooks import Hooks, MigrationHooks
@@ -43,7 +43,8 @@ from libxlpy.operations.save import RAN_ON, GuestSave
 from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
-from libxlpy.results import GuestState, JobReport, Kind, MigrateResult, Settled
+from libxlpy.results.of_jobs import MigrateResult
+from libxlpy.results.report import GuestState, JobReport, Kind, Settled
 from libxlpy_protocol.enums import OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Log, Suspend
@@ -95,7 +96,7 @@ class Send(GuestSave[MigrateResult]):
         paused: bool = False,
         reached_by: str = "",
         hooks: MigrationHooks | None = None,
-        stall: StallPolicy = NO_STALL_POLICY,
+        stall: StallPolicy | None = None,
         policy: AnyPolicy | None = None,
     ) -> None:
         """Migrate a domain.

@@ -24,14 +24,8 @@ from libxlpy.operations.flags import NOT_LIVE, SuspendFlags, xc_flags
 from libxlpy.operations.input import check_input
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import uuid_bytes
-from libxlpy.results import (
-    GuestState,
-    JobReport,
-    Kind,
-    RestoreResult,
-    SaveResult,
-    Settled,
-)
+from libxlpy.results.of_jobs import RestoreResult, SaveResult
+from libxlpy.results.report import GuestState, JobReport, Kind, Settled
 from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode, Op, StreamType
 from libxlpy_protocol.errors import LibxlpyError

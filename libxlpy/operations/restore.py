@@ -7,7 +7,7 @@ from libxlpy.operations.restore_simxen import SimxenRestore
 from libxlpy.operations.restore_target import Wanted
 from libxlpy.operations.restore_xen import XenRestore
 from libxlpy.process.environment import Environment
-from libxlpy.results import RestoreResult
+from libxlpy.results.of_jobs import RestoreResult
 
 
 def restore(env: Environment, wanted: Wanted) -> Operation[RestoreResult]:

@@ -20,7 +20,8 @@ from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.input import check_input
 from libxlpy.operations.restore_target import Wanted
 from libxlpy.process.environment import Environment
-from libxlpy.results import JobReport, Kind, RestoreResult, Settled
+from libxlpy.results.of_jobs import RestoreResult
+from libxlpy.results.report import JobReport, Kind, Settled
 from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.errors import LibxlpyError

@@ -28,7 +28,7 @@ from libxlpy.errors import (
     UsageError,
 )
 from libxlpy.jobs.operation import Access, Operation, Result, Run
-from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
+from libxlpy.jobs.stall import StallPolicy
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.flags import OWN, SuspendFlags, check_can_suspend, xc_flags
 from libxlpy.operations.libxl_engine import LibxlRun, find_helper, save_argv
@@ -37,7 +37,8 @@ from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.helper import start_process
 from libxlpy.process.link import HelperLink, uuid_bytes
-from libxlpy.results import GuestState, JobReport, Kind, SaveResult, Settled
+from libxlpy.results.of_jobs import SaveResult
+from libxlpy.results.report import GuestState, JobReport, Kind, Settled
 from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode, OnParentLoss
 from libxlpy_protocol.errors import LibxlpyError
@@ -80,7 +81,7 @@ class GuestSave(Operation[Result]):
         *,
         helper: str = OWN,
         on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
-        stall: StallPolicy = NO_STALL_POLICY,
+        stall: StallPolicy | None = None,
         policy: AnyPolicy | None = None,
     ) -> None:
         """Save a domain.

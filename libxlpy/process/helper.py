@@ -25,7 +25,7 @@ from libxlpy.forked import Owned, lead_nowhere
 from libxlpy.process.packages import helper_python
 from libxlpy.process.proc import kernel_place, proof
 from libxlpy.process.spawn_thread import SpawnThread, close_all
-from libxlpy.results import Rusage
+from libxlpy.results.report import Rusage
 from libxlpy.results.statistics import IoCounts
 
 #: Seconds for the kernel to tell where a process hangs.

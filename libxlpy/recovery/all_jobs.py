@@ -18,7 +18,8 @@ from libxlpy.process.environment import Environment, found
 from libxlpy.recovery.claim import take
 from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import ALONE, Recovered, Recovery
-from libxlpy.results import GuestState, JobFigures
+from libxlpy.results.figures import JobFigures
+from libxlpy.results.report import GuestState
 
 #: Seconds between two looks at a job that was told to stop.
 LOOK_AGAIN = 0.05

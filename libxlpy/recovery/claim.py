@@ -28,7 +28,7 @@ from libxlpy.journal.told import encode
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import Recovery
-from libxlpy.results import JobFigures
+from libxlpy.results.figures import JobFigures
 
 #: Kinds of jobs whose outcome the other end may have to tell.
 MOVES = frozenset({"migrate", "receive"})

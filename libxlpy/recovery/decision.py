@@ -4,7 +4,7 @@ import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from libxlpy.results import ImageState
+from libxlpy.results.report import ImageState
 
 
 class Outcome(enum.Enum):

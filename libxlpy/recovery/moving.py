@@ -11,7 +11,7 @@ from libxlpy.domain.notice import withdraw
 from libxlpy.journal import Entry
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import Decision, Outcome, Step
-from libxlpy.results import ImageState
+from libxlpy.results.report import ImageState
 
 #: Phases of a sender whose copy may run.
 GIVEN = frozenset({"go", "report"})

@@ -26,7 +26,7 @@ from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import SETTLED, Decision, Outcome, Step
 from libxlpy.recovery.left_file import LeftFile
 from libxlpy.recovery.moving import Moving
-from libxlpy.results import GuestState, ImageState, JobReport, Kind
+from libxlpy.results.report import GuestState, ImageState, JobReport, Kind
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from libxlpy import Context, GuestState, RestoreCallbacks, SaveCallbacks, SuspendFlags
 from libxlpy.errors import JobError
-from libxlpy.results import RestoreResult, SaveResult
+from libxlpy.results.of_jobs import RestoreResult, SaveResult
 from libxlpy.save_file import SaveFile
 from libxlpy.simxen.client import SimClient
 from tests.fault.saboteur import Saboteur

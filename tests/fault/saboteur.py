@@ -11,7 +11,7 @@ from typing import Any
 
 from libxlpy import Context, GuestState, Job
 from libxlpy.errors import JobError
-from libxlpy.results import SaveResult
+from libxlpy.results.of_jobs import SaveResult
 from libxlpy_protocol.messages import Message, Release
 from libxlpy_protocol.table import CALLS
 from tests.fault.sweep import DEADLINES, Attack, Place, Strike, live_save

@@ -14,7 +14,7 @@ import pytest
 
 from libxlpy import Context, Deadlines, GuestState, Job, SuspendFlags
 from libxlpy.errors import JobError
-from libxlpy.results import SaveResult
+from libxlpy.results.of_jobs import SaveResult
 from libxlpy.save_file import SaveFile
 from tests.support.victim import Victim
 

@@ -10,7 +10,7 @@ import pytest
 
 from libxlpy import BackendError, Context, GuestState, Outcome
 from libxlpy.domain import requests
-from libxlpy.results import SaveResult
+from libxlpy.results.of_jobs import SaveResult
 from libxlpy.save_file import SaveFile
 from libxlpy_protocol.enums import Op
 from tests.fault.deaths import die, helpers_gone, left, recover

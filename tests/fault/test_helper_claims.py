@@ -13,7 +13,7 @@ from libxlpy.aio import aside
 from libxlpy.errors import ProtocolViolation
 from libxlpy.jobs.operation import Operation
 from libxlpy.operations.save import NOT_COUNTED
-from libxlpy.results import GuestState, ImageState
+from libxlpy.results.report import GuestState, ImageState
 from tests.fault.sweep import DEADLINES, live_save
 from tests.support.libxl_helpers import liar_program
 from tests.support.loop_device import device

@@ -7,7 +7,7 @@ import pytest
 
 from libxlpy.errors import Cancelled, HelperCrashed, TimedOut
 from libxlpy.jobs.run import GUARDS
-from libxlpy.results import SaveResult
+from libxlpy.results.of_jobs import SaveResult
 from tests.fault.saboteur import signalled, trace_of
 from tests.fault.sweep import long, sweep
 

@@ -6,7 +6,7 @@ import pytest
 
 from libxlpy.errors import ProtocolViolation, TimedOut
 from libxlpy.jobs.run import GUARDS
-from libxlpy.results import SaveResult
+from libxlpy.results.of_jobs import SaveResult
 from tests.fault.liar import HELLO, lying
 from tests.fault.lying_helper import LIES
 from tests.fault.saboteur import trace_of

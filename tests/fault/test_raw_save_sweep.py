@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from libxlpy.errors import Cancelled, HelperCrashed
-from libxlpy.results import SaveResult
+from libxlpy.results.of_jobs import SaveResult
 from tests.fault.raw import LEFT, raw_save
 from tests.fault.saboteur import attack, cancel, kill, trace_of
 from tests.fault.sweep import long, sweep

@@ -17,7 +17,7 @@ from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.process.environment import Environment, HypercallHelpers
 from libxlpy.process.pump import Observer
-from libxlpy.results import GuestFacts, GuestState, JobReport, Settled
+from libxlpy.results.report import GuestFacts, GuestState, JobReport, Settled
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.messages import CallMessage, Start, Suspend
 from libxlpy_protocol.table import callback_mask

@@ -26,7 +26,7 @@ MAY_USE: dict[str, set[str]] = {
     "forked": {"errors"},
     "events": set(),
     "folders": set(),
-    "later": set(),
+    "later": {"errors"},
     "save_file": {"aio", "errors", "folders", "forked"},
     "streams": set(),
     "results": set(),
@@ -38,7 +38,7 @@ MAY_USE: dict[str, set[str]] = {
     "journal": {"aio", "errors", "forked", "results"},
     "process": WORDS,
     "simxen": {"aio", "backend", "errors", "folders", "journal"},
-    "domain": WORDS | {"folders", "process", "simxen", "xenstore"},
+    "domain": WORDS | {"folders", "later", "process", "simxen", "xenstore"},
     "recovery": WORDS
     | {"domain", "folders", "journal", "process", "save_file", "streams"},
     "policies": {"callbacks", "errors", "results"},

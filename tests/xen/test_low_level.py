@@ -8,7 +8,8 @@ import pytest
 from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
 from libxlpy.context import Context
 from libxlpy.errors import StreamError
-from libxlpy.results import GuestState, RestoreResult
+from libxlpy.results.of_jobs import RestoreResult
+from libxlpy.results.report import GuestState
 
 from .bare_domain import BareDomain, bare_domain
 from .restoring import fed

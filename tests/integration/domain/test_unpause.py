@@ -2,7 +2,7 @@
 
 from libxlpy import Context
 from libxlpy.domain.device_model import DeviceModel
-from libxlpy.results import GuestFacts
+from libxlpy.results.report import GuestFacts
 from tests.support.guest import Guest, aside
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from libxlpy import Context, GuestState, SuspendFlags
-from libxlpy.results import RestoreResult, SaveResult
+from libxlpy.results.of_jobs import RestoreResult, SaveResult
 from libxlpy.simxen.client import request
 from libxlpy.simxen.library import simxen_library
 from tests.support.guest import aside

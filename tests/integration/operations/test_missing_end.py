@@ -31,7 +31,7 @@ from libxlpy.libxl import (
     libxl_outcome,
 )
 from libxlpy.libxl.codes import ERROR_FAIL
-from libxlpy.results import RestoreResult
+from libxlpy.results.of_jobs import RestoreResult
 from libxlpy.simxen.client import request
 from tests.support.guest import PATIENCE, Guest, aside
 

@@ -13,7 +13,10 @@ from libxlpy.cli.terminal.settings import Settings
 
 def commands(group: click.Group, path: str = "xlpy") -> dict[str, click.Command]:
     found: dict[str, click.Command] = {path: group}
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        assert command is not None
         if isinstance(command, click.Group):
             found |= commands(command, f"{path} {name}")
         else:

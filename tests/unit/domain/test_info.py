@@ -4,7 +4,7 @@ import pytest
 
 from libxlpy import errors
 from libxlpy.domain.info import DomainFacts, guest_state
-from libxlpy.results import GuestState
+from libxlpy.results.report import GuestState
 from libxlpy_protocol.messages import OpResult
 from libxlpy_protocol.xen import (
     DOMINF_DYING,

@@ -7,7 +7,7 @@ from libxlpy.deadlines import Deadlines
 from libxlpy.domain.repair import Repair
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.process.environment import Environment, HypercallHelpers
-from libxlpy.results import GuestFacts, GuestState
+from libxlpy.results.report import GuestFacts, GuestState
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.messages import DomainOp, Message
 from tests.support import scripted

@@ -3,7 +3,7 @@
 import pytest
 
 from libxlpy import errors
-from libxlpy.results import GuestState, ImageState, JobReport
+from libxlpy.results.report import GuestState, ImageState, JobReport
 from libxlpy_protocol.errors import LibxlpyError
 from tests.support.outcomes import OUTCOMES
 

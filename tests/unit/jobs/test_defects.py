@@ -11,7 +11,7 @@ from libxlpy.jobs.job import Job
 from libxlpy.jobs.open_calls import OpenCalls
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.run import JobRun
-from libxlpy.results import GuestState, JobReport, Settled
+from libxlpy.results.report import GuestState, JobReport, Settled
 from libxlpy_protocol.messages import Stat
 from tests.support.scripted_jobs import FakeOperation, StartJob
 

@@ -23,7 +23,7 @@ from libxlpy.errors import (
 from libxlpy.events import LogEvent, PhaseEvent, ProgressEvent, StatEvent
 from libxlpy.jobs.job import CancelKind
 from libxlpy.process.pump import TAKEN
-from libxlpy.results import GuestState, ImageState
+from libxlpy.results.report import GuestState, ImageState
 from libxlpy_protocol.messages import CallMessage
 from tests.support.scripted_jobs import FakeOperation, StartJob, Turns
 

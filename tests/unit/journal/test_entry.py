@@ -5,7 +5,7 @@ import json
 import pytest
 
 from libxlpy.journal import Entry, Identity, Stream
-from libxlpy.results import GuestFacts
+from libxlpy.results.report import GuestFacts
 from tests.unit.journal.entries import entry
 
 

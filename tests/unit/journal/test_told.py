@@ -11,7 +11,7 @@ import pytest
 from libxlpy.journal import Folder
 from libxlpy.journal.life import Life, lives, told
 from libxlpy.journal.told import SIZE, decode, encode
-from libxlpy.results import JobFigures
+from libxlpy.results.figures import JobFigures
 from libxlpy.results.statistics import Iteration, Statistics
 from tests.unit.journal.entries import entry
 

@@ -9,7 +9,7 @@ from libxlpy import Context
 from libxlpy.jobs.operation import Run
 from libxlpy.libxl.ao import Ao
 from libxlpy.libxl.codes import ERROR_ABORTED
-from libxlpy.results import GuestState, Settled
+from libxlpy.results.report import GuestState, Settled
 from libxlpy_protocol.messages import CallMessage
 from tests.support.scripted_jobs import FakeOperation, StartJob
 

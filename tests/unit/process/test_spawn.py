@@ -26,7 +26,7 @@ from libxlpy.process.environment import (
 )
 from libxlpy.process.helper import start_process
 from libxlpy.process.proc import frames, kernel_place, state_of
-from libxlpy.results import JobReport
+from libxlpy.results.report import JobReport
 from tests.support.scripted_jobs import FakeOperation, StartJob, Turns
 
 pytestmark = pytest.mark.usefixtures("nothing_blocks")
