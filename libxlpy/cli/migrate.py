@@ -300,18 +300,19 @@ class Migrate:
             *([f"the command to reach it: {command}"] if command else []),
             *exc.details.failed_repairs,
             *exc.details.remarks,
-            _where(exc),
+            _where(exc, domain, self._options),
         ]
         return self._interrupt.failure("; ".join(parts))
 
 
-def _where(exc: JobError) -> str:
+def _where(exc: JobError, domain: DomainInfo, options: MigrateOptions) -> str:
     """Say where the guest is, and what settles it if that is not known."""
     if isinstance(exc, MigrationOpen):
-        return (
-            "it is left suspended here: `xlpy recover` asks the target, if that can be "
-            "reached; or look whether it runs there, then say `xlpy migrate --resolve`"
-        )
+        asks = "`xlpy recover --ask HOST` asks the target"
+        if options.command:
+            asks = f"`xlpy recover` asks {one_line(options.target)}"
+        seen = f"`xlpy migrate --resolve --runs here|there {shlex.quote(domain.name)}`"
+        return f"it is left suspended here: {asks}, or look there and say {seen}"
     if exc.guest is GuestState.UNKNOWN and not exc.details.what:
         return "guest was not touched"
     return GUESTS[exc.guest]

@@ -4,19 +4,24 @@ And told what is to become of a copy there; by its `xlpy`, or by its `xl`.
 """
 
 import json
+import os
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from libxlpy import DomainCopy, DomainInfo
 from libxlpy.aio import aside
 from libxlpy.cli.terminal.outcome import CommandFailed
+from libxlpy.errors import last_line
 from libxlpy_protocol.fields import brief
 
 #: Seconds for the other host to answer.
 ANSWER_WITHIN = 60.0
+#: Bytes of its stderr that are read.
+SAID_MAX = 1 << 16
 LIST = "command -v xlpy >/dev/null && exec xlpy list --json; exec xl list -v"
 #: A line of `xl list -v`; names may have blanks.
 #: Source: Xen, tools/xl/xl_info.c, list_domains().
@@ -32,15 +37,17 @@ SUSPEND = 2
 class OtherHost:
     """The host at the other end, asked by the command that reaches it."""
 
-    def __init__(self, words: str, name: str) -> None:
+    def __init__(self, words: str, name: str, tell: Callable[[str], None]) -> None:
         """Take how it is reached.
 
         Args:
             words: What runs a command there, e.g. ``"ssh target"``.
             name: Of the host, as in messages.
+            tell: Is given the lines that come from there while it is asked.
         """
         self.name = name
         self._words = words
+        self._tell = tell
         self._has_xlpy = False
 
     async def domains(self) -> list[DomainInfo]:
@@ -49,7 +56,11 @@ class OtherHost:
         Raises:
             CommandFailed: It can't be asked.
         """
-        said = (await self._run(LIST)).strip()
+        done = await self._run(LIST, "asked")
+        for line in done.stderr.splitlines():
+            if line.strip():
+                self._tell(f"{self.name}: {line}")
+        said = done.stdout.strip()
         self._has_xlpy = said.startswith("[")
         try:
             if self._has_xlpy:
@@ -61,7 +72,10 @@ class OtherHost:
         return [info for info in rows if info is not None]
 
     async def settle(self, copy: DomainCopy, *, is_here: bool) -> None:
-        """Have a copy there run under its own name, or be gone; errors as above."""
+        """Have a copy there run under its own name, or be gone; errors as above.
+
+        What is said there of what was done is for who asks for it to say.
+        """
         info = copy.info
         if self._has_xlpy:
             runs = "here" if is_here else "there"
@@ -78,7 +92,10 @@ class OtherHost:
         if name != info.name:
             await self._run(f"xl rename {info.domid} {shlex.quote(name)}")
 
-    async def _run(self, remote: str) -> str:
+    async def _run(
+        self, remote: str, what: str = "told"
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command there; with its last line if it fails, which is not printed."""
         line = f"exec {self._words} {shlex.quote(remote)}"
         try:
             done = await aside(lambda: _run(line), ANSWER_WITHIN + 1)
@@ -86,21 +103,28 @@ class OtherHost:
             text = f"{self.name} did not answer in {ANSWER_WITHIN:g} s"
             raise CommandFailed(text) from exc
         if done.returncode != 0:
-            text = f"{self.name} can't be asked: exit status {done.returncode}"
-            raise CommandFailed(text)
-        return done.stdout
+            said = last_line(done.stderr)
+            text = f"{self.name} can't be {what}: exit status {done.returncode}"
+            raise CommandFailed(f"{text}: {said}" if said else text)
+        return done
 
 
 def _run(line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["/bin/sh", "-c", line],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        timeout=ANSWER_WITHIN,
-        check=False,
-        encoding="utf-8",
-        errors="replace",
-    )
+    """Run it; blocks. Its stderr is no pipe: an `ssh` that stays would keep it open."""
+    with os.fdopen(os.memfd_create("libxlpy-other-host"), "r+b") as stderr:
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            timeout=ANSWER_WITHIN,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+        stderr.seek(0)
+        done.stderr = stderr.read(SAID_MAX).decode(errors="replace")
+    return done
 
 
 def _of_json(value: Any) -> DomainInfo:

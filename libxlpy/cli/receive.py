@@ -157,10 +157,10 @@ def _left(exc: JobError) -> str:
     """Say what is left of the domain, and what settles that."""
     domid = exc.details.domid
     if isinstance(exc, MigrationOpen):
-        return (
-            f"its copy, domid {domid}, is left paused: look whether the domain runs "
-            "where it came from, then say `xlpy migrate --resolve`"
-        )
+        asks = f"`xlpy recover --ask {_address() or 'HOST'}` asks where it came from"
+        seen = f"`xlpy migrate --resolve --runs here|there {domid}`"
+        left = f"its copy, domid {domid}, is left paused"
+        return f"{left}: {asks}, or look there and say {seen}"
     if exc.guest in NOTHING_LEFT:
         return "no domain is left of it"
     return f"{GUESTS[exc.guest]}, domid {domid}"

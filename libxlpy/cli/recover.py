@@ -1,7 +1,7 @@
 """`xlpy recover`: the jobs of processes that have died.
 
 A migration that is left open is settled, if the other host can be asked: by the command
-that its source was given, which its entry in the journal has, or that of `--ask`.
+of `--ask`, or that which its source was given, which its entry in the journal has.
 """
 
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class RecoverOptions:
 
     dry_run: bool
     json: bool
-    #: The host to ask where the journal has none; None for none.
+    #: The host to ask in place of the one that the journal has; None for that one.
     ask: str | None
     command: str
 
@@ -58,14 +58,16 @@ async def _settled(
     """Settle one job that is open; give the others as they are."""
     if found.outcome is not Outcome.OPEN:
         return found
-    words, is_noted = found.reached_by, bool(found.reached_by)
-    if not is_noted and options.ask is not None:
-        words = f"{options.command} {options.ask}"
+    words = found.reached_by
+    if options.ask is not None:
+        words = f"{options.command} {options.ask}".strip()
+    is_noted = words == found.reached_by
     if not words:
         return found
     if options.dry_run:
         return replace(found, text=f"{found.text}; would ask `{words}`")
-    other = OtherHost(words, f"`{words}`" if is_noted else str(options.ask))
+    name = f"`{words}`" if options.ask is None else options.ask
+    other = OtherHost(words, name, settings.out.note)
     resolve = Resolve(settings, ctx, str(found.domid))
     try:
         kept = await resolve.ask(other, if_it_has_one=not is_noted)

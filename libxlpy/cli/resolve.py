@@ -47,7 +47,8 @@ async def _resolve(settings: Settings, options: ResolveOptions) -> int:
             here = Resolve(settings, ctx, options.domain)
             await here.settle_here(is_here=options.runs == "here")
             return GOOD
-        other = OtherHost(f"{options.command} {options.target}", options.target)
+        words, name = f"{options.command} {options.target}", options.target
+        other = OtherHost(words, name, settings.out.note)
         await Resolve(settings, ctx, options.domain).ask(other)
     return GOOD
 

@@ -11,6 +11,7 @@ from libxlpy.aio import aside
 from libxlpy.domain import requests
 from libxlpy.domain.config import checked_uuid
 from libxlpy.domain.names import incoming
+from libxlpy.domain.remedies import both_asked
 from libxlpy.errors import MigrationRefused, named
 from libxlpy.migration.host_facts import host_facts, is_older
 from libxlpy.process.environment import Environment
@@ -47,7 +48,7 @@ async def check_name_free(
             raise MigrationRefused(Refusal.NAME, f"{text}: leave out -D")
         if info.name == incoming(name):
             text = f"{named(info.name)}, domain {info.domid}, is left of a migration"
-            remedy = "settle that by `xlpy migrate --resolve`"
+            remedy = f"settle that by {both_asked(name, '')}, on either host"
             raise MigrationRefused(Refusal.NAME, f"{text}: {remedy}")
         if info.name == name and info.uuid != uuid:
             text = f"name {named(name)} is taken by domain {info.domid}"

@@ -22,6 +22,7 @@ from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.names import away
 from libxlpy.domain.notice import GuestNotice
 from libxlpy.domain.pauses import is_held
+from libxlpy.domain.remedies import both_asked
 from libxlpy.domain.repair import ask_guest, failed, is_failed
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import (
@@ -70,10 +71,7 @@ MAY_BE_HALF = (
     "the target could not be told: if part of a copy is left there, `xlpy recover` "
     "there removes it"
 )
-MAY_WAIT = (
-    "the target could not be told: if it has kept a paused copy, `xlpy migrate "
-    "--resolve` removes that"
-)
+MAY_WAIT = "the target could not be told: if it has kept a paused copy"
 
 
 logger = logging.getLogger("libxlpy")
@@ -246,7 +244,9 @@ class Send(GuestSave[MigrateResult]):
                 await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
             except JobError:
                 if self._state is Sending.STAYS:
-                    run.record.remarks.append(MAY_WAIT)
+                    settled_by = both_asked(self._name, self._reached_by)
+                    remark = f"{MAY_WAIT}, {settled_by} removes that"
+                    run.record.remarks.append(remark)
                 elif not self._talk.has_given_up:
                     run.record.remarks.append(MAY_BE_HALF)
         await self._talk.close()

@@ -223,7 +223,7 @@ def _stop(entry: Entry, folder: Folder) -> None:
     except PermissionError as exc:
         raise BackendError(f"no permission to stop {entry.job}") from exc
     if folder.lost(entry):
-        text = f"process {entry.parent.pid} of {entry.job} has died"
+        text = f"process {entry.parent.pid} of {entry.job} has ended"
         raise UsageError(f"{text}: use recover")
 
 

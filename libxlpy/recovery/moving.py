@@ -8,6 +8,7 @@ from libxlpy.domain import requests
 from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.names import AWAY, INCOMING
 from libxlpy.domain.notice import withdraw
+from libxlpy.domain.remedies import as_seen
 from libxlpy.journal import Entry
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import Decision, Outcome, Step
@@ -18,7 +19,6 @@ GIVEN = frozenset({"go", "report"})
 #: Phases of a receiver whose sender may know that the copy is whole.
 WHOLE = frozenset({"received", "go", "unpause"})
 MOVED = "moved"
-LOOK = "look at the other end, then say `xlpy migrate --resolve`"
 
 
 class Moving:
@@ -30,7 +30,7 @@ class Moving:
         Args:
             env: Backend, deadlines, the helper for hypercalls.
             entry: The job.
-            left_by: Whose death left it, as in messages.
+            left_by: Whose end left it, as in messages.
         """
         self._env = env
         self._entry = entry
@@ -44,13 +44,13 @@ class Moving:
         if not facts.suspended and phase == "go":
             return None  # its guard has let it run: so GO was not said
         if not facts.suspended:
-            text = f"somebody has let it run here, although it was given away; {LOOK}"
-            return Decision(Outcome.LEFT, text)
+            text = "somebody has let it run here, although it was given away"
+            return Decision(Outcome.LEFT, f"{text}; {self._look()}")
         if phase == MOVED:
             text = "it runs at the other end"
             return self._decision(Outcome.FINISHED, text, self._destroyed())
-        text = f"{self._left_by} when it may have been given away; {LOOK}"
-        return self._decision(Outcome.OPEN, text)
+        text = f"{self._left_by} when it may have been given away"
+        return self._decision(Outcome.OPEN, f"{text}; {self._ask()}")
 
     def received(self, facts: DomainFacts) -> Decision:
         """Decide about the receiver's copy."""
@@ -58,10 +58,23 @@ class Moving:
             named = Step("", lambda: self._own_name(INCOMING))
             return self._decision(Outcome.FINISHED, "its copy runs", named)
         if self._entry.phase in WHOLE:
-            text = f"{self._left_by} with a whole copy, which is paused; {LOOK}"
-            return self._decision(Outcome.OPEN, text)
+            text = f"{self._left_by} with a whole copy, which is paused"
+            return self._decision(Outcome.OPEN, f"{text}; {self._ask()}")
         text = f"{self._left_by} before its sender knew of a copy"
         return Decision(Outcome.ROLLED_BACK, text, [self._destroyed()])
+
+    def _ask(self) -> str:
+        """Say how one that is open is settled; a recovery asks a host that is known."""
+        if self._entry.reached_by:
+            return self._look()
+        seen = as_seen(str(self._entry.domid))
+        ask = "say `xlpy recover --ask HOST`, HOST being the other end"
+        return f"{ask}, or look there and say {seen}"
+
+    def _look(self) -> str:
+        words = self._entry.reached_by
+        where = f"the other end (`{words}`)" if words else "the other end"
+        return f"look at {where}, then say {as_seen(str(self._entry.domid))}"
 
     @staticmethod
     def _decision(outcome: Outcome, text: str, *steps: Step) -> Decision:

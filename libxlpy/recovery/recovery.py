@@ -280,9 +280,10 @@ class Recovery:
         return f"{self._left_by()} {where}"
 
     def _left_by(self) -> str:
+        """Say what is true of one that was killed, and of one that has said so."""
         parent = self._entry.parent
-        ended = "could not put it right" if parent.alive() else "died"
-        return f"process {parent.pid} {ended}"
+        how = "could not put it right" if parent.alive() else "has ended"
+        return f"process {parent.pid} {how}"
 
     # ----- steps ------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def _read(folder: Folder, entry: Entry) -> Entry | None:
     if now is None or now.job != entry.job or now.handed_over:
         return None
     if folder.lost(now):
-        text = f"process {now.parent.pid} of {now.job} has died"
+        text = f"process {now.parent.pid} of {now.job} has ended"
         raise UsageError(f"{text}: use recover")
     _check(now)
     return now

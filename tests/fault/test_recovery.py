@@ -52,8 +52,10 @@ def test_both_killed_at_every_kind_of_message(victim, path):
         (found,) = recover(victim)
         assert found.outcome is Outcome.ROLLED_BACK, f"{context}: {found}"
         assert found.guest is GuestState.RUNNING, f"{context}: {found}"
-        assert "died as it began" in found.text or "died in '" in found.text, found
-        assert "died in ''" not in found.text, found
+        assert (
+            "has ended as it began" in found.text or "has ended in '" in found.text
+        ), found
+        assert "ended in ''" not in found.text, found
         victim.assert_unharmed(f"{context}: {found}")
         assert left(victim, path.parent) == [], context
         assert path.read_bytes() == OLD, context

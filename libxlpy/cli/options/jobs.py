@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from libxlpy.cli.options.types import JSON
+from libxlpy.cli.options.types import JSON, is_given
 from libxlpy.cli.terminal.settings import Settings
 
 
@@ -23,7 +23,7 @@ def jobs(ctx: click.Context, stop_and_copy: str | None, watch: bool, json: bool)
     """List the jobs of all processes on this machine.
 
     State is running, ended (saved; what is next is for its process to do) or lost (its
-    process has died: use xlpy recover).
+    process has ended and left it: use xlpy recover).
     """
     from libxlpy.cli.jobs import list_jobs, stop_and_copy_job
 
@@ -64,7 +64,8 @@ def report(settings: Settings, job: str) -> int:
 @click.option(
     "--ask",
     metavar="HOST",
-    help="Where the other end of open migrations is, if that is not known.",
+    help="Where the other end of open migrations is; the host that is noted is then "
+    "not asked.",
 )
 @click.option(
     "-s",
@@ -75,15 +76,19 @@ def report(settings: Settings, job: str) -> int:
     help="What reaches HOST.",
 )
 @JSON
-@click.pass_obj
-def recover(settings: Settings, /, **options: Any) -> int:
+@click.pass_context
+def recover(ctx: click.Context, /, **options: Any) -> int:
     """Finish or roll back the jobs of processes that have died.
 
     Jobs that run are not touched. Fails if something could not be put right.
 
     A migration that was left open is settled if its other host answers, which is asked
-    by the command that it was begun with.
+    by the command that it was begun with, or that of --ask.
     """
+    if options["ask"] == "":
+        raise click.UsageError("--ask is empty: name the host", ctx=ctx)
+    if options["ask"] is None and is_given(ctx, "command"):
+        raise click.UsageError("-s is what reaches HOST: add --ask HOST", ctx=ctx)
     from libxlpy.cli.recover import RecoverOptions, recover_jobs
 
-    return recover_jobs(settings, RecoverOptions(**options))
+    return recover_jobs(ctx.obj, RecoverOptions(**options))

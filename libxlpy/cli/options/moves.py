@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libxlpy.cli.options.types import FILE, JSON, SECONDS
+from libxlpy.cli.options.types import FILE, JSON, SECONDS, is_given
 from libxlpy.cli.terminal.settings import Settings
 
 if TYPE_CHECKING:
@@ -278,6 +278,10 @@ def _check_together(ctx: click.Context, options: dict[str, Any]) -> None:
             "--report is of a migration: leave out --resolve and --dry-run",
         ),
         (runs and not resolves, "--runs is for --resolve"),
+        (
+            runs and is_given(ctx, "command"),
+            "-s is what reaches HOST, which --runs does without: leave out -s",
+        ),
         (not resolves and not has_target, "Missing argument 'HOST'."),
         (options["target"] == "", "HOST is empty: name the host, or the command"),
         (

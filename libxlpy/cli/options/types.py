@@ -4,8 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 JSON = click.option("--json", is_flag=True, help="Print JSON for programs.")
+
+
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Tell whether an option was typed, also with its default."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 class _File(click.Path):

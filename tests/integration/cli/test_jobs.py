@@ -65,7 +65,7 @@ def test_job_of_a_dead_process_is_recovered(shell, pipe):
         (job,) = shell.json("jobs", "--json")
         assert job["state"] == "lost"
         for telling in (["abort"], ["jobs", "--stop-and-copy"]):
-            assert "has died: use recover" in shell.bad(*telling, job["job"])
+            assert "has ended: use recover" in shell.bad(*telling, job["job"])
         assert shell.good("recover", "--dry-run").startswith(f"dry run: {job['job']}: ")
         assert shell.facts("web")["logdirty"]
         assert "no report of job" in shell.bad("report", job["job"])

@@ -427,8 +427,8 @@ def test_permission_that_is_lost_is_settled_for_the_source(
 ):
     with shell.guest("web") as domid, there.guest("other"):
         line = cut(shell, there, "go")
-        assert "left suspended here" in line
-        assert "--resolve" in line
+        assert "left suspended here: `xlpy recover --ask HOST` asks the target" in line
+        assert line.endswith("say `xlpy migrate --resolve --runs here|there web`")
         assert names(shell) == ["web--migratedaway"]
         assert "web--incoming" in names(there)
         assert "--resolve" in shell.bad("save", "web--migratedaway", "/dev/null")

@@ -28,7 +28,9 @@ def left_open(shell: Shell, host_behind: Ssh, at: str) -> None:
     host_behind.rewrite(CUT.format(at))
     done = shell.run("migrate", "web", "target")
     assert done.returncode == 1
-    assert "`xlpy recover` asks the target" in done.stderr.splitlines()[-1]
+    line = done.stderr.splitlines()[-1]
+    assert "`xlpy recover` asks target, or look there" in line
+    assert line.endswith("say `xlpy migrate --resolve --runs here|there web`")
     receivers_gone()
     host_behind.rewrite("")
 
@@ -42,6 +44,7 @@ def test_report_that_was_lost_is_asked_for(
         assert names(shell) == ["web--migratedaway"]
         told = shell.run("recover", "--dry-run").stdout
         assert "open" in told
+        assert "has ended when it may have been given away" in told
         assert "would ask `ssh target`" in told
         assert names(shell) == ["web--migratedaway"]
         (found,) = shell.json("recover", "--json")
@@ -59,8 +62,16 @@ def test_permission_that_was_lost_is_settled_for_the_source(
     with shell.guest("web"), there.guest("other"):
         left_open(shell, host_behind, "go")
         assert "web--incoming" in names(there)
-        (found,) = shell.json("recover", "--json")
+        host_behind.rewrite("echo Welcome >&2")
+        done = shell.run("recover", "--json")
+        (found,) = json.loads(done.stdout)
         assert (found["outcome"], found["guest"]) == ("rolled back", "running")
+        # What it says itself of what was done there, it does not say on our terminal.
+        assert done.stderr.splitlines() == [
+            "`ssh target`: Welcome",
+            "'web' on `ssh target` is destroyed",
+            "'web' on this host runs",
+        ]
         assert names(shell) == ["web"]
         assert shell.facts("web")["running"]
         assert names(there) == ["other"]
@@ -73,12 +84,15 @@ def test_host_that_does_not_answer_leaves_it_open(
 ):
     with shell.guest("web"), there.guest("other"):
         left_open(shell, host_behind, "report")
-        host_behind.rewrite("exit 255")
+        host_behind.rewrite("echo No route >&2; exit 255")
         done = shell.run("recover", "--json")
-        assert done.returncode == 1
+        assert (done.returncode, done.stderr) == (1, "")
         (found,) = json.loads(done.stdout)
         assert found["outcome"] == "open"
-        assert "`ssh target` can't be asked: exit status 255" in found["text"]
+        domid = found["domid"]
+        assert f"`xlpy migrate --resolve --runs here|there {domid}`" in found["text"]
+        text = "`ssh target` can't be asked: exit status 255: No route"
+        assert found["text"].endswith(text)
         assert names(shell) == ["web--migratedaway"]
         assert shell.facts("web--migratedaway")["shutdown"]
         host_behind.rewrite("")
@@ -103,13 +117,35 @@ def test_domain_that_runs_there_under_another_uuid_is_told_and_left(
         shell.good("migrate", "--resolve", "--runs", "here", "web")
 
 
+@pytest.mark.usefixtures("ssh")
+def test_host_that_is_named_is_asked_and_no_other(
+    shell: Shell, there: Shell, host_behind: Ssh
+):
+    with shell.guest("web"), there.guest("other"):
+        left_open(shell, host_behind, "report")
+        asks = ("recover", "--ask", "elsewhere", "-s", "false")
+        assert "would ask `false elsewhere`" in shell.run(*asks, "--dry-run").stdout
+        done = shell.run(*asks)
+        assert "open: " in done.stdout
+        assert "elsewhere can't be asked: exit status 1" in done.stdout
+        assert names(shell) == ["web--migratedaway"]
+        done = shell.run("recover", "--ask", "target")
+        assert "'web' is at the other end (target)" in done.stdout
+        assert names(shell) == []
+
+
 def test_host_is_named_where_nobody_has_noted_it(
     shell: Shell, there: Shell, host_behind: Ssh, ssh: str
 ):
     """A host without a copy may be another one than that of the migration."""
     with shell.guest("web"), there.guest("other"):
         cut(shell, there, "go")
-        assert there.run("recover").returncode == 1
+        done = there.run("recover")
+        assert done.returncode == 1
+        assert "has ended with a whole copy" in done.stdout
+        domid = there.facts("web--incoming")["domid"]
+        assert "`xlpy recover --ask HOST`, HOST being the other end" in done.stdout
+        assert f"`xlpy migrate --resolve --runs here|there {domid}`" in done.stdout
         host_behind.put("xlpy", shell)
         there.good("recover", "--ask", "source", "-s", ssh)
         assert names(there) == ["other"]

@@ -203,7 +203,8 @@ async def test_domain_that_can_t_run_here_is_refused_before_it_comes(
 
 
 @pytest.mark.parametrize(
-    ("added", "words"), [("", "is taken"), ("--incoming", "xlpy migrate --resolve")]
+    ("added", "words"),
+    [("", "is taken"), ("--incoming", "`xlpy migrate --resolve .+ HOST`, on either")],
 )
 async def test_name_that_another_domain_has_is_refused(
     ctx: Context, host: Path, saved: Saved, added: str, words: str

@@ -175,7 +175,8 @@ async def test_copy_that_may_wait_there_is_told(
     monkeypatch.setattr(Send, "_rename", renamed)
     with pytest.raises(PeerFailed) as caught:
         await migrate(ctx, pv, received_then_waits)
-    assert any("--resolve" in remark for remark in caught.value.details.remarks)
+    words = "`xlpy migrate --resolve pv-"
+    assert any(words in remark for remark in caught.value.details.remarks)
     await aside(pv.assert_untouched)
 
 

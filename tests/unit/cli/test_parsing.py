@@ -96,6 +96,15 @@ def test_the_commands_are_those_of_the_manual() -> None:
             "xlpy migrate: --rate is for --dry-run",
         ),
         (["frob"], "xlpy: No such command 'frob'"),
+        (
+            ["recover", "-s", "ssh"],
+            "xlpy recover: -s is what reaches HOST: add --ask HOST (see",
+        ),
+        (["recover", "--ask", ""], "xlpy recover: --ask is empty: name the host"),
+        (
+            ["migrate", "--resolve", "--runs", "here", "-s", "ssh", "a"],
+            "xlpy migrate: -s is what reaches HOST, which --runs does without: leave",
+        ),
         (["save", "web", "-"], "xlpy save: Invalid value for 'FILE': '-' is no file"),
         (["save", "web", ""], "xlpy save: Invalid value for 'FILE': the name of"),
         (["save", "web", "f", "-"], "xlpy save: Invalid value for '[CONFIG]': '-' is"),
