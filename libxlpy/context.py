@@ -307,6 +307,7 @@ class Context:
         write_fd: int,
         flags: SuspendFlags = SuspendFlags.LIVE,
         *,
+        reach: channel.Reach | None = None,
         connect: Connect | None = None,
         config: bytes | None = None,
         paused: bool = False,
@@ -328,6 +329,7 @@ class Context:
                 says: a pipe or socket. Stays yours; close it once the job has ended.
             write_fd: What it hears, and the stream in xl's handshake; may be the same.
             flags: LIVE, DEBUG.
+            reach: Has the receiver be there, once nothing here is in the way.
             connect: Gives a descriptor that leads to a :class:`.Landing`, by its name;
                 stays yours. Speaks our own handshake with who can.
             config: To be used there, libxl's JSON; None for the domain's own.
@@ -342,13 +344,12 @@ class Context:
             MigrationRefused: The receiver does not take it.
             PeerFailed: The receiver does not say that it is there.
             HookFailed: A hook refuses it; the guest was not touched.
-            LibxlpyError: As of :meth:`domain_suspend`; of the job, if nobody knows,
-                :class:`.MigrationOpen`.
+            LibxlpyError: As of :meth:`domain_suspend`; the job :class:`.MigrationOpen`.
         """
         operation = send.Send(
             self._env(deadlines),
             domid,
-            channel.Channel(read_fd, write_fd),
+            channel.Channel(read_fd, write_fd, reach),
             flags,
             connect=connect,
             config=config,
@@ -394,15 +395,13 @@ class Context:
         env, ends = self._env(deadlines), channel.Channel(read_fd, write_fd)
         come = announced.announced(env, ends, stream, paused=paused, monitor=monitor)
         async with come as domain:
-            operation = receive.receive(env, domain, hooks)
-            return await self._jobs.start(operation, read_fd)
+            return await self._jobs.start(receive.receive(env, domain, hooks), read_fd)
 
     async def migration_forecast(
-        self, domid: int, ends: tuple[int, int], rate: float, config: bytes | None
+        self, domid: int, ends: channel.Ends, rate: float, config: bytes | None
     ) -> forecast.MigrationForecast:
         """Ask whether a domain could move, and how it would: see :func:`.foresee`."""
-        between = channel.Channel(*ends)
-        return await forecast.foresee(self._env(), domid, between, rate, config)
+        return await forecast.foresee(self._env(), domid, ends, rate, config)
 
     async def migration_settle(self, domid: int, uuid: str, *, is_here: bool) -> None:
         """Settle this end of a migration that was left open: see :func:`.settle`."""

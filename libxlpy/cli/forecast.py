@@ -18,6 +18,7 @@ from libxlpy.cli.migrate import MigrateOptions, rune
 from libxlpy.cli.terminal.interrupt import run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
+from libxlpy.cli.terminal.relay import Relay
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import HYPERVISOR, told_if_long
 from libxlpy.cli.xl_config import as_json
@@ -59,11 +60,13 @@ class _Forecast:
                 config = await as_json(config, options.config)
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
-            command = MigrationCommand(rune(options, verbose=settings.verbose))
-            try:
-                found = await self._ask(ctx, domain, config, command)
-            except LibxlpyError as exc:
-                raise self._refusal(domain, exc, command.end) from exc
+            with Relay(self._out) as relay:
+                words = rune(options, verbose=settings.verbose)
+                command = MigrationCommand(words, relay.write_fd, later=True)
+                try:
+                    found = await self._ask(ctx, domain, config, command, relay)
+                except LibxlpyError as exc:
+                    raise self._refusal(domain, exc, command.end) from exc
         self._tell(domain, found)
         return GOOD
 
@@ -73,17 +76,21 @@ class _Forecast:
         domain: DomainInfo,
         config: Configuration,
         command: MigrationCommand,
+        relay: Relay,
     ) -> MigrationForecast:
         told = told_if_long(
             self._out, f"a receiver at {one_line(self._options.target)}"
         )
         with told:
             async with command:
-                ends = (command.read_fd, command.write_fd)
+                ends = (command.read_fd, command.write_fd, command.start)
                 rate = (self._rate or RATE) * MIB
-                return await ctx.migration_forecast(
+                found = await ctx.migration_forecast(
                     domain.domid, ends, rate, config.text
                 )
+                # One that speaks as xl takes our leave for a failure.
+                relay.is_told = found.is_accepted
+                return found
 
     def _tell(self, domain: DomainInfo, found: MigrationForecast) -> None:
         if self._options.json:

@@ -187,7 +187,7 @@ class Migrate:
             if options.preserve_domid:
                 config = with_domid(config, domain.domid)
             words = rune(options, verbose=settings.verbose, paused=domain.paused)
-            command = MigrationCommand(words, self._stderr)
+            command = MigrationCommand(words, self._stderr, later=True)
             try:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(command)
@@ -234,6 +234,7 @@ class Migrate:
                 command.read_fd,
                 command.write_fd,
                 flags,
+                reach=command.start,
                 # A command that is all the user's has no place for another one.
                 connect=connect if self._options.command else None,
                 config=config.text,

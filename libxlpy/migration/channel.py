@@ -8,7 +8,7 @@ import asyncio
 import os
 import select
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
 from libxlpy.deadlines import Deadlines
@@ -16,6 +16,10 @@ from libxlpy.errors import PeerFailed, TimedOut, UsageError
 from libxlpy.migration.tcp import Carries, find_dead_peer
 from libxlpy_protocol.fields import printable
 
+#: Has something be at the other end.
+Reach = Callable[[], Awaitable[None]]
+#: What is read, what is written, and perhaps what has somebody be there.
+Ends = tuple[int, int] | tuple[int, int, Reach]
 #: A pipe that is writable takes so many bytes at once.
 PIECE = select.PIPE_BUF
 #: Bytes of what came in place of a message that are shown.
@@ -27,12 +31,13 @@ REST_WITHIN = 0.2
 class Channel:
     """Both directions of one connection; the descriptors stay their owner's."""
 
-    def __init__(self, read_fd: int, write_fd: int) -> None:
+    def __init__(self, read_fd: int, write_fd: int, reach: Reach | None = None) -> None:
         """Take what is connected.
 
         Args:
             read_fd: A pipe or socket that the other end writes to.
             write_fd: One that it reads; may be the same.
+            reach: Has it be there; None if it is.
 
         Raises:
             UsageError: One is neither.
@@ -41,6 +46,16 @@ class Channel:
             _check(fd)
         self.read_fd = read_fd
         self.write_fd = write_fd
+        self._reach = reach
+
+    async def reach(self) -> None:
+        """Have the other end be there, once nothing here is in the way.
+
+        Raises:
+            LibxlpyError: It can't.
+        """
+        if self._reach is not None:
+            await self._reach()
 
     def find_dead_peer(self, deadlines: Deadlines, carries: Carries) -> None:
         """Have its sockets, if they are TCP's, end with the other end's host."""

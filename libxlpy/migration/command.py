@@ -27,15 +27,22 @@ LEAVE_WITHIN = 2.0
 class MigrationCommand:
     """The command while it runs; enter it with ``async with``."""
 
-    def __init__(self, command: str, stderr: int | None = None) -> None:
+    def __init__(
+        self, command: str, stderr: int | None = None, *, later: bool = False
+    ) -> None:
         """Take what a shell is to run; nothing starts before it is entered.
 
         Args:
             command: E.g. ``"exec ssh target xl migrate-receive"``.
             stderr: Descriptor to be its stderr; ours if None.
+            later: Do not start it then, but by :meth:`start`, which is for ``reach`` of
+                :meth:`.Context.domain_migrate`.
         """
         self._command = command
         self._stderr = stderr
+        self._later = later
+        #: Its stdin and stdout; none once they are its own.
+        self._theirs: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         #: What it says, and what it hears.
         self.read_fd = -1
@@ -46,22 +53,42 @@ class MigrationCommand:
         self.end = ""
 
     async def __aenter__(self) -> Self:
-        """Start it.
+        """Start it, unless it is to be later.
 
         Raises:
             BackendError: It can't be started.
         """
         try:
-            self._process = process = await aside(self._start, SPAWN_WITHIN)
+            stdin, self.write_fd = os.pipe()
+            self._theirs = (stdin,)
+            self.read_fd, stdout = os.pipe()
+            self._theirs = stdin, stdout
+            if not self._later:
+                await self.start()
+        except OSError as exc:
+            self._close()
+            raise BackendError(f"can't start {SHELL}: {exc.strerror}") from exc
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    async def start(self) -> None:
+        """Start it; once, where it was to be later.
+
+        Raises:
+            BackendError: It can't be started.
+        """
+        theirs, self._theirs = self._theirs, ()
+        try:
+            await aside(lambda: self._start(*theirs), SPAWN_WITHIN)
         except TimeoutError as exc:
             raise BackendError(f"{SHELL} did not start: its disk is slow") from exc
         except OSError as exc:
             raise BackendError(f"can't start {SHELL}: {exc.strerror}") from exc
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self.read_fd = process.stdout.fileno()
-        self.write_fd = process.stdin.fileno()
-        return self
+        except BackendError:  # no thread: it has not begun
+            self._theirs = theirs
+            raise
 
     async def __aexit__(
         self,
@@ -70,11 +97,10 @@ class MigrationCommand:
         traceback: TracebackType | None,
     ) -> None:
         """Close the connection, and see that it ends, bounded."""
+        self._close()
         process = self._process
-        assert process is not None
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            pipe.close()
+        if process is None:
+            return
         pidfd = os.pidfd_open(process.pid)
         try:
             if not await _ended(pidfd, self.leave_within):
@@ -92,14 +118,24 @@ class MigrationCommand:
         else:
             self.end = exit_text(signal=None, status=status)
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [SHELL, "-c", PREFIX + self._command],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-        )
+    def _start(self, stdin: int, stdout: int) -> None:
+        """Start it; blocks. Nobody else has the two descriptors."""
+        words = [SHELL, "-c", PREFIX + self._command]
+        try:
+            self._process = subprocess.Popen(
+                words, stdin=stdin, stdout=stdout, stderr=self._stderr
+            )
+        finally:
+            os.close(stdin)
+            os.close(stdout)
+
+    def _close(self) -> None:
+        """Close what is ours; idempotent."""
+        ours = (self.read_fd, self.write_fd, *self._theirs)
+        self.read_fd, self.write_fd, self._theirs = -1, -1, ()
+        for fd in ours:
+            if fd >= 0:
+                os.close(fd)
 
 
 async def _ended(pidfd: int, seconds: float) -> bool:

@@ -11,7 +11,7 @@ from typing import Self
 from libxlpy.domain import requests
 from libxlpy.errors import UsageError
 from libxlpy.jobs.writes import GuestWrites, look_at_writes
-from libxlpy.migration.channel import Channel
+from libxlpy.migration.channel import Channel, Ends
 from libxlpy.migration.greeting import ask
 from libxlpy.operations.flags import check_can_suspend
 from libxlpy.policies import Xen
@@ -112,14 +112,14 @@ class _Dirty:
 
 
 async def foresee(
-    env: Environment, domid: int, channel: Channel, rate: float, config: bytes | None
+    env: Environment, domid: int, ends: Ends, rate: float, config: bytes | None
 ) -> MigrationForecast:
     """Ask a receiver whether it would take a domain, and see what is to be expected.
 
     Args:
         env: Backend, deadlines.
         domid: Of the domain.
-        channel: To the receiver, which ends then.
+        ends: What leads to the receiver, which ends then; see :class:`.Channel`.
         rate: Bytes a second that the network is taken to do.
         config: To be used there; None for the domain's own.
 
@@ -130,6 +130,7 @@ async def foresee(
         PeerFailed: It is not there, or says something else.
         LibxlpyError: The guest can't be looked at: see :func:`.look_at_writes`.
     """
+    channel = Channel(ends[0], ends[1], *ends[2:])
     if not 0 < rate < math.inf:
         raise UsageError("a rate must be a positive number of bytes a second")
     info = await requests.look(env, domid)

@@ -62,6 +62,7 @@ async def greet(
         PeerFailed: It is not there, or says something else.
         TimedOut: It says nothing.
     """
+    await channel.reach()
     deadlines = env.deadlines
     texts = [xl.READY] if connect is None else [xl.READY, own.READY]
     said = await channel.hear_one(texts, "peer_ready", deadlines.peer_ready)
@@ -97,6 +98,7 @@ async def ask(
         PeerFailed: It is not there, or says something else.
         TimedOut: It says nothing.
     """
+    await channel.reach()
     texts = (xl.READY, own.READY)
     seconds = env.deadlines.peer_ready
     if await channel.hear_one(texts, "peer_ready", seconds) == xl.READY:

@@ -150,14 +150,19 @@ class Send(GuestSave[MigrateResult]):
         if config is None:
             config = await requests.retrieve_config(self.env, self.domid)
         await self._hooks.before(domid=self.domid, uuid=self.uuid, name=self._name)
+        if self._connect is None:  # xl's handshake, whoever is there
+            self._check_stays_paused()
         self._receiver = await greet(
             self.env, self._channel, self._domain, config, self._connect
         )
         self._is_left_paused |= self._receiver.keeps_paused
-        if self._domain.paused and not self._is_left_paused:
-            raise NotSupported(f"domain {self.domid} is paused: {WOULD_RUN}")
+        self._check_stays_paused()
         self.stream_fd = self._receiver.stream_fd
         self._state = SENDER[self._state][Event.DONE]
+
+    def _check_stays_paused(self) -> None:
+        if self._domain.paused and not self._is_left_paused:
+            raise NotSupported(f"domain {self.domid} is paused: {WOULD_RUN}")
 
     async def discard(self) -> None:
         """See the base class."""

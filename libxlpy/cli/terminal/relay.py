@@ -25,6 +25,8 @@ class Relay:
         self._out = out
         self._read_fd = -1
         self._line = b""
+        #: What they say from here on is printed.
+        self.is_told = True
         #: For them to write to.
         self.write_fd = -1
 
@@ -61,5 +63,5 @@ class Relay:
                     self._line = b""
 
     def _tell(self, line: bytes) -> None:
-        if line.strip():
+        if line.strip() and self.is_told:
             self._out.note(line.decode(errors="replace").rstrip("\r"))

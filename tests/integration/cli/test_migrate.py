@@ -622,3 +622,44 @@ def test_without_xl_a_configuration_must_be_json(
         done = shell.run("migrate", "-C", config, "web", "target")
     assert done.returncode == 1
     assert "here is no `xl` to read it: give JSON" in done.stderr
+
+
+# ----- what can be seen here is seen before the other host is reached ----------------
+
+
+@pytest.mark.usefixtures("ssh")
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_domain_that_is_busy_reaches_no_other_host(
+    shell: Shell, host_behind: Ssh, tmp_path: Path, dry_run: tuple[str, ...]
+):
+    with shell.guest("web") as domid:
+        shell.ask("misbehave", domid=domid, fault="slow_ack", seconds=5)
+        save = ("save", "-c", "--json", "web", tmp_path / "image")
+        with shell.running(*save) as running:
+            running.until_phase("suspend")
+            line = shell.bad("migrate", *dry_run, "web", "target")
+            assert "is busy: a save is under way" in line
+            running.process.wait(PATIENCE)
+    assert not host_behind.said.exists()
+
+
+@pytest.mark.usefixtures("ssh")
+def test_hooks_that_are_not_there_reach_no_other_host(shell: Shell, host_behind: Ssh):
+    with shell.guest("web"):
+        line = shell.bad("migrate", "--hooks", "/nosuch", "web", "target")
+        assert "hook /nosuch (before-send) failed: No such file" in line
+    assert not host_behind.said.exists()
+
+
+def test_dry_run_with_a_command_of_one_s_own_tells_no_failure(
+    shell: Shell, there: Shell
+):
+    """It speaks as xl, to which our leave is a failure of its sender's."""
+    with shell.guest("web"), there.guest("other"):
+        receive = shlex.join(there.command("migrate-receive"))
+        done = shell.run("migrate", "--dry-run", "-s", "", "web", receive)
+        assert done.returncode == 0
+        assert "a receiver is there, which speaks as xl" in done.stdout
+        assert done.stderr.splitlines() == [
+            "migration target: Ready to receive domain."
+        ]
