@@ -27,6 +27,7 @@ from libxlpy import (
     PhaseEvent,
     PolicyAborted,
     SuspendFlags,
+    UsageError,
 )
 from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
@@ -289,6 +290,9 @@ class Migrate:
             self._out.json({"result": "failed", "error": str(exc), **about})
         if isinstance(exc, HookFailed | MigrationRefused):
             text = f"migration of {title(domain)} refused: {exc}"
+            return CommandFailed(f"{text}; guest was not touched")
+        if not isinstance(exc, UsageError):  # those name it, and what can be done
+            text = f"migration of {title(domain)} failed: {exc}"
             return CommandFailed(f"{text}; guest was not touched")
         return exc
 

@@ -13,6 +13,7 @@ something with the guest hears from the guard first that it has not, and will no
 from libxlpy.errors import BackendError, HelperCrashed, JobError, TimedOut
 from libxlpy.jobs.failures import PARENT_SILENT
 from libxlpy.process.escalation import Step
+from libxlpy.process.helper import ExitStatus
 from libxlpy.process.link import HelperLink
 from libxlpy.results.report import Rusage
 from libxlpy_protocol.messages import Release
@@ -71,7 +72,11 @@ class Guard:
         end = self._link.process.exit
         if end is not None and end.status == PARENT_SILENT:
             return TimedOut("parent_silent", self._silence)
-        return HelperCrashed(how=f"the guard of the guest is gone: {error}")
+        text = "guest not given away, as the helper that guards it"
+        if isinstance(error.__cause__, TimeoutError):
+            return HelperCrashed(how=f"{text} did not answer")
+        status = end or ExitStatus()
+        return HelperCrashed(status.signal, status.status, how=f"{text} died: {status}")
 
     async def release(self) -> None:
         """Have it leave: there is nothing left to look after; idempotent.

@@ -38,6 +38,8 @@ from libxlpy_protocol.session import Event, ParentSession
 
 #: Feature of a helper that can use a guest's suspend event channel.
 SUSPEND_EVENT = "suspend-event"
+#: Why a helper gives no answer, and what can be done.
+OVERLOADED = "the machine is overloaded, or its hypervisor hangs: try again"
 #: What is asked of a helper's control thread.
 Question = DomainOp | AskToSuspend | Alive | LetGo
 
@@ -245,7 +247,8 @@ class HelperLink(Link):
             except LocalProtocolError as exc:
                 raise BackendError(f"{what} not possible: {exc}") from exc
             except TimeoutError as exc:
-                raise BackendError(f"{what}: no answer") from exc
+                text = f"{what}: no answer in {self._deadlines.domain_op:g} s"
+                raise BackendError(f"{text}; {OVERLOADED}") from exc
         if waiting.cancelled():
             raise BackendError(f"{what}: the helper is gone")
         return waiting.result()
