@@ -1,5 +1,6 @@
 """`xlpy sim ...`: start, stop and use an embedded host."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from libxlpy.cli.terminal.signals import Interrupted, Signals
 from libxlpy.errors import named
 from libxlpy.simxen.client import request, start_host, stop_host
 from libxlpy.simxen.directory import default_directory
-from libxlpy.simxen.errors import HostNotRunning
+from libxlpy.simxen.errors import HostNotRunning, SimxenError
 from libxlpy.simxen.vcpu import FULL_SPEED
 from libxlpy_protocol.xen import (
     SHUTDOWN_CRASH,
@@ -30,6 +31,20 @@ STOPPED = {
     SHUTDOWN_SUSPEND: "suspended",
     SHUTDOWN_CRASH: "crashed",
 }
+#: Field of a request to create -> the option that it comes from.
+OPTIONS = {
+    "memory_mib": "--memory",
+    "vcpus": "--vcpus",
+    "rate": "--rate",
+    "pattern": "--pattern",
+    "hot_pages": "--hot-pages",
+    "tracker": "--tracker",
+    "pv_drivers": "--no-pv-drivers",
+    "name": "NAME",
+    "type": "--type",
+}
+#: Where a refusal names a field: as what must be something, or as no word is.
+FIELD = re.compile(r"^\w+(?= must be )|\w+_\w+|pattern(?= hot)")
 #: What is told of a signal while the host is at something that it was asked for.
 NOT_AWAITED = "the host may do it all the same"
 
@@ -89,11 +104,20 @@ def create(settings: Settings, fields: dict[str, Any], *, json: bool) -> int:
 def _create(settings: Settings, fields: dict[str, Any]) -> int:
     directory = _directory(settings)
     with settings.signals.deferred(NOT_AWAITED) as came:
-        domid = int(request(directory, "create", **fields)["domid"])
+        domid = int(_asked(directory, fields)["domid"])
         if signum := came():
             request(directory, "destroy", domid=domid)
             raise Interrupted(signum)
     return domid
+
+
+def _asked(directory: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """Have the host create it; its fields are named as they were typed."""
+    try:
+        return request(directory, "create", **fields)
+    except SimxenError as exc:
+        text = FIELD.sub(lambda found: OPTIONS.get(found[0], found[0]), str(exc))
+        raise CommandFailed(text) from exc
 
 
 def destroy(settings: Settings, domain: str) -> int:

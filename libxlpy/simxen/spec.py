@@ -90,7 +90,9 @@ def parse_spec(request: Mapping[str, Any]) -> DomainSpec:
     fields = {key: _READERS[key](key, value) for key, value in request.items()}
     spec = DomainSpec(**fields)
     if not spec.pv_drivers and spec.type != "hvm":
-        raise SimxenError(f"a {spec.type} guest always has PV drivers: leave it out")
+        raise SimxenError(
+            f"a {spec.type} guest always has PV drivers: leave out pv_drivers"
+        )
     if spec.keep_uuid and not spec.restore:
         raise SimxenError("keep_uuid is for domains to be restored into: leave it out")
     if spec.suspend_channel and not spec.pv_drivers:

@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from libxlpy.cli.options.types import JSON, is_given
+from libxlpy.cli.options.types import JSON, Command, is_given
 from libxlpy.cli.terminal.settings import Settings
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--stop-and-copy",
     metavar="JOB",
@@ -39,7 +39,7 @@ def jobs(ctx: click.Context, stop_and_copy: str | None, watch: bool, json: bool)
     return list_jobs(settings, json=json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("job", metavar="JOB")
 @click.pass_obj
 def abort(settings: Settings, job: str) -> int:
@@ -49,7 +49,7 @@ def abort(settings: Settings, job: str) -> int:
     return abort_job(settings, job)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("job", metavar="JOB")
 @click.pass_obj
 def report(settings: Settings, job: str) -> int:
@@ -59,7 +59,7 @@ def report(settings: Settings, job: str) -> int:
     return print_job_report(settings, job)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option(
     "--ask",

@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from libxlpy.cli.options.types import FILE, JSON
+from libxlpy.cli.options.types import FILE, JSON, Command
 from libxlpy.cli.terminal.settings import Settings
 
 PICTURES = (".svg", ".png")
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @click.argument("domains", nargs=-1, metavar="[DOM]...")
 @click.option("-l", "--long", is_flag=True, help="Their configurations, as JSON.")
 @JSON
@@ -30,7 +30,7 @@ def list_command(
     return list_domains(settings, domains, json=json)
 
 
-@click.command()
+@click.command(cls=Command)
 @JSON
 @click.argument("file", type=FILE, metavar="FILE")
 @click.pass_obj
@@ -50,7 +50,7 @@ def _plot(
     return value
 
 
-@click.command()
+@click.command(cls=Command)
 @JSON
 @click.option("--records", is_flag=True, help="List all records with their offsets.")
 @click.option("--config", is_flag=True, help="Print the whole configuration, too.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from libxlpy.cli.options.types import FILE, JSON, SECONDS, is_given
+from libxlpy.cli.options.types import FILE, JSON, SECONDS, Command, is_given
 from libxlpy.cli.terminal.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ POLICY = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("-c", "checkpoint", is_flag=True, help="Leave the domain running.")
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
 @click.option("-D", "preserve_domid", is_flag=True, help="Store the domid, too.")
@@ -136,7 +136,7 @@ def _config_and_file(
     return value
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
 @click.option("-e", "alone", is_flag=True, help="Have no process look after it.")
 @click.option("--name", metavar="NAME", help="Call the domain NAME.")
@@ -163,7 +163,7 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
     return restore_domain(settings, named)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "-C", "config", type=FILE, metavar="CONFIG", help="Use CONFIG there instead."
 )
@@ -298,7 +298,7 @@ def _check_together(ctx: click.Context, options: dict[str, Any]) -> None:
             raise click.UsageError(text, ctx=ctx)
 
 
-@click.command("migrate-receive")
+@click.command("migrate-receive", cls=Command)
 @click.option("-e", "alone", is_flag=True, help="Have no process look after it.")
 @click.option("-d", "debug", is_flag=True, help="Print its configuration.")
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from libxlpy.cli.options.types import JSON
+from libxlpy.cli.options.types import JSON, MANY, Group
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy_protocol.fields import brief
 
@@ -12,7 +12,7 @@ from libxlpy_protocol.fields import brief
 RATE_DIGITS = 10
 
 
-@click.group()
+@click.group(cls=Group)
 def sim() -> None:
     """The embedded host simxen: domains without Xen."""
 
@@ -20,7 +20,7 @@ def sim() -> None:
 @sim.command("start")
 @click.option(
     "--memory",
-    type=click.IntRange(min=1),
+    type=MANY,
     metavar="MIB",
     help="What its domains may have; without it, what the machine has.",
 )
@@ -62,13 +62,13 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
 )
 @click.option(
     "--memory",
-    type=click.IntRange(min=1),
+    type=MANY,
     default=64,
     show_default=True,
     metavar="MIB",
     help="Memory in MiB.",
 )
-@click.option("--vcpus", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--vcpus", type=MANY, default=1, show_default=True)
 @click.option(
     "--rate",
     default="0",
@@ -86,7 +86,7 @@ def _rate(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
 )
 @click.option(
     "--hot-pages",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MANY.max),
     default=0,
     metavar="N",
     help="Working set of the pattern hot.",

@@ -14,6 +14,24 @@ def is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
+class Command(click.Command):
+    """A command whose usage errors all say which command they are of."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take what was typed; click leaves an option without its value nameless."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as exc:
+            exc.ctx = exc.ctx or ctx
+            raise
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class: type[click.Command] | None = Command
+
+
 class _File(click.Path):
     """A path; not what other programs take for stdin or stdout."""
 
@@ -37,3 +55,5 @@ class _File(click.Path):
 FILE = _File()
 #: Whole seconds of a deadline, up to 31 years.
 SECONDS = click.IntRange(1, 10**9)
+#: MiB of memory, up to a petabyte; or how many there are of something.
+MANY = click.IntRange(1, 10**9)

@@ -64,3 +64,20 @@ def test_a_domain_that_is_destroyed_under_its_save_names_the_job(
     assert list(tmp_path.iterdir()) == []
     with shell.guest("web"):
         assert shell.run("sim", "destroy", "web").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--memory", 1), "--memory must be a whole number 4.."),
+        (("--vcpus", 1000), "--vcpus must be a whole number 1.."),
+        (("--pattern", "hot"), "--hot-pages must be 1..16384 with --pattern hot"),
+        (("--no-pv-drivers",), "leave out --no-pv-drivers"),
+    ],
+)
+def test_option_that_is_refused_is_named_as_it_was_typed(
+    shell: Shell, options: tuple[object, ...], told: str
+):
+    line = shell.bad("sim", "create", "web", *options)
+    assert told in line
+    assert "_" not in line

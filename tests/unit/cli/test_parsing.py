@@ -148,6 +148,25 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert printed.err.count("\n") == 1
 
 
+WITH_VALUE = [
+    (path, option)
+    for path, command in COMMANDS.items()
+    for each in command.params
+    if isinstance(each, click.Option) and not each.is_flag and not each.count
+    for option in each.opts
+]
+
+
+@pytest.mark.parametrize(("path", "option"), WITH_VALUE)
+def test_option_without_its_value_names_the_command_that_has_help(
+    capsys: pytest.CaptureFixture[str], path: str, option: str
+) -> None:
+    assert main([*path.split()[1:], option]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"{path}: Option '{option}' requires an argument.")
+    assert line.endswith(f"(see `{path} --help`)\n")
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("xlpy ")
