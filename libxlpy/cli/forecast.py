@@ -107,7 +107,7 @@ class _Forecast:
         self, domain: DomainInfo, exc: LibxlpyError, command: str
     ) -> Exception:
         if self._options.json:
-            about = {"domid": domain.domid, "name": domain.name}
+            about = {"domid": domain.domid, "name": domain.name, "command": command}
             self._out.json({"result": "failed", "error": str(exc), **about})
         how = "refused: " if isinstance(exc, MigrationRefused) else "would fail: "
         parts = [f"migration of {title(domain)} {how}{one_line(str(exc))}"]

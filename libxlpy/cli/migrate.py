@@ -297,7 +297,13 @@ class Migrate:
         return exc
 
     def _failure(self, domain: DomainInfo, exc: JobError, command: str) -> Exception:
-        tell_failure(self._settings, exc, json=self._options.json, domain=domain)
+        more = {
+            "command": command,
+            "failed_repairs": exc.details.failed_repairs,
+            "remarks": exc.details.remarks,
+        }
+        json = self._options.json
+        tell_failure(self._settings, exc, json=json, domain=domain, more=more)
         if isinstance(exc, PolicyAborted) and self._options.precopy.abort_if_busy:
             self._out.note(BUSY)
         parts = [

@@ -3,10 +3,18 @@
 import asyncio
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from libxlpy import ConfigRefused, Context, GuestState, JobError, RestoreResult
+from libxlpy import (
+    ConfigRefused,
+    Context,
+    GuestState,
+    JobError,
+    LibxlpyError,
+    RestoreResult,
+)
 from libxlpy.cli.config import read_config
 from libxlpy.cli.saved import named, open_saved
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
@@ -41,7 +49,7 @@ def restore_domain(settings: Settings, options: RestoreOptions) -> int:
         result = run(
             settings.signals,
             lambda interrupt: Restore(settings, options, interrupt).run(
-                fd, config, name or options.file.name
+                fd, config, name or ""
             ),
         )
         size = _position(fd) or length + result.bytes_read
@@ -62,10 +70,17 @@ class Restore:
         self._options = options
         self._interrupt = interrupt
 
-    async def run(self, fd: int, config: bytes, title: str) -> RestoreResult:
-        """Have all that comes behind the header restored."""
+    async def run(self, fd: int, config: bytes, name: str) -> RestoreResult:
+        """Have all that comes behind the header restored.
+
+        Args:
+            fd: Of the file.
+            config: To be used.
+            name: Of the domain; "" if the configuration has none.
+        """
         settings = self._settings
         async with Context(settings.backend, settings.host, stall=STREAM) as ctx:
+            title = name or self._options.file.name
             what, json = f"restore {title}", self._options.json
             view = view_for(self._settings, what=what, json=json, pages=0)
             try:
@@ -82,6 +97,8 @@ class Restore:
                 raise self._refused(exc) from exc
             except JobError as exc:
                 raise await self._failure(exc, fd) from exc
+            except LibxlpyError as exc:
+                raise await self._in_the_way(ctx, exc, name) from exc
             self._interrupt.settle()
             return result
 
@@ -93,6 +110,17 @@ class Restore:
         return CommandFailed(
             f"{file}: {exc}; give another one: xlpy restore CONFIG {file}"
         )
+
+    @staticmethod
+    async def _in_the_way(ctx: Context, exc: LibxlpyError, name: str) -> Exception:
+        """Give the way out if another domain has the name."""
+        with suppress(LibxlpyError):
+            for info in await ctx.list_domains():
+                if info.name == name:
+                    text = f"name '{name}' is taken by domain {info.domid}"
+                    remedy = "call it otherwise by --name NAME, or destroy that one"
+                    return CommandFailed(f"{text}: {remedy}")
+        return exc
 
     async def _failure(self, exc: JobError, fd: int) -> Exception:
         tell_failure(self._settings, exc, json=self._options.json)

@@ -10,6 +10,7 @@ from pathlib import Path
 from libxlpy.cli.terminal.outcome import CommandFailed, os_error_text
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.waiting import told_if_stuck
+from libxlpy.errors import reason_of
 from libxlpy.folders import NotOursAlone, find
 
 
@@ -43,8 +44,8 @@ def write_out(path: Path, data: bytes) -> None:
     """Write a file of results, made anew or written over.
 
     Raises:
-        CommandFailed: Another user could have put a link there.
-        OSError: It can't be written.
+        CommandFailed: It can't be written, or another user could have put a link there.
+        OSError: Its folder can't be found.
     """
     try:
         place = find(path)
@@ -53,11 +54,14 @@ def write_out(path: Path, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     follow = 0 if place.of_kernel else os.O_NOFOLLOW
     try:
-        fd = os.open(place.name, flags | follow, 0o666, dir_fd=place.folder)
-    finally:
-        os.close(place.folder)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
+        try:
+            fd = os.open(place.name, flags | follow, 0o666, dir_fd=place.folder)
+        finally:
+            os.close(place.folder)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+    except OSError as exc:
+        raise CommandFailed(f"can't write {path}: {reason_of(exc)}") from exc
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from libxlpy.cli.terminal.settings import Settings
 if TYPE_CHECKING:
     from libxlpy.cli.precopy import PrecopyOptions
 
+#: MiB a second of a network, up to a terabyte.
+RATE = click.IntRange(1, 10**6)
 RUN = "Run what is in DIR before and after it, instead of /etc/libxlpy/migrate.d."
 HOOKS = click.option(
     "--hooks", type=click.Path(path_type=Path), metavar="DIR", help=RUN
@@ -216,7 +218,7 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
 )
 @click.option(
     "--rate",
-    type=click.IntRange(min=1),
+    type=RATE,
     metavar="MIB",
     help="MiB/s of the network, for --dry-run: 100 if not given.",
 )

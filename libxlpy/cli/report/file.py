@@ -62,15 +62,19 @@ class ReportFile:
     def _place(self) -> Iterator[Place]:
         """Find the folder, and see that what is there may be replaced."""
         try:
-            place = folders.find(self.path)
+            try:
+                place = folders.find(self.path)
+            except FileNotFoundError as exc:
+                missing = exc.filename or self.path.parent
+                raise self._refused(f"folder {missing} does not exist") from exc
             try:
                 self._check(place)
                 yield place
             finally:
                 os.close(place.folder)
-        except FileNotFoundError as exc:
-            missing = exc.filename or self.path.parent
-            raise self._refused(f"folder {missing} does not exist") from exc
+        except FileNotFoundError as exc:  # as /proc says it, where files can't be made
+            text = f"no file can be made in {self.path.parent}; name another folder"
+            raise self._refused(text) from exc
         except NotOursAlone as exc:
             raise self._refused(str(exc)) from exc
         except OSError as exc:

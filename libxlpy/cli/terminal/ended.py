@@ -23,7 +23,12 @@ def result_facts(result: SaveResult | RestoreResult | MigrateResult) -> dict[str
 
 
 def tell_failure(
-    settings: Settings, exc: JobError, *, json: bool, domain: DomainInfo | None = None
+    settings: Settings,
+    exc: JobError,
+    *,
+    json: bool,
+    domain: DomainInfo | None = None,
+    more: dict[str, Any] | None = None,
 ) -> None:
     """Print all that is told of a failure beside its line.
 
@@ -32,6 +37,7 @@ def tell_failure(
         exc: The failure.
         json: For a program.
         domain: That the job was about, if there was one before it.
+        more: What else its line has, for a program.
     """
     if settings.verbose:
         print_report(settings.out, exc)
@@ -39,5 +45,5 @@ def tell_failure(
         facts: dict[str, Any] = {"result": "failed", "error": str(exc)}
         if domain is not None:
             about = {"domid": domain.domid, "name": domain.name}
-            facts |= {"guest": exc.guest.value, **about}
+            facts |= {"guest": exc.guest.value, **about, **(more or {})}
         settings.out.json(facts)

@@ -192,7 +192,9 @@ def test_files_that_can_not_be_read_are_named(
 def test_a_name_that_is_taken_is_refused(shell: Shell, tmp_path: Path) -> None:
     with shell.guest("web"):
         shell.good("save", "-c", "web", tmp_path / "image")
-        assert "name 'web' is taken" in shell.bad("restore", tmp_path / "image")
+        line = shell.bad("restore", tmp_path / "image")
+        assert "name 'web' is taken by domain" in line
+        assert line.endswith("call it otherwise by --name NAME, or destroy that one")
         assert len(shell.domains()) == 1
 
 

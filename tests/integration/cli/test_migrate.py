@@ -400,6 +400,18 @@ def test_target_that_is_none_leaves_the_domain_untouched(
         assert shell.facts("web")["running"]
 
 
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_how_the_command_ended_is_told_to_programs(
+    shell: Shell, dry_run: tuple[str, ...]
+):
+    with shell.guest("web"):
+        options = ("--json", *dry_run, "-s", "", "web", "exit 7")
+        done = shell.run("migrate", *options)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["result"], told["command"]) == ("failed", "exit status 7")
+    assert "the command to reach it: exit status 7" in done.stderr
+
+
 def cut(shell: Shell, there: Shell, at: str) -> str:
     """Have the connection cut where a text passes; give what the sender says."""
     receive = there.command("migrate-receive")

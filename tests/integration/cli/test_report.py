@@ -62,6 +62,11 @@ def test_page_that_can_t_be_written_is_refused_before_anything(
             line = shell.bad(name, "--report", tmp_path / "no" / "a.html", *rest)
             reason = f"can't be written: folder {tmp_path}/no does not exist"
             assert line.endswith(reason)
+        line = shell.bad("save", "--report", "/proc/self/a.html", "web", image)
+        assert line.endswith(
+            "report /proc/self/a.html can't be written: no file can be made in "
+            "/proc/self; name another folder"
+        )
         line = shell.bad("save", "--report", image, "web", image)
         assert "the domain goes there; name another file" in line
         assert list(tmp_path.iterdir()) == []

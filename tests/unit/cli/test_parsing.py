@@ -95,6 +95,10 @@ def test_the_commands_are_those_of_the_manual() -> None:
             ["migrate", "--rate", "9", "a", "b"],
             "xlpy migrate: --rate is for --dry-run",
         ),
+        (
+            ["migrate", "--dry-run", "--rate", f"{10**30}", "a", "b"],
+            f"xlpy migrate: Invalid value for '--rate': {10**30} is not in the range 1",
+        ),
         (["frob"], "xlpy: No such command 'frob'"),
         (
             ["recover", "-s", "ssh"],
