@@ -46,6 +46,10 @@ class View:
         """Show one event."""
 
 
+#: Phases that a job which fails enters, too, and whose names sound like success.
+WORDS = {"complete": "verdict", "done": "ended"}
+
+
 class PlainView(View):
     """Facts line by line on stderr."""
 
@@ -63,7 +67,7 @@ class PlainView(View):
         """Print phases, passes over memory and, if asked for, the log."""
         match event:
             case PhaseEvent(name, at):
-                self._out.note(f"{at:9.3f} s  {one_line(name)}")
+                self._out.note(f"{at:9.3f} s  {one_line(WORDS.get(name, name))}")
             case ProgressEvent(_, doing, _, total) if total and doing != self._pass:
                 self._pass = doing
                 self._out.note(f"             {one_line(doing)}: {total:,} pages")

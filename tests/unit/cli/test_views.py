@@ -62,7 +62,7 @@ def test_plain_lines_are_phases_and_passes(
 ) -> None:
     with PlainView(Output(), verbose=False) as view:
         view.started("save of domain 1", 4711)
-        for event in EVENTS:
+        for event in (*EVENTS, PhaseEvent("complete", 1.75), PhaseEvent("done", 2.0)):
             view.show(event)
     assert capsys.readouterr().err.splitlines() == [
         "    0.250 s  libxc",
@@ -70,6 +70,8 @@ def test_plain_lines_are_phases_and_passes(
         f"             {PASS}",
         "             Frames iteration 1: 1,600 pages",
         "    1.500 s  end",
+        "    1.750 s  verdict",  # it may have failed
+        "    2.000 s  ended",
     ]
 
 
