@@ -36,14 +36,16 @@ class Announcement:
     def __init__(self) -> None:
         self._task: asyncio.Task[list[str]] | None = None
 
-    def begin(self, env: Environment, domid: int) -> None:
+    def begin(self, env: Environment, domid: int, *, runs: bool = True) -> None:
         """Begin; the caller goes on, and calls :meth:`end`.
 
         Args:
             env: Backend and deadlines.
-            domid: Of a domain that runs here.
+            domid: Of a domain that is here.
+            runs: It is not paused, so that its drivers will be connected.
         """
-        self._task = asyncio.create_task(_bounded(env, domid), name="libxlpy announce")
+        work = _bounded(env, domid, runs=runs)
+        self._task = asyncio.create_task(work, name="libxlpy announce")
 
     async def end(self) -> list[str]:
         """Wait until all is announced, bounded; give what could not be, and why."""
@@ -58,11 +60,12 @@ class Announcement:
                 await self._task
 
 
-async def _bounded(env: Environment, domid: int) -> list[str]:
+async def _bounded(env: Environment, domid: int, *, runs: bool) -> list[str]:
     seconds = env.deadlines.announce
     try:
         async with asyncio.timeout(seconds):
-            return await _rounds(env, domid)
+            failures, late = await _rounds(env, domid, patient=runs)
+            return failures + late if runs else failures
     except TimeoutError:
         why = f"not done in {seconds:g} s (deadline announce)"
     except LibxlpyError as exc:
@@ -70,21 +73,23 @@ async def _bounded(env: Environment, domid: int) -> list[str]:
     return [f"interfaces were not announced: {why}"]
 
 
-async def _rounds(env: Environment, domid: int) -> list[str]:
+async def _rounds(
+    env: Environment, domid: int, *, patient: bool
+) -> tuple[list[str], list[str]]:
     """Give what the last round has to tell: by then the early reasons are gone."""
     until = asyncio.get_running_loop().time() + env.deadlines.announce - LAST_ROUND
     found = await interfaces(env, domid)
     failures, late = await _round(env, found)
     for number in count() if found else ():
-        if number >= len(PAUSES) and (not late or _is_past(until)):
+        if number >= len(PAUSES) and not (patient and late and _is_before(until)):
             break
         await asyncio.sleep(PAUSES[min(number, len(PAUSES) - 1)])
         failures, late = await _round(env, await interfaces(env, domid))
-    return failures + late
+    return failures, late
 
 
-def _is_past(moment: float) -> bool:
-    return asyncio.get_running_loop().time() > moment
+def _is_before(moment: float) -> bool:
+    return asyncio.get_running_loop().time() < moment
 
 
 async def _round(

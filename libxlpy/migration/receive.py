@@ -245,12 +245,13 @@ class _Receive(Operation[RestoreResult]):
 
     async def _start(self, facts: list[str]) -> None:
         """Let the copy run; what it is called comes after that."""
-        if not (self._domain.paused or self._talk.stays_paused):
+        runs = not (self._domain.paused or self._talk.stays_paused)
+        if runs:
             try:
                 await domain_unpause(self.env, self.domid, self.uuid)
             except LibxlpyError as exc:
                 await self._check_runs(exc)
-        self._announcement.begin(self.env, self.domid)
+        self._announcement.begin(self.env, self.domid, runs=runs)
         name, told = self._domain.name, ""
         for _ in range(TRIES):  # its helper may have died
             try:

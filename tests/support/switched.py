@@ -6,7 +6,8 @@
                |
               host0 -- vif    the bridge here, and the guest
 
-With SECONDS the guest's driver is connected so long after we have begun.
+With SECONDS the guest's driver is connected so long after we have begun; with -1 the
+guest is paused.
 
 Prints a JSON object: what has come where.
 """
@@ -31,6 +32,7 @@ PAIRS = [("client", "sw-client"), ("old", "sw-old"), ("uplink", "sw-uplink")]
 #: Seconds in which a frame arrives that arrives at all: nothing is between.
 SOON = 0.3
 ETH_P_ALL = 3
+NEVER = -1.0
 
 
 def ip(command: str) -> None:
@@ -84,10 +86,9 @@ def arrives(taps: dict[str, Tap], text: bytes) -> list[str]:
 async def announce(socket_path: Path, domid: int, connected: float | None) -> list[str]:
     backend = Backend("simxen", Path("/"), socket_path, Path("/"), Path("/"))
     announcement = Announcement()
-    announcement.begin(
-        Environment(backend, DEFAULT_DEADLINES, HypercallHelpers()), domid
-    )
-    if connected is not None:
+    env = Environment(backend, DEFAULT_DEADLINES, HypercallHelpers())
+    announcement.begin(env, domid, runs=connected != NEVER)
+    if connected not in (None, NEVER):
         await asyncio.sleep(connected)
         ip("link set dev guest up")
     return await announcement.end()

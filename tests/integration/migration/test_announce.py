@@ -76,6 +76,14 @@ async def test_driver_that_does_not_connect_is_told(host: Path, pv: Guest):
     assert told["remarks"] == [f"interface 0 {NOT_CONNECTED}"]
 
 
+async def test_driver_of_a_paused_guest_is_not_waited_for(host: Path, pv: Guest):
+    await write(host, libxl_nodes(pv.domid))
+    told = await aside(switched, host, pv.domid, "-1")
+    assert told["remarks"] == []
+    rounds = [frame for frame in told["frames"] if frame[24:28] == RARP]
+    assert len(rounds) == len(PAUSES) + 1
+
+
 def env_of(host: Path, deadlines: Deadlines) -> Environment:
     return Environment(detect("simxen", host), deadlines, HypercallHelpers())
 
