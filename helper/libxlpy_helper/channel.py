@@ -1,6 +1,7 @@
 """Ask the parent and wait for its answer; or, after an abort, answer in its place.
 
-``ask`` is called by the main thread from within libxc; the rest by the control thread.
+``ask`` is called by the main thread from within libxc; the rest by the control thread,
+which gets the answers that the main thread does not read by itself: see ``line``.
 Once the operation is aborted or the parent lost, every call gets its failure value at
 once: that is what makes libxc clean up by itself.
 """
@@ -8,19 +9,23 @@ once: that is what makes libxc clean up by itself.
 import threading
 from typing import cast
 
-from libxlpy_helper.outbox import Outbox
-from libxlpy_protocol.messages import Message, SaveLibxc, Suspend
+from libxlpy_helper.line import Line
+from libxlpy_helper.outbox import Outbox, Waker
+from libxlpy_protocol.messages import Answer, Message, SaveLibxc, Suspend
 from libxlpy_protocol.table import MESSAGES
 
 
 class Channel:
     """One call at a time, as libxc has one thread."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, let_go: Waker) -> None:
+        """Take where calls are put, and what wakes who waits for an answer."""
         self.closed = False  # no call goes to the parent any more
         self.suspend_asked = False  # the guest may have been told to suspend
+        self.let_go = let_go
+        self.line: Line | None = None  # else the control thread writes and reads
         self._outbox = outbox
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: Message | None = None
         self._answer: int | bytes | None = None
 
@@ -30,19 +35,29 @@ class Channel:
         Waits for as long as the parent takes: its deadlines are the parent's.
         """
         failure = MESSAGES[type(call)].failure
-        with self._changed:
+        with self._lock:
             if self.closed:
                 return failure
             if isinstance(call, Suspend | SaveLibxc):
                 self.suspend_asked = True
             self._waiting = call
+        read = self._asked(call)
+        with self._lock:
+            is_open, self._waiting = self._waiting is call, None
+            if not is_open:
+                return self._answer
+            return failure if read is None or self.closed else read.value
+
+    def _asked(self, call: Message) -> Answer | None:
+        """Return the answer, if it was read here; None: see what was told meanwhile."""
+        read = None
+        if self.line is not None:
+            read = self.line.ask(call)
+        else:
             self._outbox.put(call)
-            while self._waiting is call and not self.closed:
-                self._changed.wait()
-            if self._waiting is call:
-                self._waiting = None
-                return failure
-            return self._answer
+        if read is None:
+            self.let_go.wait()
+        return read
 
     def ask_int(self, call: Message) -> int:
         """Ask a call whose answer is an int; the session has checked that it is."""
@@ -54,12 +69,12 @@ class Channel:
 
     def answer(self, value: int | bytes | None) -> None:
         """Take the parent's answer to the call in progress."""
-        with self._changed:
+        with self._lock:
             if self._waiting is None:
                 return  # crossed our own abort
             self._answer = value
             self._waiting = None
-            self._changed.notify()
+            self.let_go.wake()
 
     def abort(self) -> None:
         """Fail what is asked from now on, and what is being asked."""
@@ -67,6 +82,7 @@ class Channel:
 
     def close(self) -> None:
         """Answer the call in progress and all later ones with their failure value."""
-        with self._changed:
+        with self._lock:
             self.closed = True
-            self._changed.notify()
+            if self._waiting is not None:
+                self.let_go.wake()

@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 import time
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from libxlpy_helper.control_loop import HEARTBEAT, ControlLoop
 from libxlpy_helper.domain_ops import perform
@@ -34,6 +34,10 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import callback_mask
 
+#: Seconds for which a look at the guest is enough before libxc goes on; one by which it
+#: is to clean up always needs a new one. Without any answer it is looked at less often.
+LOOKED: Final = 0.05
+
 
 class Control(ControlLoop):
     """As the base class; what there is to do comes from the parent."""
@@ -53,6 +57,8 @@ class Control(ControlLoop):
         self._released = False  # the parent has the outcome, and settled the end
         self._given_away = False  # the guest is not to be touched any more
         self._silence = Silence()
+        self._heard = 0  # of what the wire has read
+        self._looked_at = -LOOKED  # the guest
 
     # ----- for the main thread ----------------------------------------------------
 
@@ -74,16 +80,28 @@ class Control(ControlLoop):
 
     def _serve(self, ready: dict[int, int]) -> None:
         self._suspend.look(ready)
-        if self._wire.read_fd in ready and self._lost is None:
-            self._silence.heard()
-            self._read()
+        if self._lost is None:
+            if self._wire.read_fd in ready or self._wire.is_handed:
+                self._read()
+            self._listen()
         self._beat()
         if self._lost is None:
             self._write()
 
+    def _listen(self) -> None:
+        """Take that something was heard, whichever thread has read it."""
+        if self._wire.reads != self._heard:
+            self._heard = self._wire.reads
+            self._silence.heard()
+
     @property
     def _is_busy(self) -> bool:
         return self._start is not None and self._outcome is None
+
+    def _may_go_on(self) -> bool:
+        if self._outcome is not None:
+            return False
+        return self._guest is None or time.monotonic() < self._looked_at + LOOKED
 
     # ----- from the parent --------------------------------------------------------
 
@@ -151,6 +169,7 @@ class Control(ControlLoop):
 
     def _look_at_guest(self) -> None:
         if self._is_busy and self._guest is not None:
+            self._looked_at = time.monotonic()
             self._released |= self._give_up_if_ended(self._guest)
 
     def _is_replaced(self) -> bool:

@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 from libxlpy_helper.abort import KICK_INTERVAL
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.guest import Guest
+from libxlpy_helper.line import Line
 from libxlpy_helper.startup import Parts, say
 from libxlpy_helper.wire import ParentGoneError, PipeWire
 from libxlpy_helper.xen.xenguest import Handle
@@ -59,9 +60,14 @@ class ControlLoop(ABC):
         self._signal_fd = signal_fd
         self._handle = handle
 
-        self._poll = select.poll()
+        # Not poll: what it looks at may change while it waits.
+        self._poll = select.epoll()
         for fd in (pipes.read_fd, self._waker.fd, signal_fd):
-            self._poll.register(fd, select.POLLIN)
+            self._poll.register(fd, select.EPOLLIN)
+        self._channel.line = Line(
+            *(pipes, self._outbox, self._channel.let_go, self._poll),
+            self._may_go_on,
+        )
         self._look_at = time.monotonic()  # when to look at the guest
         self._outcome: Complete | None = None
         self._ends = threading.Lock()  # one outcome, whichever thread has it
@@ -111,7 +117,7 @@ class ControlLoop(ABC):
             self._end(status)
 
     def _turn(self) -> None:
-        ready = dict(self._poll.poll(self._timeout_ms()))
+        ready = dict(self._poll.poll(self._timeout()))
         if self._waker.fd in ready:
             self._waker.clear()
         if self._signal_fd in ready:
@@ -133,12 +139,12 @@ class ControlLoop(ABC):
         else:
             self._on_signal()
 
-    def _timeout_ms(self) -> int | None:
+    def _timeout(self) -> float | None:
         now = time.monotonic()
         until = min(self._look_at, self._unwind_until, self._end_by)
         if self._abort.requested and self._is_busy:
             until = min(until, now + KICK_INTERVAL)
-        return None if until == FOREVER else max(0, int((until - now) * 1000) + 1)
+        return None if until == FOREVER else max(0.0, until - now)
 
     @property
     def _is_busy(self) -> bool:
@@ -204,6 +210,10 @@ class ControlLoop(ABC):
         say(self.program, text)
 
     # ----- what the protocol says -------------------------------------------------
+
+    @abstractmethod
+    def _may_go_on(self) -> bool:
+        """Whether the main thread may take an answer by itself, which asks this."""
 
     @abstractmethod
     def _serve(self, ready: dict[int, int]) -> None:

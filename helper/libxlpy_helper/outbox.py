@@ -9,6 +9,7 @@ came.
 
 import contextlib
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,19 +38,25 @@ class Entry(NamedTuple):
 
 
 class Outbox:
-    """Thread-safe; ``wake`` is called after each message, to make the sender look."""
+    """Thread-safe; ``wake`` makes the sender look: after each message, or so."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.dropped = 0  # log lines lost so far
-        self._wake = wake
+        self.wake = wake
         self._lock = threading.Lock()
         self._order = count()
         self._must: deque[Entry] = deque()
         self._logs: deque[Entry] = deque()
         self._latest: dict[object, Entry] = {}
 
-    def put(self, message: Message, call_id: int = 0) -> None:
-        """Queue a message; never blocks."""
+    def put(self, message: Message, call_id: int = 0, *, wake: bool = True) -> None:
+        """Queue a message; never blocks.
+
+        Args:
+            message: What is to be sent.
+            call_id: See ``Entry``.
+            wake: False: by whoever puts it here.
+        """
         with self._lock:
             entry = Entry(next(self._order), message, call_id)
             match message:
@@ -61,10 +68,13 @@ class Outbox:
                     self._put_latest(type(message), entry)
                 case _:
                     self._must.append(entry)
-        self._wake()
+        if wake:
+            self.wake()
 
     def take(self) -> Entry | None:
         """Return the oldest message; None if there is none."""
+        if self.is_empty:
+            return None
         with self._lock:
             return self._take()
 
@@ -86,6 +96,8 @@ class Outbox:
         self._latest[key] = entry
 
     def _take(self) -> Entry | None:
+        if self._must and not self._logs and not self._latest:
+            return self._must.popleft()
         heads = [queue[0] for queue in (self._must, self._logs) if queue]
         if self._latest:
             heads.append(next(iter(self._latest.values())))
@@ -100,7 +112,7 @@ class Outbox:
 
 
 class Waker:
-    """Makes the control thread's poll return; any thread may use it."""
+    """Makes the poll of one thread return; any thread may use it."""
 
     def __init__(self) -> None:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -114,3 +126,14 @@ class Waker:
         """Make it unreadable again."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.fd)
+
+    def close(self) -> None:
+        """Close ``fd``."""
+        os.close(self.fd)
+
+    def wait(self) -> None:
+        """Wait until it is woken, once."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        poll.poll()
+        self.clear()

@@ -76,7 +76,7 @@ class Parts:
         self.stats = Stats()
         self.waker = Waker()
         self.outbox = Outbox(self.waker.wake)
-        self.channel = channel(self.outbox)
+        self.channel = channel(self.outbox, Waker())
         self.abort = abort()
 
     def log(self, level: int, errnoval: int, context: str, text: str) -> None:

@@ -29,7 +29,7 @@ LOCK_SIZE: Final = 1  # bytes; what the others lock, too
 class SuspendChannel:
     """The channel of one save; nothing is open before it is asked for."""
 
-    def __init__(self, handle: Handle, poll: select.poll, outbox: Outbox) -> None:
+    def __init__(self, handle: Handle, poll: select.epoll, outbox: Outbox) -> None:
         """Take the control thread's handle, what it polls, and where its news go."""
         self._handle = handle
         self._poll = poll
@@ -61,7 +61,7 @@ class SuspendChannel:
         self._path = ask.lock_path
         self._made_as = f"suspend-evtchn-{ask.domid}.lock"
         self._channel = self._handle.event_channel(ask.domid, ask.port)
-        self._poll.register(self._channel.fd, select.POLLIN)
+        self._poll.register(self._channel.fd, select.EPOLLIN)
         _refuse_another(guest)
         self._channel.notify()
 

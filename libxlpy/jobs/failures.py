@@ -104,10 +104,10 @@ def failure_of(complete: Complete, hint: str, library: str = "libxenguest") -> J
         hint: The first error that it logged.
         library: What it hosts.
     """
-    if complete.aborted:
-        return Cancelled("cancelled by request: `xlpy abort`, or SIGTERM to its helper")
     if complete.errnoval == errno.ESTALE:
         return GuestFailed("gone", "the guest has ended")
+    if complete.aborted:
+        return Cancelled("cancelled by request: `xlpy abort`, or SIGTERM to its helper")
     if complete.errnoval in STREAM_ERRNOS:
         return StreamError(complete.errnoval, hint)
     return XenError(complete.retval, complete.errnoval, hint, library)

@@ -42,7 +42,7 @@ class LibxlControl(ControlLoop):
         self._start = start
         self._guest = Guest(handle, start.domid)
         self._parent_fd = parent_fd
-        self._poll.register(parent_fd, select.POLLIN)
+        self._poll.register(parent_fd, select.EPOLLIN)
         self._poll.register(wire.write_fd, 0)  # its other end may close all the same
         if start.mode is not Mode.SAVE:
             self._look_at = FOREVER
@@ -51,11 +51,12 @@ class LibxlControl(ControlLoop):
 
     def _serve(self, ready: dict[int, int]) -> None:
         self._look_at_guest()
-        if self._lost is None and self._wire.read_fd in ready:
+        has_news = self._wire.read_fd in ready or self._wire.is_handed
+        if self._lost is None and has_news:
             self._read()
         if self._lost is not None or self._wire.is_done:
             return
-        broken = ready.get(self._wire.write_fd, 0) & select.POLLERR
+        broken = ready.get(self._wire.write_fd, 0) & select.EPOLLERR
         if broken or self._parent_fd in ready:
             raise ParentGoneError
         self._write()
@@ -69,12 +70,15 @@ class LibxlControl(ControlLoop):
         elif self._give_up_if_ended(self._guest):
             self._say(f"domain {self._start.domid} has ended")
 
+    def _may_go_on(self) -> bool:
+        return self._outcome is None
+
     def _take(self, event: Event) -> None:
         if isinstance(event.message, Answer) and not self._wire.is_done:
             self._channel.answer(event.message.value)
 
     def _watch(self) -> None:
-        wanted = select.POLLOUT if self._wire.is_blocked else 0
+        wanted = select.EPOLLOUT if self._wire.is_blocked else 0
         self._poll.modify(self._wire.write_fd, wanted)
 
     # ----- ends -------------------------------------------------------------------
@@ -97,8 +101,8 @@ class LibxlControl(ControlLoop):
     def _leave(self, why: ExitStatus) -> None:
         """Talk to libxl no more."""
         self._lost = why
-        for fd in (self._wire.read_fd, self._wire.write_fd, self._parent_fd):
-            self._poll.unregister(fd)
+        self._wire.leave(self._poll)
+        self._poll.unregister(self._parent_fd)
         self._abort.request()
         self._channel.close()
 

@@ -61,6 +61,11 @@ class LibxlWire(PipeWire):
         waiting = self.session.state is not LibxlState.RUNNING
         return not self._frame and (waiting or self._outbox.is_empty)
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether libxl has answered the last one."""
+        return self.session.state is LibxlState.RUNNING
+
     def _next_frame(self, *, calls: bool) -> bool:
         while self.session.state is LibxlState.RUNNING:
             entry = self._outbox.take()

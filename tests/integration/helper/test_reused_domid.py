@@ -95,3 +95,20 @@ def test_orphan_leaves_another_domain_alone(
             successor.assert_left_alone()
         assert "is another domain now: left alone" in parent.read_stderr()
     assert state.exists()
+
+
+@pytest.mark.parametrize("after", [{}, {8: HVM}])
+def test_guest_that_ends_while_a_call_waits_ends_the_save(
+    host: FakeHost, stream_fd: int, after: dict[int, int]
+) -> None:
+    """By the next heartbeat, and with no answer; libxc is not let go on."""
+    host.domains({7: HVM})
+    host.script("suspend", "write 10")
+    with host.helper([stream_fd]) as parent:
+        parent.greet()
+        parent.start(domid=7, stream_fd=stream_fd, uuid=UUID)
+        parent.expect_event(Suspend)
+        host.domains(after)
+        assert parent.expect(Complete) == Complete(-1, errno.ESTALE, aborted=True)
+        assert parent.wait() == 0
+    assert "suspend" not in host.calls()[1:]

@@ -1,8 +1,10 @@
 """Callbacks: names as in Xen's structs, and no exception into C."""
 
+from contextlib import closing
+
 from libxlpy_helper.callbacks import ParentCallbacks, offered_callbacks
 from libxlpy_helper.channel import Channel
-from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.outbox import Outbox, Waker
 from libxlpy_helper.xen.from_c import RESTORE_CALLBACKS, SAVE_CALLBACKS
 from libxlpy_protocol.messages import Checkpoint, Message, Suspend, ToolstackSave
 from libxlpy_protocol.table import CALLS, MESSAGES, callback_mask
@@ -24,8 +26,8 @@ def test_mask_gives_the_names_of_xens_callbacks() -> None:
 class FailingChannel(Channel):
     """A channel that fails as a bug of ours would."""
 
-    def __init__(self) -> None:
-        super().__init__(Outbox(lambda: None))
+    def __init__(self, let_go: Waker) -> None:
+        super().__init__(Outbox(lambda: None), let_go)
         self.asked = 0
 
     def ask(self, call: Message) -> int | bytes | None:
@@ -34,7 +36,11 @@ class FailingChannel(Channel):
 
 
 def test_first_exception_is_kept_and_libxc_gets_failure_values() -> None:
-    channel = FailingChannel()
+    with closing(Waker()) as let_go:
+        get_failure_values(FailingChannel(let_go))
+
+
+def get_failure_values(channel: FailingChannel) -> None:
     callbacks = ParentCallbacks(channel, Outbox(lambda: None))
     assert callbacks.suspend() == 0
     first = callbacks.error

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from libxlpy_helper.channel import Channel
-from libxlpy_helper.outbox import Outbox
+from libxlpy_helper.outbox import Outbox, Waker
 from libxlpy_protocol.messages import (
     Message,
     PrecopyPolicy,
@@ -31,7 +31,8 @@ class Asked:
 
     def __init__(self, call: Message) -> None:
         self.is_out = threading.Event()
-        self.channel = Channel(Outbox(self.is_out.set))
+        self.let_go = Waker()
+        self.channel = Channel(Outbox(self.is_out.set), self.let_go)
         self.result: int | bytes | None = 99
         self.thread = threading.Thread(target=self.ask, args=(call,))
         self.thread.start()
@@ -42,6 +43,7 @@ class Asked:
 
     def get(self) -> int | bytes | None:
         self.thread.join()
+        self.let_go.close()
         return self.result
 
 

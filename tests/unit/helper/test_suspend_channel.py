@@ -107,8 +107,10 @@ def test_only_a_lock_file_of_ours_is_removed(
     path.write_bytes(b"precious")
     os.chown(path, owner, owner)
     fake: Any = _Refusing()
-    channel = SuspendChannel(fake, select.poll(), Outbox(lambda: None))
-    assert channel.ask(fake, AskToSuspend(7, 9, str(path))).errnoval == errno.EINVAL
+    with select.epoll() as poll:
+        channel = SuspendChannel(fake, poll, Outbox(lambda: None))
+        ask = AskToSuspend(7, 9, str(path))
+        assert channel.ask(fake, ask).errnoval == errno.EINVAL
     assert path.exists() is not goes
     if not goes:
         assert path.read_bytes() == b"precious"

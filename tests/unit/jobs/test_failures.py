@@ -16,6 +16,8 @@ from libxlpy_protocol.messages import Complete
         (Complete(-1, errno.EPIPE, False), errors.StreamError),
         (Complete(-1, errno.EINVAL, False), errors.XenError),
         (Complete(0, 0, True), errors.Cancelled),
+        (Complete(-1, errno.ESTALE, False), errors.GuestFailed),
+        (Complete(-1, errno.ESTALE, True), errors.GuestFailed),
     ],
 )
 def test_verdict_of_the_helper_is_read_by_its_errno(
