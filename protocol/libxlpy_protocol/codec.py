@@ -6,12 +6,12 @@ no array longer than a message can have (which bounds what the unpacker allocate
 """
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgpack
 
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
-from libxlpy_protocol.fields import ITEMS_MAX, U32, FieldError, field_of
+from libxlpy_protocol.fields import ITEMS_MAX, U32, Field, FieldError, field_of
 from libxlpy_protocol.framing import frame
 from libxlpy_protocol.hello import VERSION
 from libxlpy_protocol.messages import AnyMessage, Hello, Message
@@ -33,11 +33,12 @@ def encode(message: Message, call_id: int = 0) -> bytes:
     if rule is None:
         raise LocalProtocolError(f"{kind.__name__} is no message")
     try:
-        wire = [rule.number, _checked(kind, "call_id", _CALL_ID.put, call_id)]
-        for name, field in FIELDS[kind]:
-            wire.append(_checked(kind, name, field.put, getattr(message, name)))
-    except FieldError as exc:
-        raise LocalProtocolError(str(exc)) from None
+        wire = [rule.number, _CALL_ID.put(call_id)]
+        wire += [field.put(getattr(message, name)) for name, field in FIELDS[kind]]
+    except FieldError:
+        values = [getattr(message, name) for name, _ in FIELDS[kind]]
+        reason = _reason(kind, call_id, values, lambda field: field.put)
+        raise LocalProtocolError(reason) from None
     body = pack(wire)
     assert len(body) <= rule.max_body  # the fields' own bounds see to that
     return body
@@ -101,23 +102,33 @@ def _decode(wire: tuple[object, ...], size: int) -> tuple[AnyMessage, int]:
         raise FieldError(
             f"{kind.__name__} has {len(values)} fields, not {len(FIELDS[kind])}"
         )
-    call = cast(int, _checked(kind, "call_id", _CALL_ID.take, call_id))
-    taken = [
-        _checked(kind, name, field.take, value)
-        for (name, field), value in zip(FIELDS[kind], values, strict=True)
-    ]
     build = cast(Callable[..., AnyMessage], kind)
+    try:
+        call: Any = _CALL_ID.take(call_id)
+        taken = [
+            field.take(value)
+            for (_, field), value in zip(FIELDS[kind], values, strict=True)
+        ]
+    except FieldError:
+        reason = _reason(kind, call_id, values, lambda field: field.take)
+        raise FieldError(reason) from None
     return build(*taken), call
 
 
-def _checked(
-    kind: type[Message], name: str, check: Callable[[object], object], value: object
-) -> object:
-    """Run one field's check; its error gets the field's name."""
-    try:
-        return check(value)
-    except FieldError as exc:
-        raise FieldError(f"{kind.__name__}.{name} {exc}") from None
+def _reason(
+    kind: type[Message],
+    call_id: object,
+    values: list[object],
+    check_of: Callable[[Field], Callable[[object], object]],
+) -> str:
+    """Name the first field whose check fails, as one does: rarely, so only here."""
+    fields = (("call_id", _CALL_ID), *FIELDS[kind])
+    for (name, field), value in zip(fields, (call_id, *values), strict=True):
+        try:
+            check_of(field)(value)
+        except FieldError as exc:
+            return f"{kind.__name__}.{name} {exc}"
+    raise AssertionError("a check that has failed does so again")
 
 
 def _is_newer(values: list[object]) -> bool:

@@ -23,6 +23,8 @@ class Side(enum.Flag):
     PARENT = 2
     BOTH = HELPER | PARENT
 
+    __hash__ = object.__hash__  # each is one object; enum's own is Python
+
     @property
     def peer(self) -> Side:
         """The other side of one side."""

@@ -127,6 +127,7 @@ class Session(Receiver):
         self.last_call_id = 0  # of the call or op that we sent last
 
         # -- Private
+        self._peer = self.side.peer
         self._versions = (min_version, version)
         self._frames = FrameBuffer()
         self._seen: set[tuple[Side, type[Message]]] = set()
@@ -159,7 +160,7 @@ class Session(Receiver):
             return None
         message, call_id = decode(body)
         try:
-            self._step(self.side.peer, message, call_id)
+            self._step(self._peer, message, call_id)
         except (RefusedError, RemoteProtocolError) as exc:
             raise RemoteProtocolError(str(exc), frame(body)) from None
         return Event(message, call_id)

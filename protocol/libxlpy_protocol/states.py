@@ -20,6 +20,8 @@ __all__ = ["RECEIVE_ONLY", "TRANSITIONS", "Key", "State"]
 class State(enum.Enum):
     """How far the two sides have come together."""
 
+    __hash__ = object.__hash__  # each is one object; enum's own is Python
+
     #: Nothing said.
     FRESH = "fresh"
     #: Only the parent has said hello.
