@@ -4,9 +4,10 @@ import asyncio
 import concurrent.futures.thread  # noqa: F401 - now: asyncio.to_thread has it late
 import contextlib
 import os
+import sys
 import threading
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, Protocol, TypeVar
 
 from libxlpy.errors import BackendError, reason_of
 
@@ -103,6 +104,58 @@ async def finish(task: asyncio.Task[None]) -> None:
     task.result()
     if cancelled is not None:
         raise cancelled
+
+
+class Begun(Generic[Value]):
+    """A coroutine whose first step was done here and now, by the current task.
+
+    Awaited, it goes on from there; by then one may have seen whether it waits at all.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Value]) -> None:
+        """Do the first step.
+
+        Raises:
+            Exception: Whatever it raises.
+        """
+        self._coroutine = coroutine
+        #: Whether it has not ended yet.
+        self.waits = True
+        self._waits_for: Any = None
+        self._value: Value
+        self._step(coroutine.send, None)
+
+    def __await__(self) -> Generator[Any, Any, Value]:
+        """Do the other steps; give what it returns."""
+        while self.waits:
+            try:
+                sent = yield self._waits_for
+            except GeneratorExit:
+                self._coroutine.close()
+                raise
+            except BaseException as exc:  # goes to what waits
+                self._step(self._coroutine.throw, exc)
+            else:
+                self._step(self._coroutine.send, sent)
+        return self._value
+
+    def _step(self, resume: Callable[[Any], Any], argument: object) -> None:
+        try:
+            self._waits_for = resume(argument)
+        except StopIteration as end:
+            self.waits = False
+            self._value = end.value
+
+
+def begin(coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+    """Make a task; its first step is done at once, where Python can (3.12).
+
+    A coroutine that waits for nothing has ended by then, and the loop took no turn.
+    """
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+        return asyncio.Task(coroutine, loop=loop, name=name, eager_start=True)
+    return loop.create_task(coroutine, name=name)
 
 
 class Changing(Protocol):

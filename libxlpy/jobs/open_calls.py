@@ -1,5 +1,7 @@
 """Answer the helper's calls: each is a task that the job owns, bounded and cancelled.
 
+Where Python can, what waits for nothing is answered before the loop goes on; and it is
+given no timer anywhere.
 The one place where an exception of a caller's callback is caught.
 """
 
@@ -8,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from libxlpy.aio import Begun, begin
+from libxlpy.callbacks import AnswerTo
 from libxlpy.errors import CallbackFailed, Cancelled, JobError, TimedOut, XenError
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.process.link import Link
@@ -64,14 +68,21 @@ class OpenCalls:
         if self._stopped:
             return
         name = xen_name(type(event.message))
-        task = asyncio.create_task(self._answer(event, link), name=f"libxlpy {name}")
-        self._tasks[task] = name
-        task.add_done_callback(self._done)
+        task = begin(self._run_here(event, link, name), f"libxlpy {name}")
+        if not task.done():
+            self._tasks[task] = name
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self._defect(error)  # the helper has no answer
+    async def _run_here(self, event: Event, link: Link, name: str) -> None:
+        """Answer a call in the current task, which is open until then."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = name  # it may have begun before anybody else could do so
+        try:
+            await self._answer(event, link)
+        except Exception as exc:  # the helper has no answer
+            self._defect(exc)
+        finally:
+            del self._tasks[task]
 
     async def _answer(self, event: Event, link: Link) -> None:
         call = cast(CallMessage, event.message)
@@ -90,24 +101,16 @@ class OpenCalls:
         """Do what is asked and send the answer; give what went wrong instead."""
         name = xen_name(type(call))
         began = time.monotonic()
-        bounds = self._operation.deadlines.per_callback
-        seconds = bounds.get(name, self._operation.limit(call))
-        limit = asyncio.timeout(seconds)
         try:
-            async with limit:
-                value = await self._operation.answer(call, self._run)
-            link.pump.send(Answer(value), call_id)
-            if Answer(value) == failure_answer(type(call)):
-                self._refused = refusal(call, value)
+            answer = Answer(await self._answer_to(call, name))
+            link.pump.send(answer, call_id)
+            if answer.value == MESSAGES[type(call)].failure:
+                self._refused = refusal(call, answer.value)
         except JobError as exc:
             return exc
         except asyncio.CancelledError as exc:
             if self._stopped:
                 raise  # the job ends: nobody waits for this answer
-            return CallbackFailed(name, exc)
-        except TimeoutError as exc:
-            if seconds is not None and limit.expired():
-                return TimedOut(f"callback {name}", seconds)
             return CallbackFailed(name, exc)
         except Exception as exc:  # the boundary to the toolstack's own code
             return CallbackFailed(name, exc)
@@ -115,6 +118,27 @@ class OpenCalls:
             took = time.monotonic() - began
             self._run.record.meter.answered(name, took)
         return None
+
+    async def _answer_to(self, call: CallMessage, name: str) -> AnswerTo:
+        """Do what is asked, within its time, which begins now.
+
+        Raises:
+            TimedOut: It takes longer.
+        """
+        bounds = self._operation.deadlines.per_callback
+        seconds = bounds.get(name, self._operation.limit(call))
+        ends = asyncio.get_running_loop().time() + (seconds or 0)
+        begun = Begun(self._operation.answer(call, self._run))
+        if not begun.waits:
+            return await begun
+        limit = asyncio.timeout_at(None if seconds is None else ends)
+        try:
+            async with limit:
+                return await begun
+        except TimeoutError:
+            if seconds is None or not limit.expired():
+                raise
+            raise TimedOut(f"callback {name}", seconds) from None
 
     def stop(self) -> None:
         """Cancel the calls under way and begin no more."""
@@ -131,7 +155,9 @@ class OpenCalls:
         self.stop()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-        return [f"callback {name} can't be stopped" for name in self._tasks.values()]
+        # one that was cancelled before its first step never got to its end
+        left = [name for task, name in self._tasks.items() if not task.done()]
+        return [f"callback {name} can't be stopped" for name in left]
 
 
 def refusal(call: CallMessage, value: object) -> JobError:

@@ -413,7 +413,7 @@ class JobRun(HelperRun[HelperLink]):
         finally:
             self._stream.close()
             if self.link is not None:
-                self.record.frames += tuple(self.link.pump.frames)
+                self.record.frames += self.link.pump.frames
                 if self.guard is None:
                     self.link.close()
             self._note = None  # what is written down of it says how far it came

@@ -294,7 +294,7 @@ class LibxlRun(HelperRun[LibxlLink]):
         for line in process.stderr.text().splitlines():
             self.record.log(XTL_INFO, NAME, shown(line))
         self.record.log(XTL_INFO, NAME, end)
-        self.record.frames += tuple(self._link.pump.frames)
+        self.record.frames += self._link.pump.frames
 
     def _last_words(self, process: HelperProcess) -> str:
         return super()._last_words(process) or self.record.first_error

@@ -8,7 +8,14 @@ from typing import Literal, Protocol
 
 from libxlpy.process.helper import HelperProcess
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
-from libxlpy_protocol.messages import Answer, Message, ToolstackRestore
+from libxlpy_protocol.messages import (
+    Answer,
+    Hello,
+    Log,
+    Message,
+    Start,
+    ToolstackRestore,
+)
 from libxlpy_protocol.session import Event
 
 #: Bytes taken per wake-up: a helper that floods us gets no more of the loop than this.
@@ -60,7 +67,7 @@ class Pump:
         on_end: Callable[[Exception | None], None],
         observer: Observer | None = None,
     ) -> None:
-        self.frames: deque[str] = deque(maxlen=FRAMES_KEPT)
+        self._frames: deque[tuple[Direction, Message | str]] = deque(maxlen=FRAMES_KEPT)
         #: Bytes read.
         self.taken = 0
         #: Called after each read.
@@ -75,6 +82,14 @@ class Pump:
         self._outgoing = bytearray()
         self._waiting = False
         self._loop.add_reader(process.read_fd, self._readable)
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """The last frames, as text."""
+        return tuple(
+            f"{direction} {kept if isinstance(kept, str) else frame_text(kept)}"
+            for direction, kept in self._frames
+        )
 
     # ----- to the helper ----------------------------------------------------------
 
@@ -141,7 +156,7 @@ class Pump:
         self._session.receive(data)
         error: RemoteProtocolError | None = None
         try:
-            while (event := self._session.next_event()) is not None:
+            while not self.ended and (event := self._session.next_event()):
                 self._note("<", event.message)
                 self._on_event(event)
         except RemoteProtocolError as exc:
@@ -163,9 +178,17 @@ class Pump:
             self._loop.remove_reader(self._process.read_fd)
 
     def _note(self, direction: Direction, message: Message) -> None:
-        self.frames.append(f"{direction} {frame_text(message)}")
+        kept = frame_text(message) if may_be_large(message) else message
+        self._frames.append((direction, kept))
         if self._observer is not None:
             self._observer(direction, message)
+
+
+def may_be_large(message: Message) -> bool:
+    """Tell a message that is better not kept: most are a few numbers."""
+    if isinstance(message, Answer):
+        return not isinstance(message.value, int)
+    return isinstance(message, Log | ToolstackRestore | Hello | Start)
 
 
 def frame_text(message: Message) -> str:

@@ -5,6 +5,7 @@ Sizes are bytes, times are milliseconds, as in QEMU's ``query-migrate``; what is
 known is None, never a guess.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,7 +38,7 @@ class Latency:
 
     def also(self, milliseconds: float) -> "Latency":
         """Give the same with one more answer."""
-        place = sum(milliseconds > bound for bound in BUCKETS_MS)
+        place = bisect_left(BUCKETS_MS, milliseconds)
         counts = list(self.buckets)
         counts[place] += 1
         return Latency(

@@ -308,6 +308,61 @@ async def test_callback_without_end_is_timed_out(start_job: StartJob):
     assert error.deadline == "callback suspend"
 
 
+async def test_callback_that_waits_for_nothing_gets_no_timer(
+    start_job: StartJob, monkeypatch: pytest.MonkeyPatch
+):
+    timed: list[float | None] = []
+    timeout_at = asyncio.timeout_at
+
+    def noted(when: float | None) -> asyncio.Timeout:
+        timed.append(when)
+        return timeout_at(when)
+
+    async def waits(call: CallMessage) -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    monkeypatch.setattr(asyncio, "timeout_at", noted)
+    await start_job("asks")
+    assert not timed
+    await start_job("asks", FakeOperation(on_call=waits))
+    assert len(timed) == 1
+
+
+async def test_callback_may_bound_its_own_steps(start_job: StartJob):
+    """In one task, with a context of its own, as in any other."""
+    tasks = []
+
+    async def bounded(call: CallMessage) -> int:
+        tasks.append(asyncio.current_task())
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            tasks.append(asyncio.current_task())
+            return 1
+        return 0
+
+    assert (await start_job("asks", FakeOperation(on_call=bounded))).repairs
+    assert tasks[0] is tasks[1] is not None
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_callback_may_cancel_its_job_in_any_step(
+    start_job: StartJob, first: bool
+):
+    async def cancels(call: CallMessage) -> int:
+        if not first:
+            await asyncio.sleep(0)
+        job.request_cancel("by its callback")
+        return 1
+
+    job = start_job("asks_and_waits", FakeOperation(on_call=cancels))
+    error = await outcome(job)
+    assert isinstance(error, Cancelled)
+    assert "by its callback" in str(error)
+
+
 async def test_callback_that_cancels_itself_does_not_hang_the_job(start_job: StartJob):
     async def cancels(call: CallMessage) -> int:
         raise asyncio.CancelledError
