@@ -105,7 +105,8 @@ msgpack array `[number, call id, field, field, ...]`.
 5. `Abort` ends a job early. The helper calls no more, lets Xen clean up and says
    `Complete`. What was already on its way then is taken and leads nowhere: one call,
    one answer. A helper that is told to stop by a signal does the same by itself; only
-   then `Complete` (with `aborted` true) may come while a call is open.
+   then, and when the guest has ended (`errnoval` ESTALE), `Complete` (with `aborted`
+   true) may come while a call is open.
 6. `Complete` is the last word about the job, once. The parent closes, the helper
    leaves.
 

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -57,7 +58,19 @@ def rows_of(arguments: argparse.Namespace) -> list[Row]:
         return xen.play(arguments.xen, arguments.rounds, arguments.only)
     if arguments.migrate:
         return moved(arguments)
-    return asyncio.run(measure(arguments))
+    with asyncio.Runner(loop_factory=loop_of(arguments)) as runner:
+        return runner.run(measure(arguments))
+
+
+def loop_of(
+    arguments: argparse.Namespace,
+) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Give what makes the event loop; None for asyncio's own."""
+    if not arguments.uvloop:
+        return None
+    import uvloop  # no dependency of ours
+
+    return uvloop.new_event_loop
 
 
 def too_slow(rows: list[Row]) -> list[str]:
@@ -74,6 +87,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--memory", type=int, default=512, help="guest, MiB")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--uvloop", action="store_true", help="ours with uvloop's loop")
     instead = parser.add_mutually_exclusive_group()
     text = "measure migrations, and nothing else"
     instead.add_argument("--migrate", action="store_true", help=text)
@@ -112,6 +126,7 @@ async def measure(arguments: argparse.Namespace) -> list[Row]:
                 Row("one save to a pipe, next to memcpy", "MB/s"),
                 Row("helper start to hello", "ms", less_is_better=True),
                 Row("callback round trip", "us", less_is_better=True),
+                Row("the same, next to one processor", "us", less_is_better=True),
                 Row("worst lag of the loop", "ms", less_is_better=True),
             ]
             for _ in range(arguments.rounds):
@@ -126,6 +141,7 @@ async def one_round(ours: Bench, reference: Reference) -> list[tuple[float, floa
     """Give (ours, reference) for every row."""
     image, ref_image = ours.image, reference.image
     piped = await ours.save_to_pipe(reference)
+    asked = await ours.callback()
     return [
         (await ours.save_to(Path("/dev/null")), reference.save_to(Path("/dev/null"))),
         (piped, reference.save_to_pipe()),
@@ -135,7 +151,8 @@ async def one_round(ours: Bench, reference: Reference) -> list[tuple[float, floa
         (await ours.restore_from(image), reference.restore_from(ref_image)),
         (piped, reference.memcpy()),
         (await ours.helper_start(), reference.python_start()),
-        (await ours.callback(), reference.echo()),
+        (asked, reference.echo()),
+        (asked, reference.echo("together")),
         (await ours.save_lag(reference), await reference.idle_lag()),
     ]
 

@@ -14,21 +14,18 @@ from lag import worst_lag
 SOURCE = Path(__file__).with_name("libxc_layout.c")
 PIPE_SIZE = 1 << 20
 F_SETPIPE_SZ = 1031
-ECHOES = 400
-#: Answers each line it reads; the other end of a bare round trip between two Pythons.
-ECHO = "import os\nwhile (data := os.read(0, 64)): os.write(1, data)"
+ROUND_TRIP = Path(__file__).with_name("round_trip.c")
+ECHOES = 2000
 
 
 class Reference:
     """The C reference, built in ``folder``, moving ``memory`` MiB."""
 
     def __init__(self, folder: Path, memory: int) -> None:
-        self.program = str(folder / "libxc_layout")
+        self.program = compiled(SOURCE, folder)
         self.image = folder / "reference.img"
         self._memory = str(memory)
-        flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
-        compiler = os.environ.get("CC", "cc")
-        subprocess.run([compiler, *flags, "-o", self.program, SOURCE], check=True)
+        self._round_trip = compiled(ROUND_TRIP, folder)
 
     def _speed(self, line: bytes) -> float:
         answer = json.loads(line)
@@ -91,23 +88,23 @@ class Reference:
         subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
         return (time.perf_counter() - start) * 1e3
 
-    def echo(self) -> float:
-        """Round trip of 16 bytes over two pipes between two Pythons, microseconds."""
-        argv = [sys.executable, "-I", "-S", "-c", ECHO]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(argv, stdin=pipe, stdout=pipe, bufsize=0) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            to, of = process.stdin.fileno(), process.stdout.fileno()
-            seconds = [self._one_echo(to, of) for _ in range(ECHOES)]
-            process.stdin.close()
-        return sorted(seconds)[ECHOES // 2] * 1e6
+    def echo(self, *how: str) -> float:
+        """Round trip of 16 bytes over two pipes, in C, microseconds.
 
-    def _one_echo(self, to: int, of: int) -> float:
-        start = time.perf_counter()
-        os.write(to, b"x" * 16)
-        os.read(of, 64)
-        return time.perf_counter() - start
+        Args:
+            how: "together": on one processor, not two.
+        """
+        argv = [self._round_trip, str(ECHOES), *how]
+        return float(subprocess.run(argv, capture_output=True, check=True).stdout)
+
+
+def compiled(source: Path, folder: Path) -> str:
+    """Compile a program of one file; give its path."""
+    program = str(folder / source.stem)
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run([compiler, *flags, "-o", program, source], check=True)
+    return program
 
 
 def big_pipe() -> tuple[int, int]:

@@ -27,6 +27,7 @@ ROWS = {
     "one save to a pipe, next to memcpy",
     "helper start to hello",
     "callback round trip",
+    "the same, next to one processor",
     "worst lag of the loop",
 }
 MIGRATED = {
