@@ -1,9 +1,10 @@
 """The life of the helper process, in order of execution."""
 
+from __future__ import annotations
+
 import faulthandler
 import sys
 from importlib import import_module
-from typing import Final, NoReturn
 
 from libxlpy_helper.control import Control
 from libxlpy_helper.harden import harden
@@ -15,6 +16,10 @@ from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.messages import Complete
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NoReturn
 
 FEATURES: Final = ("stat", "domain-ops", "libxl-stream", "suspend-event", "alive")
 

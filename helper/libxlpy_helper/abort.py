@@ -5,12 +5,17 @@ is replaced by a descriptor that fails with EBADF, then the main thread is kicke
 signal until it has come back: libxc sees an I/O error and cleans up as after any other.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import signal
 import threading
-from collections.abc import Iterable
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
 
 KICK: Final = signal.SIGUSR1
 KICK_INTERVAL: Final = (

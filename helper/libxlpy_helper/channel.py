@@ -6,13 +6,18 @@ Once the operation is aborted or the parent lost, every call gets its failure va
 once: that is what makes libxc clean up by itself.
 """
 
+from __future__ import annotations
+
 import threading
-from typing import cast
 
 from libxlpy_helper.line import Line
 from libxlpy_helper.outbox import Outbox, Waker
 from libxlpy_protocol.messages import Answer, Message, SaveLibxc, Suspend
 from libxlpy_protocol.table import MESSAGES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Channel:
@@ -61,11 +66,13 @@ class Channel:
 
     def ask_int(self, call: Message) -> int:
         """Ask a call whose answer is an int; the session has checked that it is."""
-        return cast(int, self.ask(call))
+        answer: Any = self.ask(call)
+        return int(answer)
 
     def ask_bytes(self, call: Message) -> bytes | None:
         """Ask a call whose answer is bytes, or nil for failure."""
-        return cast("bytes | None", self.ask(call))
+        answer: Any = self.ask(call)
+        return None if answer is None else bytes(answer)
 
     def answer(self, value: int | bytes | None) -> None:
         """Take the parent's answer to the call in progress."""

@@ -1,11 +1,12 @@
 """The control thread of the helper: heartbeats, domain ops, aborts, a lost parent."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import stat
 import threading
 import time
-from typing import Final, NoReturn
 
 from libxlpy_helper.control_loop import HEARTBEAT, ControlLoop
 from libxlpy_helper.domain_ops import perform
@@ -33,6 +34,10 @@ from libxlpy_protocol.messages import (
 )
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import callback_mask
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NoReturn
 
 #: Seconds for which a look at the guest is enough before libxc goes on; one by which it
 #: is to clean up always needs a new one. Without any answer it is looked at less often.

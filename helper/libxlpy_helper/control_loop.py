@@ -5,6 +5,8 @@ that ends the process. What it says and hears depends on the protocol: see the c
 that are derived.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -14,8 +16,6 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Final, NoReturn
 
 from libxlpy_helper.abort import KICK_INTERVAL
 from libxlpy_helper.exit_status import ExitStatus
@@ -27,6 +27,11 @@ from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Complete, Start
 from libxlpy_protocol.session import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final, NoReturn
 
 HEARTBEAT: Final = 0.4  # seconds; the protocol promises one every half second
 # Seconds from the loss of the parent to our end, repair included. A repair takes some

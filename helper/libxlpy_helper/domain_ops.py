@@ -1,9 +1,9 @@
 """Domain ops: the hypercalls a parent needs, on the control thread's own handle."""
 
+from __future__ import annotations
+
 import errno
 import time
-from collections.abc import Callable
-from typing import Final
 
 from libxlpy_helper.xen.xenguest import DomainInfo, Handle, Result
 from libxlpy_protocol.enums import Op
@@ -18,6 +18,11 @@ from libxlpy_protocol.xen import (
     PAGE_SIZE,
     SHUTDOWN_SUSPEND,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 #: Milliseconds that the control thread may do nothing else.
 LOOK_MAX: Final = 1000

@@ -5,14 +5,19 @@ libxl-save-helper. It knows neither of a parent's death nor of SIGPIPE; the kern
 death signal and an ignored signal both outlive the exec.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Final, NoReturn
 
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.harden import HardenError, harden
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final, NoReturn
 
 PROGRAM_AT: Final = 2  # after --parent PID
 

@@ -4,22 +4,27 @@ What is inherited is not trusted: fd 0 and 1 are moved away before anything can 
 and every descriptor that the start message doesn't name is closed.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os
 import signal
 import stat
-from collections.abc import Collection
-from typing import NamedTuple
 
 from libxlpy_helper.xen import xenguest
+from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class HardenError(Exception):
     """The process was not started as libxlpy does; the text says why."""
 
 
-class ControlPipes(NamedTuple):
+class ControlPipes(Value):
     """The two pipes to the parent, non-blocking, under numbers of our own."""
 
     read_fd: int

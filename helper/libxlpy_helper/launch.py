@@ -4,9 +4,14 @@
 its site folders, Python knows its own library only. The folders go behind that.
 """
 
+from __future__ import annotations
+
 import sys
 from importlib import import_module
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 #: This package, and what it imports that is not Python's own.
 PACKAGES: Final = ("libxlpy_helper", "libxlpy_protocol", "msgpack", "_cffi_backend")

@@ -15,9 +15,9 @@ The control thread never waits for the caller. It has its signals, its heartbeat
 that the parent hangs up; and it writes as ever, whole frames under the wire's lock.
 """
 
+from __future__ import annotations
+
 import select
-from collections.abc import Callable
-from typing import Final
 
 from libxlpy_helper.outbox import Outbox, Waker
 from libxlpy_helper.wire import ParentGoneError, PipeWire
@@ -25,6 +25,11 @@ from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Answer, Message
 from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import MESSAGES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 #: The failure value of a call -> what says that it was done.
 DONE: Final[dict[object, int]] = {0: 1, -1: 0}

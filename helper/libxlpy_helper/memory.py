@@ -7,15 +7,20 @@ the domain is gone.
 Xen: xen/common/page_alloc.c, domain_set_outstanding_pages().
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
 
 from libxlpy_helper.domain_ops import find, free_pages
 from libxlpy_helper.operation import CONTEXT, Operation, RefusedError
 from libxlpy_protocol.messages import Log
 from libxlpy_protocol.xen import PAGE_SIZE, XTL_WARN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIB = 1 << 20
 

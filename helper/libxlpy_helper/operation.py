@@ -4,12 +4,12 @@
 descriptors and callbacks there are, and how an end becomes an outcome.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
 import sys
-from collections.abc import Callable
-from typing import Final
 
 from libxlpy_helper.abort import Abort, AbortedError
 from libxlpy_helper.callbacks import ParentCallbacks, offered_callbacks
@@ -26,6 +26,11 @@ from libxlpy_protocol.messages import Complete, Log, Message, Phase, Start
 from libxlpy_protocol.table import MESSAGES
 from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import XTL_ERROR
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 CONTEXT: Final = "libxlpy-helper"
 
@@ -50,7 +55,7 @@ class Operation(Value):
     inherited: frozenset[int]
 
     @classmethod
-    def of(cls, parts: Parts, start: Start, handle: Handle) -> "Operation":
+    def of(cls, parts: Parts, start: Start, handle: Handle) -> Operation:
         """Make it of the parts of this process; ``handle`` is the main thread's."""
         return cls(
             start=start,

@@ -3,13 +3,19 @@
 Written out by hand: argparse costs a quarter of the helper's start.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from __future__ import annotations
+
+from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final
+
+    #: Reads the value of an option, whose name it is told, off the rest of argv.
+    Reader = Callable[[str, list[str]], Any]
 
 BACKENDS: Final = ("xen", "simxen")
-
-#: Reads the value of an option, whose name it is told, off the rest of argv.
-Reader = Callable[[str, list[str]], Any]
 
 
 class OptionsError(Exception):
@@ -28,7 +34,7 @@ _READERS: Final[dict[str, Reader]] = dict.fromkeys(
 _NEEDED: Final = ("--parent", "--backend")
 
 
-class Options(NamedTuple):
+class Options(Value):
     """What argv said.
 
     ``host`` is the simxen host's directory, ``library`` the file to load in place of

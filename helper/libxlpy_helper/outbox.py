@@ -7,14 +7,14 @@ ones; how many lines were lost is counted. Messages leave in the order in which 
 came.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable
 from itertools import count
-from typing import Final, NamedTuple
 
 from libxlpy_protocol.messages import (
     Log,
@@ -24,12 +24,18 @@ from libxlpy_protocol.messages import (
     StopAndCopy,
     SuspendEvent,
 )
+from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 LOGS_MAX: Final = 256  # lines
 PROGRESS_MAX: Final = 16  # kinds; libxc has one per iteration
 
 
-class Entry(NamedTuple):
+class Entry(Value):
     """A message and the call id that ``send`` needs for it (0 for most)."""
 
     order: int

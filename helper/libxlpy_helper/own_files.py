@@ -5,16 +5,23 @@ of the domain has, is a regular one, and our user's: any other is left alone. Th
 is opened once, whatever its name leads to later.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+
+from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class Name(NamedTuple):
+class Name(Value):
     """A name in a folder that is open."""
 
     folder: int

@@ -11,11 +11,11 @@ qemu is bounded in seconds; one that said nothing is not asked again. A guest th
 ended may have left its domid to another one: that is looked at before each act.
 """
 
+from __future__ import annotations
+
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Final
 
 from libxlpy_helper import own_files
 from libxlpy_helper.domain_ops import is_suspended
@@ -25,6 +25,11 @@ from libxlpy_helper.peers.xenstore import XenstoreClient
 from libxlpy_helper.xen.xenguest import Handle, Result
 from libxlpy_protocol.fields import printable
 from libxlpy_protocol.messages import Start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Final
 
 SILENCE_MAX: Final = 0.4  # seconds for one answer of xenstored or qemu
 # At least, at a guest that took the request. Looks are counted besides the seconds: on

@@ -83,7 +83,7 @@ def told_of_end(stream: Stream, result: Result) -> Result:
     libxc leaves 0 there, as in other failures.
     """
     if result.retval and not result.errnoval and stream.at_end():
-        return result._replace(errnoval=errno.ENODATA)
+        return result.replace(errnoval=errno.ENODATA)
     return result
 
 

@@ -3,10 +3,15 @@
 It may be stopped, or hang in the kernel: then its pipes stay open, and say nothing.
 """
 
+from __future__ import annotations
+
 import time
-from typing import Final
 
 from libxlpy_helper.control_loop import HEARTBEAT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 #: Seconds that one look adds at most. If we did not look for longer we were stopped
 #: ourselves, maybe with the parent, and have yet to read what it has said.

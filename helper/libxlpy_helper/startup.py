@@ -1,11 +1,11 @@
 """How each program of this package starts: the helper, the drop-in and the builder."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection
-from typing import NoReturn
 
 from libxlpy_helper.abort import DEAD_STREAM, KICK, Abort
 from libxlpy_helper.channel import Channel
@@ -19,6 +19,11 @@ from libxlpy_protocol.fields import NAME_MAX, clip, printable
 from libxlpy_protocol.hello import MIN_VERSION, PACKAGE, VERSION
 from libxlpy_protocol.messages import Hello, Log
 from libxlpy_protocol.xen import XTL_DEBUG, XTL_ERROR
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from typing import NoReturn
 
 
 class NoHypervisorError(Exception):
@@ -72,7 +77,7 @@ class Parts:
             HardenError: The process was not started as libxlpy does.
         """
         self.pipes = claim_control_pipes(shares_stderr=shares_stderr)
-        self.inherited = inherited_fds((*self.pipes, *ours))
+        self.inherited = inherited_fds((self.pipes.read_fd, self.pipes.write_fd, *ours))
         self.stats = Stats()
         self.waker = Waker()
         self.outbox = Outbox(self.waker.wake)

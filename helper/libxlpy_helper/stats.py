@@ -4,17 +4,22 @@ libxc tells pages and iterations by its progress messages, but no bytes. Those a
 stream's position where it has one, else what the kernel counts for the main thread.
 """
 
+from __future__ import annotations
+
 import os
 import resource
 import stat
 import time
-from collections.abc import Callable
-from typing import Final
 
 from libxlpy_helper.outbox import Outbox
 from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.messages import Progress, Stat
-from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
+from libxlpy_protocol.xen import PAGE_SIZE, VERIFIES, pass_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 IO_MAX: Final = 4096  # bytes of /proc/.../io; it has a hundred
 REPORT_INTERVAL: Final = 0.1  # seconds between two messages about the same thing
@@ -55,15 +60,15 @@ class Stats:
 
     def progress(self, doing_what: str, done: int, total: int) -> None:
         """Take a progress message of libxc: pages done of those to send."""
-        match = FRAMES.fullmatch(doing_what)
-        if match is None or match[2]:
+        number = pass_of(doing_what)
+        if number is None or number == VERIFIES:
             return
-        iteration = int(match[1] or 0)
+        iteration = max(number, 0)
         if iteration != self._iteration or done < self._pages_now:
             self._pages_before += self._pages_now
             self._iteration = iteration
         self._pages_now = done
-        if match[1] is not None:  # a precopy iteration
+        if number >= 0:  # a precopy iteration
             self._dirty = total
 
     def stat(self, dropped: int) -> Stat:

@@ -4,13 +4,13 @@ Exact sizes only, in both directions: the fd is shared with libxc in time, so a 
 read ahead would be a byte lost. Each step heeds an abort.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import select
 import stat
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from libxlpy_helper import own_files
 from libxlpy_protocol.errors import StreamFormatError
@@ -32,6 +32,11 @@ from libxlpy_protocol.stream.libxl import (
     unpack_libxl_record,
 )
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Final
 
 CHUNK: Final = 64 * 1024  # bytes of emulator state in memory at a time
 EMULATOR_HEADER_SIZE: Final = 8

@@ -7,13 +7,13 @@ the guest is, an event only makes it look at once.
 Xen: tools/libs/guest/xg_suspend.c.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
 import os
 import select
-from collections.abc import Container
-from typing import Final
 
 from libxlpy_helper import own_files
 from libxlpy_helper.guest import Guest
@@ -21,6 +21,11 @@ from libxlpy_helper.outbox import Outbox
 from libxlpy_helper.xen.event_channel import EventChannel
 from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_protocol.messages import AskToSuspend, OpResult, SuspendEvent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from typing import Final
 
 TRIES: Final = 16  # at a lock file that others remove at that moment
 LOCK_SIZE: Final = 1  # bytes; what the others lock, too

@@ -1,13 +1,13 @@
 """The two pipes to the parent: bytes from and to the session, never waiting."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
-from typing import Final
 
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.outbox import Entry, Outbox
@@ -23,6 +23,11 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.session import Event, HelperSession, Receiver
 from libxlpy_protocol.states import State
 from libxlpy_protocol.table import MESSAGES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Final
 
 READ_SIZE: Final = 64 * 1024
 FRAMES_PER_TURN: Final = 64  # so that a flood of log lines can't keep us from reading

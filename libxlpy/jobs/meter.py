@@ -18,7 +18,7 @@ from libxlpy.results.statistics import (
     Statistics,
 )
 from libxlpy_protocol.messages import Progress, Stat
-from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
+from libxlpy_protocol.xen import PAGE_SIZE, pass_of
 
 #: Passes kept; libxenguest makes a handful, a policy may want many.
 HISTORY_KEPT = 200
@@ -92,14 +92,14 @@ class Meter:
 
     def progress(self, message: Progress) -> None:
         """Take pages done of those of a pass."""
-        match = FRAMES.fullmatch(message.doing_what)
-        if match is None:
+        number = pass_of(message.doing_what)
+        if number is None:
             return
         name, now = message.doing_what, time.monotonic()
         part = self._pass
         if part is None or name != part.name or self._between:
             began = self._between or now
-            part = _Pass(name, int(match[1] or 0), began, 0, message.total)
+            part = _Pass(name, max(number, 0), began, 0, message.total)
             self._next_pass(part)
         part.done = message.done
         if part.done >= part.total:

@@ -10,7 +10,7 @@ import stat
 
 from libxlpy.process.link import Link
 from libxlpy_protocol.messages import Progress
-from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
+from libxlpy_protocol.xen import PAGE_SIZE, VERIFIES, pass_of
 
 
 class LibxlMeter:
@@ -30,10 +30,10 @@ class LibxlMeter:
 
     def progress(self, message: Progress) -> None:
         """Take what it says of its pages."""
-        match = FRAMES.fullmatch(message.doing_what)
-        if match is None or match[2]:
+        number = pass_of(message.doing_what)
+        if number is None or number == VERIFIES:
             return
-        iteration = int(match[1] or 0)
+        iteration = max(number, 0)
         if iteration != self.iteration or self._before + message.done < self.pages:
             self._before = self.pages
             self.iteration = iteration

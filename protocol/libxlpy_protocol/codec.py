@@ -5,8 +5,7 @@ exactly what the message's annotations say: no maps, no extension types, strict 
 no array longer than a message can have (which bounds what the unpacker allocates).
 """
 
-from collections.abc import Callable
-from typing import Any, Final, cast
+from __future__ import annotations
 
 import msgpack
 
@@ -16,6 +15,11 @@ from libxlpy_protocol.framing import frame
 from libxlpy_protocol.hello import VERSION
 from libxlpy_protocol.messages import AnyMessage, Hello, Message
 from libxlpy_protocol.table import FIELDS, MESSAGES, NUMBERS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
 
 __all__ = ["decode", "encode", "pack", "unpack"]
 
@@ -58,7 +62,8 @@ def decode(body: bytes) -> tuple[AnyMessage, int]:
 
 def pack(wire: list[object]) -> bytes:
     """Return an array of checked fields as a body."""
-    return cast(bytes, msgpack.packb(wire, use_bin_type=True))
+    packed: Any = msgpack.packb(wire, use_bin_type=True)
+    return bytes(packed)
 
 
 def unpack(body: bytes, least: int = 1) -> tuple[object, ...]:
@@ -102,7 +107,7 @@ def _decode(wire: tuple[object, ...], size: int) -> tuple[AnyMessage, int]:
         raise FieldError(
             f"{kind.__name__} has {len(values)} fields, not {len(FIELDS[kind])}"
         )
-    build = cast(Callable[..., AnyMessage], kind)
+    build: Any = kind
     try:
         call: Any = _CALL_ID.take(call_id)
         taken = [

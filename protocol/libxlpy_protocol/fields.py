@@ -10,9 +10,11 @@ the documentation. Messages say the kind of each field in its annotation;
 import enum
 import reprlib
 from abc import ABC, abstractmethod
-from typing import Annotated, get_args, get_origin
+from types import GenericAlias
 
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
 
 __all__ = [
     "BODY_MAX",
@@ -205,31 +207,45 @@ _BRIEF.maxlevel = 1
 _I32 = Whole("i32", -(1 << 31), (1 << 31) - 1)
 _DATA = Data("data", DATA_MAX)
 
-U8 = Annotated[int, Whole("u8", 0, (1 << 8) - 1)]
-U32 = Annotated[int, Whole("u32", 0, (1 << 32) - 1)]
-U64 = Annotated[int, Whole("u64", 0, (1 << 64) - 1)]
-I32 = Annotated[int, _I32]
-I64 = Annotated[int, Whole("i64", -(1 << 63), (1 << 63) - 1)]
-Wide = Annotated[int, Whole("i64 or u64", -(1 << 63), (1 << 64) - 1)]
-BodyLimit = Annotated[int, Whole("u32 >= 64 KiB", BODY_MAX, (1 << 32) - 1)]
-Name = Annotated[str, String("name", NAME_MAX)]
-Path = Annotated[str, String("path", PATH_MAX, nul=False)]
-Text = Annotated[str, String("text", TEXT_MAX)]
-ToolstackData = Annotated[bytes, _DATA]
-UuidBytes = Annotated[bytes, Data("data <= 16", 16)]
-AnswerValue = Annotated[int | bytes | None, Reply()]
+# What annotations are made of: types for checkers, the kinds themselves at run time.
+if TYPE_CHECKING:
+    U8 = int
+    U32 = int
+    U64 = int
+    I32 = int
+    I64 = int
+    Wide = int
+    BodyLimit = int
+    Name = str
+    Path = str
+    Text = str
+    ToolstackData = bytes
+    UuidBytes = bytes
+    AnswerValue = int | bytes | None
+else:
+    U8 = Whole("u8", 0, (1 << 8) - 1)
+    U32 = Whole("u32", 0, (1 << 32) - 1)
+    U64 = Whole("u64", 0, (1 << 64) - 1)
+    I32 = _I32
+    I64 = Whole("i64", -(1 << 63), (1 << 63) - 1)
+    Wide = Whole("i64 or u64", -(1 << 63), (1 << 64) - 1)
+    BodyLimit = Whole("u32 >= 64 KiB", BODY_MAX, (1 << 32) - 1)
+    Name = String("name", NAME_MAX)
+    Path = String("path", PATH_MAX, nul=False)
+    Text = String("text", TEXT_MAX)
+    ToolstackData = _DATA
+    UuidBytes = Data("data <= 16", 16)
+    AnswerValue = Reply()
 
 
 def field_of(annotation: object) -> Field:
     """Return the kind of value that a message field's annotation names."""
-    if get_origin(annotation) is tuple:
-        item = field_of(get_args(annotation)[0])
+    if isinstance(annotation, GenericAlias):  # tuple[KIND, ...]
+        item = field_of(annotation.__args__[0])
         many = f"({item.word})" if " " in item.word else item.word
         return Row(f"{many}[]", item)
-    if get_origin(annotation) is Annotated:
-        field = get_args(annotation)[1]
-        assert isinstance(field, Field)
-        return field
+    if isinstance(annotation, Field):
+        return annotation
     if annotation is bool:
         return Switch()
     assert isinstance(annotation, type)

@@ -5,12 +5,17 @@ a frame's first bytes whether it will take it: the length alone for a body over 
 cap, length and message number for one that only some messages may have.
 """
 
+from __future__ import annotations
+
 import struct
-from typing import Final
 
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.fields import BODY_MAX, LARGE_BODY_MAX
 from libxlpy_protocol.table import MESSAGES, NUMBERS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["PREFIX", "FrameBuffer", "frame"]
 

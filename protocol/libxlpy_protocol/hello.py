@@ -4,9 +4,32 @@ A version speaks its own and the one before. Both sides say what they speak in t
 hello; they use the lower of the two highest versions if both speak that.
 """
 
-from typing import Final, Protocol
+from __future__ import annotations
 
 from libxlpy_protocol.errors import RemoteProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Protocol
+
+    class Versions(Protocol):
+        """What a peer says of itself: a hello, or the offer of a migration."""
+
+        @property
+        def version(self) -> int:
+            """Highest protocol version that it speaks."""
+            ...
+
+        @property
+        def min_version(self) -> int:
+            """Lowest one."""
+            ...
+
+        @property
+        def package(self) -> str:
+            """Its release."""
+            ...
+
 
 __all__ = ["MIN_VERSION", "PACKAGE", "VERSION", "agree", "oldest_spoken"]
 
@@ -21,25 +44,6 @@ def oldest_spoken(version: int) -> int:
 
 VERSION: Final = 1
 MIN_VERSION: Final = oldest_spoken(VERSION)
-
-
-class Versions(Protocol):
-    """What a peer says of itself: a hello, or the offer of a migration."""
-
-    @property
-    def version(self) -> int:
-        """Highest protocol version that it speaks."""
-        ...
-
-    @property
-    def min_version(self) -> int:
-        """Lowest one."""
-        ...
-
-    @property
-    def package(self) -> str:
-        """Its release."""
-        ...
 
 
 def agree(ours: tuple[int, int], theirs: Versions) -> int:

@@ -4,10 +4,15 @@ Stricter than Python's reader: no NaN, no infinity, no number over 64 bits, no h
 characters, no size, depth or number of values that would cost whoever goes on with it.
 """
 
+from __future__ import annotations
+
 import json
 import math
-from collections.abc import Iterable
-from typing import Any, Final, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Final, NoReturn
 
 #: Characters or bytes of a text; reading takes some twenty times as much.
 TEXT_MAX: Final = 1024 * 1024

@@ -4,11 +4,15 @@ Ids count up from 1, the helper's calls and the parent's ops each for themselves
 the next question must carry the next id. So a lost, repeated or late one is seen.
 """
 
-from typing import Final
+from __future__ import annotations
 
 from libxlpy_protocol.errors import ProtocolError
 from libxlpy_protocol.messages import Answer, Message
 from libxlpy_protocol.table import MESSAGES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["MAX_OPS", "Ledger", "RefusedError"]
 

@@ -5,8 +5,6 @@ What may be done with each (number, sender, modes, answer ...) is in ``MESSAGES`
 that mean "none" are -1, texts that mean "none" are empty.
 """
 
-from typing import Final, TypeAlias
-
 from libxlpy_protocol.enums import Image, Mode, OnParentLoss, Op, StreamType, XcFlags
 from libxlpy_protocol.fields import (
     I32,
@@ -26,7 +24,7 @@ from libxlpy_protocol.fields import (
 )
 from libxlpy_protocol.value import Value
 
-NO_FLAGS: Final = XcFlags(0)
+NO_FLAGS = XcFlags(0)
 
 
 class Message(Value):
@@ -309,7 +307,7 @@ class OpResult(Message):
 # -- Unions, for the type checker -------------------------------------------------
 
 #: What the parent answers: ``match`` over it lets the type checker see a gap.
-CallMessage: TypeAlias = (
+CallMessage = (
     Suspend
     | Postcopy
     | Checkpoint
@@ -322,7 +320,7 @@ CallMessage: TypeAlias = (
     | SaveLibxc
 )
 #: What a parent may receive.
-HelperMessage: TypeAlias = (
+HelperMessage = (
     CallMessage
     | Hello
     | Log
@@ -336,8 +334,8 @@ HelperMessage: TypeAlias = (
     | StopAndCopy
 )
 #: What a helper may receive.
-ParentMessage: TypeAlias = (
+ParentMessage = (
     Hello | Start | Answer | Abort | DomainOp | AskToSuspend | Alive | LetGo | Release
 )
 #: Any message.
-AnyMessage: TypeAlias = HelperMessage | ParentMessage
+AnyMessage = HelperMessage | ParentMessage

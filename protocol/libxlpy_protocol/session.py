@@ -7,8 +7,9 @@ first, then the error; ``send`` returns what to write. All follow
 Not thread-safe: one thread (or one lock) owns a session.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final, assert_never, cast
 
 from libxlpy_protocol.codec import decode, encode
 from libxlpy_protocol.enums import Flow, Mode, Side
@@ -29,6 +30,10 @@ from libxlpy_protocol.messages import (
 from libxlpy_protocol.states import RECEIVE_ONLY, TRANSITIONS, State
 from libxlpy_protocol.table import CALLS, MESSAGES, Rule, callback_mask
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Final, Never
 
 __all__ = ["Event", "HelperSession", "ParentSession", "Receiver", "Session"]
 
@@ -199,8 +204,9 @@ class Session(Receiver):
             )
         if (self.state, self.side, kind) in RECEIVE_ONLY:
             raise LocalProtocolError(f"{kind.__name__} after the abort")
+        known: Any = message  # its kind is in the table
         try:
-            self._step(self.side, cast(AnyMessage, message), call_id)
+            self._step(self.side, known, call_id)
         except RefusedError as exc:
             raise LocalProtocolError(str(exc)) from None
         if asks:
@@ -249,7 +255,7 @@ class Session(Receiver):
                     raise RefusedError(f"{kind.__name__} has call id {call_id}, not 0")
                 self._step_notice(sender, message)
             case _:
-                assert_never(rule.flow)
+                _never(rule.flow)
 
     def _step_call(self, kind: type[Message], call_id: int) -> None:
         """Note a call; after an abort only the one that may have crossed it."""
@@ -280,6 +286,11 @@ class Session(Receiver):
             self.peer = message
         elif (message.min_version, message.version) != self._versions:
             raise RefusedError(f"Hello names versions other than {self._versions}")
+
+
+def _never(flow: Never) -> Never:
+    """Have the type checker see that all were named."""
+    raise AssertionError(flow)
 
 
 class ParentSession(Session):

@@ -6,13 +6,18 @@ exists only because frames can cross on the way is marked so. A cell that is mis
 a protocol error. EOF leads from every state but ERROR to CLOSED.
 """
 
+from __future__ import annotations
+
 import enum
-from collections.abc import Iterable
-from typing import Final, TypeAlias
 
 from libxlpy_protocol import messages as m
 from libxlpy_protocol.enums import Side
 from libxlpy_protocol.table import CALLS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final, TypeAlias
 
 __all__ = ["RECEIVE_ONLY", "TRANSITIONS", "Key", "State"]
 

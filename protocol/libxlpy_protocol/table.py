@@ -6,14 +6,19 @@ session and docs/protocol.md all follow :data:`MESSAGES`.
 Xen: tools/libs/light/libxl_save_msgs_gen.pl, ``@msgs``.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
+
 from types import NoneType
-from typing import Final
 
 from libxlpy_protocol import messages as m
 from libxlpy_protocol.enums import Flow, Mode, Side
 from libxlpy_protocol.fields import BODY_MAX, LARGE_BODY_MAX, Field, field_of
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
 
 __all__ = [
     "CALLS",

@@ -2,10 +2,22 @@
 
 It does what a frozen dataclass does. A helper starts anew for every job, and half the
 time that it took to start went into making the code of 40 dataclasses: they, and
-``inspect``, which they need, cost 60 of 110 ms.
+``inspect``, which they need, cost 60 of 110 ms. So does not ``typing``, which brings
+``re`` along: here, as in all that a helper loads, it is for checkers only, who hold any
+``TYPE_CHECKING`` for true.
 """
 
-from typing import ClassVar, Never, Self, dataclass_transform
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Never, Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Do nothing: it is for checkers."""
+        return lambda kind: kind
+
 
 __all__ = ["Value"]
 

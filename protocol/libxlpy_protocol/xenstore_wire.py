@@ -6,14 +6,19 @@ length) and at most 4096 bytes of payload. Strings in a payload end with NUL eac
 Xen: xen/include/public/io/xs_wire.h.
 """
 
+from __future__ import annotations
+
 import enum
 import errno
 import struct
-from collections.abc import Iterable
-from typing import Final
 
 from libxlpy_protocol.errors import XenstoreWireError
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
 
 __all__ = [
     "ABS_PATH_MAX",

@@ -1,11 +1,18 @@
 """Parse and check the argv of the build helper."""
 
-import uuid as uuids
-from collections.abc import Sequence
-from typing import Final
+from __future__ import annotations
 
-from libxlpy_helper.options import OptionsError, Reader, read_options
+import uuid as uuids
+
+from libxlpy_helper.options import OptionsError, read_options
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
+
+    from libxlpy_helper.options import Reader
 
 NONE: Final = -1
 

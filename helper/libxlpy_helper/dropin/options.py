@@ -8,8 +8,7 @@ program that may be of another Xen release than this helper knows.
 Xen: tools/libs/light/libxl_save_callout.c, ``run_helper()``.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from __future__ import annotations
 
 from libxlpy_helper.options import OptionsError
 from libxlpy_protocol.enums import Image, Mode, StreamType, XcFlags
@@ -17,6 +16,11 @@ from libxlpy_protocol.libxl.table import NEWEST
 from libxlpy_protocol.messages import Start
 from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import DOMID_MAX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final
 
 USAGE: Final = (
     "libxl starts this program, not you: "

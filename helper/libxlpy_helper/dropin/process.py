@@ -1,10 +1,10 @@
 """The life of the drop-in helper, in order of execution."""
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NoReturn
 
 from libxlpy_helper.dropin.control import LibxlControl
 from libxlpy_helper.dropin.options import parse_argv
@@ -23,6 +23,11 @@ from libxlpy_protocol.enums import Mode, StreamType
 from libxlpy_protocol.fields import NAME_MAX, clip
 from libxlpy_protocol.messages import Complete, Progress, Start
 from libxlpy_protocol.xen import XTL_DEBUG, XTL_WARN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Final, NoReturn
 
 PROGRAM: Final = LibxlControl.program
 NO_DEATH_SIGNAL: Final = 0

@@ -3,6 +3,8 @@
 So it is not left to libxl to find out whether a stream has one.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
@@ -11,7 +13,6 @@ import stat
 import struct
 import termios
 import time
-from typing import Final
 
 from libxlpy_helper.stream import CHUNK, Stream
 from libxlpy_protocol.errors import StreamFormatError
@@ -25,6 +26,10 @@ from libxlpy_protocol.stream.formats import (
     padding,
     unpack_record_header,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 #: Bytes of all of them: qemu's state, which is some MiB, and its xenstore nodes.
 RECORDS_MAX: Final = REC_LENGTH_MAX + 2 * 1024 * 1024

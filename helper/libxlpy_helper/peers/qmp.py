@@ -1,11 +1,16 @@
 """A small synchronous QMP client, for the repair after the parent is lost."""
 
+from __future__ import annotations
+
 import json
 import socket
 import time
-from typing import Final
 
 from libxlpy_protocol.json_text import JsonError, parse_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 LINE_MAX: Final = 1024 * 1024  # bytes of one reply
 

@@ -4,13 +4,13 @@ Every wait is bounded; what a lying xenstored says can end in OSError only. One 
 restarts is waited for and connected to once more.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import select
 import socket
 import time
-from collections.abc import Callable
-from typing import Final
 
 from libxlpy_protocol.errors import XenstoreWireError
 from libxlpy_protocol.xenstore_wire import (
@@ -21,6 +21,11 @@ from libxlpy_protocol.xenstore_wire import (
     errno_of,
     join,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
 
 READ_SIZE: Final = 4096
 COMMIT: Final = b"T"

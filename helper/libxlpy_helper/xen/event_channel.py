@@ -3,10 +3,15 @@
 Own, because a shared handle takes the events of others, too.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Any, Final
 
 from libxlpy_helper._xenguest import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 WHAT: Final = "suspend event channel"
 

@@ -6,10 +6,52 @@ do so all the same, cffi prints it and returns the ``error`` value given here, w
 the one that makes libxc clean up.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from __future__ import annotations
 
 from libxlpy_helper._xenguest import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final, Protocol, TypeVar
+
+    Function = TypeVar("Function", bound=Callable[..., object])
+
+    class Callbacks(Protocol):
+        """What libxc may ask during a save or restore. No method may raise."""
+
+        def suspend(self) -> int:
+            """Give 1 done, 0 failed."""
+            ...
+
+        def precopy_policy(self, iteration: int, written: int, dirty: int) -> int:
+            """Give -1 abort, 0 go on, 1 stop and copy."""
+            ...
+
+        def postcopy(self) -> int:
+            """Give 1 go on, 0 stop."""
+            ...
+
+        def checkpoint(self) -> int:
+            """Give 1 go on, 0 stop, restore: 2 fail over."""
+            ...
+
+        def wait_checkpoint(self) -> int:
+            """Give 1 go on, 0 stop."""
+            ...
+
+        def switch_qemu_logdirty(self, domid: int, enable: bool) -> int:
+            """Give 0 done."""
+            ...
+
+        def static_data_done(self, missing: int) -> int:
+            """Give 0 done."""
+            ...
+
+        def restore_results(self, store_gfn: int, console_gfn: int) -> None:
+            """Tell the frames of the two rings."""
+            ...
+
 
 #: Names of Xen's callbacks, by the struct that holds them.
 SAVE_CALLBACKS: Final = (
@@ -28,42 +70,6 @@ RESTORE_CALLBACKS: Final = (
     "wait_checkpoint",
     "restore_results",
 )
-
-
-class Callbacks(Protocol):
-    """What libxc may ask during a save or restore. No method may raise."""
-
-    def suspend(self) -> int:
-        """Give 1 done, 0 failed."""
-        ...
-
-    def precopy_policy(self, iteration: int, written: int, dirty: int) -> int:
-        """Give -1 abort, 0 go on, 1 stop and copy."""
-        ...
-
-    def postcopy(self) -> int:
-        """Give 1 go on, 0 stop."""
-        ...
-
-    def checkpoint(self) -> int:
-        """Give 1 go on, 0 stop, restore: 2 fail over."""
-        ...
-
-    def wait_checkpoint(self) -> int:
-        """Give 1 go on, 0 stop."""
-        ...
-
-    def switch_qemu_logdirty(self, domid: int, enable: bool) -> int:
-        """Give 0 done."""
-        ...
-
-    def static_data_done(self, missing: int) -> int:
-        """Give 0 done."""
-        ...
-
-    def restore_results(self, store_gfn: int, console_gfn: int) -> None:
-        """Tell the frames of the two rings."""
-        ...
 
 
 class _Sink:
@@ -95,9 +101,6 @@ def text_of(pointer: Any) -> str:
     """Return the string at a ``const char *``, whatever its bytes are."""
     raw: bytes = ffi.string(pointer)
     return raw.decode("utf-8", "backslashreplace")
-
-
-Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def _called_by_c(error: int | None = None) -> Callable[[Function], Function]:

@@ -4,8 +4,9 @@ libxenguest's interface changes between Xen releases and its soname names the re
 Before 4.14 it is another one: refused. From 4.22 on it is taken to be that of 4.22.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Final
 
 from libxlpy_helper.options import Options
 from libxlpy_helper.xen.xenguest import (
@@ -16,6 +17,10 @@ from libxlpy_helper.xen.xenguest import (
     LoadError,
     can_load,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 OLDEST: Final = 14  # Xen 4.14: before it, callbacks and arguments are others
 NEWEST_LOOKED_FOR: Final = 40

@@ -4,26 +4,32 @@ Every call returns as libxc's does, a return value and errno; nothing is judged 
 With ``from_c``, which is called by the library, the only user of the compiled binding.
 """
 
+from __future__ import annotations
+
 import errno
 import os
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
 
 from libxlpy_helper._xenguest import ffi, lib
 from libxlpy_helper.xen.event_channel import EventChannel
 from libxlpy_helper.xen.from_c import (
     RESTORE_CALLBACKS,
     SAVE_CALLBACKS,
-    Callbacks,
     set_sink,
     text_of,
 )
+from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Final
+
+    from libxlpy_helper.xen.from_c import Callbacks
 
 __all__ = [
     "ABI_4_14",
     "ABI_4_15",
     "ABI_4_22",
-    "Callbacks",
     "DomainInfo",
     "Handle",
     "Library",
@@ -42,7 +48,7 @@ ABI_4_15: Final[int] = lib.SHIM_ABI_4_15
 ABI_4_22: Final[int] = lib.SHIM_ABI_4_22
 
 
-class Result(NamedTuple):
+class Result(Value):
     """What a libxc function returned, and errno behind it (0 on success)."""
 
     retval: int
@@ -53,7 +59,7 @@ class LoadError(Exception):
     """A library can't be used; the text is one line."""
 
 
-class DomainInfo(NamedTuple):
+class DomainInfo(Value):
     """The front of Xen's xc_domaininfo_t; ``flags`` holds the shutdown reason too."""
 
     domid: int
@@ -67,7 +73,7 @@ class DomainInfo(NamedTuple):
     outstanding_pages: int = 0
 
 
-class RestoreArguments(NamedTuple):
+class RestoreArguments(Value):
     """The numbers xc_domain_restore takes."""
 
     io_fd: int
@@ -110,7 +116,7 @@ class Library:
         if lib.shim_set_simxen_host(self._library, directory.encode()):
             raise LoadError(f"{self.name}: simxen_set_host: {os.strerror(ffi.errno)}")
 
-    def open(self) -> "Handle":
+    def open(self) -> Handle:
         """Open a handle to the hypervisor; each thread needs its own.
 
         Raises:
@@ -171,7 +177,7 @@ class Handle:
         table = ffi.new("struct restore_callbacks *", {"data": data})
         for name in offered.intersection(RESTORE_CALLBACKS):
             setattr(table, name, getattr(lib, f"on_{name}"))
-        numbers = ffi.new("struct shim_restore_arguments *", arguments._asdict())
+        numbers = ffi.new("struct shim_restore_arguments *", vars(arguments))
         gfns = ffi.new("unsigned long[2]")
         result = _result(
             lib.shim_domain_restore,

@@ -7,7 +7,7 @@ from typing import Final
 from libxlpy import Iteration, Statistics
 from libxlpy.cli.terminal.output import size_text
 from libxlpy.events import JobEvent, PhaseEvent, PrecopyEvent, ProgressEvent
-from libxlpy_protocol.xen import FRAMES, PAGE_SIZE
+from libxlpy_protocol.xen import PAGE_SIZE, pass_of
 
 #: Heads of the columns; the last one has two lines, or 60 columns would not do.
 HEADS: Final = ("pass", "sent", "dirty", "rate", "expected\ndowntime")
@@ -43,9 +43,10 @@ class Passes:
             case PhaseEvent("suspended") if self:
                 self._live = len(self._ended) + (self._now is not None)
                 self._now = None
-            case ProgressEvent(_, doing, done) if found := FRAMES.fullmatch(doing):
-                if found[1] is not None:
-                    self._now = (int(found[1]), done)
+            case ProgressEvent(_, doing, done):
+                number = pass_of(doing)
+                if number is not None and number >= 0:
+                    self._now = (number, done)
             case PrecopyEvent():
                 self._expected[event.iteration] = event.expected_downtime
             case _:

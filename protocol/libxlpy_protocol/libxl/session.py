@@ -6,8 +6,9 @@ ids. The helper asks one thing at a time and says nothing until the answer is th
 its last message, Complete, is answered too. Calls get ids here, counted by each side.
 """
 
+from __future__ import annotations
+
 import enum
-from typing import ClassVar, Final
 
 from libxlpy_protocol.enums import Mode, Side
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -24,6 +25,10 @@ from libxlpy_protocol.libxl.wire import (
 )
 from libxlpy_protocol.messages import Answer, Complete, Log, Message
 from libxlpy_protocol.session import Event, Receiver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Final
 
 __all__ = [
     "LIBXL_TRANSITIONS",

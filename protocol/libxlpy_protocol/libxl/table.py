@@ -9,12 +9,17 @@ numbers moved whenever a message was added. What each message means is said once
 Xen: tools/libs/light/libxl_save_msgs_gen.pl, ``@msgs``, in each release.
 """
 
+from __future__ import annotations
+
 import enum
-from typing import Final
 
 from libxlpy_protocol import messages as m
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "LIBXL_TABLES",

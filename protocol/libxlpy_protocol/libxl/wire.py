@@ -8,15 +8,19 @@ as the bytes that break it are there: a frame that can't be good is never waited
 Xen: tools/libs/light/libxl_save_msgs_gen.pl; tools/libs/light/libxl_save_helper.c.
 """
 
+from __future__ import annotations
+
 import struct
-from collections.abc import Callable
-from typing import Final, TypeVar, cast
 
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
 from libxlpy_protocol.fields import Field, FieldError, String, clip, readable
 from libxlpy_protocol.libxl.table import NEWEST, CType, LibxlRule, LibxlTable
 from libxlpy_protocol.messages import AnyMessage, Complete, Message
 from libxlpy_protocol.table import FIELDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 __all__ = [
     "ANSWER",
@@ -47,9 +51,6 @@ _LEAST: Final = {kind: packed.size for kind, packed in _FIXED.items()} | {
     CType.BLOCK: SIZE.size,
 }
 _FAILED: Final = -1
-
-T = TypeVar("T")
-
 
 # --------------------------------------------------------------------------------------
 # Messages to bytes
@@ -82,7 +83,7 @@ def encode_libxl(message: Message, table: LibxlTable = NEWEST) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def _pack(name: str, ctype: CType, value: object) -> bytes:
+def _pack(name: str, ctype: CType, value: Any) -> bytes:
     if ctype is CType.STRING:
         # A NUL would end the text for libxl.
         text = readable(str(value)).replace("\0", "\\0").encode("utf-8", ESCAPED)
@@ -91,7 +92,7 @@ def _pack(name: str, ctype: CType, value: object) -> bytes:
         assert isinstance(value, bytes)
         return SIZE.pack(len(value)) + value
     try:
-        return _FIXED[ctype].pack(int(cast(int, value)))
+        return _FIXED[ctype].pack(int(value))
     except struct.error:
         raise LocalProtocolError(f"{name} is {value}, no {ctype.value}") from None
 
@@ -129,8 +130,12 @@ def _decode(body: bytes, table: LibxlTable) -> AnyMessage:
     reader.end(kind.__name__)
     if kind is Complete:
         values["aborted"] = False
-    build = cast(Callable[..., AnyMessage], kind)
-    return build(**values)
+    return _built(kind, values)
+
+
+def _built(kind: Any, values: dict[str, object]) -> AnyMessage:
+    message: AnyMessage = kind(**values)
+    return message
 
 
 def _rule_of(body: bytes, table: LibxlTable) -> LibxlRule:

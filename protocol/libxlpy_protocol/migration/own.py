@@ -11,7 +11,7 @@ number comes first.
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Annotated, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from libxlpy_protocol.codec import pack, unpack
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -51,8 +51,13 @@ class _Id(Field):
 
 
 ID_SIZE: Final = 16
-Id = Annotated[bytes, _Id()]
-Config = Annotated[bytes, Data("data", DATA_MAX)]
+# As those of ``fields``: types for checkers, kinds at run time.
+if TYPE_CHECKING:
+    Id = bytes
+    Config = bytes
+else:
+    Id = _Id()
+    Config = Data("data", DATA_MAX)
 
 
 class Refusal(enum.IntEnum):

@@ -9,9 +9,10 @@
 Xen: docs/specs/libxc-migration-stream.pandoc, tools/libs/guest/xg_sr_stream_format.h.
 """
 
+from __future__ import annotations
+
 import enum
 import struct
-from typing import Final
 
 from libxlpy_protocol.errors import StreamFormatError
 from libxlpy_protocol.stream.libxl import (
@@ -22,6 +23,10 @@ from libxlpy_protocol.stream.libxl import (
 )
 from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SHIFT, PAGE_SIZE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "LIBXC_DOMAIN_SIZE",

@@ -8,14 +8,18 @@
 Xen: docs/specs/libxl-migration-stream.pandoc.
 """
 
+from __future__ import annotations
+
 import enum
-import re
 import struct
-from collections.abc import Iterable
-from typing import Final
 
 from libxlpy_protocol.errors import StreamFormatError
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Final
 
 __all__ = [
     "CHECKPOINT_STATE_NAMES",
@@ -66,7 +70,7 @@ _RECORD: Final = struct.Struct("<II")
 LIBXL_HEADER_SIZE: Final = _HEADER.size
 RECORD_HEADER_SIZE: Final = _RECORD.size
 
-_KEY: Final = re.compile(rb"[A-Za-z0-9_@-]+(/[A-Za-z0-9_@-]+)*")
+_KEY_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@-"
 
 _U32_MAX: Final = (1 << 32) - 1
 
@@ -266,7 +270,10 @@ def unpack_emulator_header(data: bytes) -> EmulatorHeader:
 
 def is_xenstore_key(key: bytes) -> bool:
     """Say whether a key is a relative path, of characters that xenstore takes."""
-    return len(key) <= XENSTORE_KEY_MAX and _KEY.fullmatch(key) is not None
+    parts = key.split(b"/")
+    return len(key) <= XENSTORE_KEY_MAX and all(
+        part and not part.translate(None, _KEY_BYTES) for part in parts
+    )
 
 
 def pack_xenstore_data(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

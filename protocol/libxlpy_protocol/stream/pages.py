@@ -8,12 +8,17 @@
 Xen: docs/specs/libxc-migration-stream.pandoc, PAGE_DATA.
 """
 
+from __future__ import annotations
+
 import enum
 import struct
-from typing import Final
 
 from libxlpy_protocol.errors import StreamFormatError
 from libxlpy_protocol.stream.libxl import REC_LENGTH_MAX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "DATA_PAGE_TYPES",

@@ -8,12 +8,17 @@
 Xen: tools/xl/xl.h, struct save_file_header.
 """
 
+from __future__ import annotations
+
 import enum
 import struct
-from typing import Final
 
 from libxlpy_protocol.errors import StreamFormatError
 from libxlpy_protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "XL_BYTEORDER",
