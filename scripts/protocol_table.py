@@ -84,12 +84,12 @@ msgpack array `[number, call id, field, field, ...]`.
 ## Who speaks
 
 1. Each side says `Hello` first. The helper does so once it has opened its library, so
-   its hello also says that it works. From its own hello on a helper may send `Log` and
-   `Stat`. A version speaks itself and the one before it; both sides use the lower of
-   their two highest versions, and where one does not speak that, the receiver of the
-   hello ends the conversation. This version speaks {MIN_VERSION} to {VERSION}. A hello
-   of a later version may have more fields at its end, which are left unread; the
-   fields of today keep their places.
+   its hello also says that it works; what it talks with it loads after that. From its
+   own hello on a helper may send `Log` and `Stat`. A version speaks itself and the one
+   before it; both sides use the lower of their two highest versions, and where one does
+   not speak that, the receiver of the hello ends the conversation. This version speaks
+   {MIN_VERSION} to {VERSION}. A hello of a later version may have more fields at its
+   end, which are left unread; the fields of today keep their places.
 2. The parent says `Start` once: mode, domain, descriptors, and in `callback_mask`, with
    bit N for message number N, which calls it will answer. Other calls must not come.
 3. The helper asks by *calls*, one at a time, and waits for the `Answer` with the call's

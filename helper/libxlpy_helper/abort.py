@@ -12,12 +12,13 @@ import os
 import signal
 import threading
 
+from libxlpy_helper.xen.xenguest import KICK
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Final
 
-KICK: Final = signal.SIGUSR1
 KICK_INTERVAL: Final = (
     0.05  # seconds; a kick is lost if it comes before the call blocks
 )

@@ -12,10 +12,10 @@ from libxlpy_helper.control_loop import HEARTBEAT, ControlLoop
 from libxlpy_helper.domain_ops import perform
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.guest import Guest
+from libxlpy_helper.parent_wire import Wire
+from libxlpy_helper.parts import Parts
 from libxlpy_helper.silence import Silence
-from libxlpy_helper.startup import Parts
 from libxlpy_helper.suspend_channel import SuspendChannel
-from libxlpy_helper.wire import Wire
 from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_protocol.enums import Mode, OnParentLoss
 from libxlpy_protocol.messages import Abort as AbortMessage
@@ -32,12 +32,13 @@ from libxlpy_protocol.messages import (
     Start,
     StopAndCopy,
 )
-from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import callback_mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, NoReturn
+
+    from libxlpy_protocol.receiver import Event
 
 #: Seconds for which a look at the guest is enough before libxc goes on; one by which it
 #: is to clean up always needs a new one. Without any answer it is looked at less often.

@@ -21,17 +21,19 @@ from libxlpy_helper.abort import KICK_INTERVAL
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.guest import Guest
 from libxlpy_helper.line import Line
-from libxlpy_helper.startup import Parts, say
+from libxlpy_helper.parts import Parts
+from libxlpy_helper.startup import say
 from libxlpy_helper.wire import ParentGoneError, PipeWire
 from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Complete, Start
-from libxlpy_protocol.session import Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final, NoReturn
+
+    from libxlpy_protocol.receiver import Event
 
 HEARTBEAT: Final = 0.4  # seconds; the protocol promises one every half second
 # Seconds from the loss of the parent to our end, repair included. A repair takes some

@@ -2,13 +2,12 @@
 
 ``libxlpy_helper.exec_into --parent PID PROGRAM [ARGUMENT]...``: for Xen's own
 libxl-save-helper. It knows neither of a parent's death nor of SIGPIPE; the kernel's
-death signal and an ignored signal both outlive the exec.
+death signal and an ignored signal, as Python ignores that one, both outlive the exec.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from libxlpy_helper.exit_status import ExitStatus
@@ -27,7 +26,6 @@ def main(argv: Sequence[str]) -> NoReturn:
     if len(argv) <= PROGRAM_AT or argv[0] != "--parent" or not argv[1].isdecimal():
         _end("libxlpy starts this program, not you")
     program = list(argv[PROGRAM_AT:])
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         harden(int(argv[1]))
         os.execv(program[0], program)  # noqa: S606 - no shell is meant

@@ -6,10 +6,8 @@ and every descriptor that the start message doesn't name is closed.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import signal
 import stat
 
 from libxlpy_helper.xen import xenguest
@@ -29,6 +27,44 @@ class ControlPipes(Value):
 
     read_fd: int
     write_fd: int
+
+
+class Claimed(Value):
+    """What a process has from its start on.
+
+    Attributes:
+        pipes: To the parent.
+        inherited: What the parent left open for us besides.
+        statm: The file of that name in /proc/self.
+        io: And of the thread that has claimed it all.
+    """
+
+    pipes: ControlPipes
+    inherited: frozenset[int]
+    statm: int
+    io: int
+
+
+def claim(*, ours: Collection[int] = (), shares_stderr: bool = False) -> Claimed:
+    """Take what there is, and open what can't be opened later.
+
+    By the main thread, and first: what is open before is the parent's, and a process
+    that was hardened is not readable for itself.
+
+    Args:
+        ours: Descriptors besides the pipes that are not for the operation.
+        shares_stderr: fd 2 is not ours alone.
+
+    Raises:
+        HardenError: The process was not started as libxlpy does.
+    """
+    pipes = claim_control_pipes(shares_stderr=shares_stderr)
+    return Claimed(
+        pipes,
+        inherited_fds((pipes.read_fd, pipes.write_fd, *ours)),
+        statm=os.open("/proc/self/statm", os.O_RDONLY),
+        io=os.open("/proc/thread-self/io", os.O_RDONLY),
+    )
 
 
 def claim_control_pipes(*, shares_stderr: bool = False) -> ControlPipes:
@@ -97,7 +133,7 @@ def harden(parent: int, *, starts_others: bool = False) -> None:
     try:
         if not starts_others:
             xenguest.no_core()
-        xenguest.harden(signal.SIGTERM)
+        xenguest.harden(xenguest.SIGTERM)
     except OSError as exc:
         raise HardenError(f"prctl: {exc.strerror}") from exc
     # The death signal is armed only now: the parent may have died before.
@@ -115,5 +151,7 @@ def inherited_fds(ours: Collection[int]) -> frozenset[int]:
 def close_all_but(inherited: Collection[int], kept: Collection[int]) -> None:
     """Close the inherited descriptors that the operation doesn't use."""
     for fd in set(inherited) - set(kept):
-        with contextlib.suppress(OSError):
+        try:
             os.close(fd)
+        except OSError:
+            continue

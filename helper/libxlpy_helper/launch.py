@@ -7,11 +7,10 @@ its site folders, Python knows its own library only. The folders go behind that.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
 
 #: This package, and what it imports that is not Python's own.
 PACKAGES: Final = ("libxlpy_helper", "libxlpy_protocol", "msgpack", "_cffi_backend")
@@ -24,7 +23,7 @@ def folders() -> list[str]:
 
 
 def _folder(name: str) -> str:
-    module = import_module(name)
+    module = _module(name)
     path = str(module.__file__)
     above = 2 if hasattr(module, "__path__") else 1
     return path.rsplit("/", above)[0]
@@ -36,13 +35,23 @@ def python(module: str) -> list[str]:
 
 
 def main() -> None:
-    """Do what argv says; the entry point."""
-    from runpy import run_module
+    """Do what argv says; the entry point.
 
+    As Python's own ``-m`` does, whose ``runpy`` takes as long as all of this package:
+    the module's ``main`` gets the arguments.
+    """
     at = sys.argv.index("-m")
     sys.path += sys.argv[1:at]
     sys.argv = sys.argv[at + 1 :]
-    run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    module = _module(sys.argv[0])
+    if hasattr(module, "__path__"):  # a package is run by the module of that name in it
+        module = _module(f"{sys.argv[0]}.__main__")
+    module.main(sys.argv[1:])
+
+
+def _module(name: str) -> Any:
+    __import__(name)
+    return sys.modules[name]
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ from libxlpy_helper.outbox import Outbox, Waker
 from libxlpy_helper.wire import ParentGoneError, PipeWire
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.messages import Answer, Message
-from libxlpy_protocol.session import Event
 from libxlpy_protocol.table import MESSAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
+
+    from libxlpy_protocol.receiver import Event
 
 #: The failure value of a call -> what says that it was done.
 DONE: Final[dict[object, int]] = {0: 1, -1: 0}

@@ -16,7 +16,7 @@ from libxlpy_helper.callbacks import ParentCallbacks, offered_callbacks
 from libxlpy_helper.channel import Channel
 from libxlpy_helper.harden import close_all_but
 from libxlpy_helper.outbox import Outbox
-from libxlpy_helper.startup import Parts
+from libxlpy_helper.parts import Parts
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.stream import Stream
 from libxlpy_helper.xen.xenguest import Handle, Result

@@ -20,7 +20,6 @@ import time
 from libxlpy_helper import own_files
 from libxlpy_helper.domain_ops import is_suspended
 from libxlpy_helper.guest import Guest, ReplacedError
-from libxlpy_helper.peers.qmp import QmpClient
 from libxlpy_helper.peers.xenstore import XenstoreClient
 from libxlpy_helper.xen.xenguest import Handle, Result
 from libxlpy_protocol.fields import printable
@@ -31,12 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Final
 
+    from libxlpy_helper.peers.qmp import QmpClient
+
 SILENCE_MAX: Final = 0.4  # seconds for one answer of xenstored or qemu
 # At least, at a guest that took the request. Looks are counted besides the seconds: on
 # a busy machine we get our turn as late as the guest does.
 SUSPEND_LOOKS: Final = 25
 POLL_INTERVAL: Final = 0.02  # seconds between two looks at the guest
 FAST: Final = 1  # the guest's suspend call returns "cancelled"
+
+
+def prepare(start: Start) -> None:
+    """Load all that it takes: a repair must not depend on files."""
+    if start.qmp_path:  # of a domain without qemu it loads no json, and no re with it
+        import libxlpy_helper.peers.qmp  # noqa: F401
 
 
 def repair(
@@ -186,6 +193,8 @@ class _Repair:
 
     @contextlib.contextmanager
     def _qmp(self) -> Iterator[QmpClient]:
+        from libxlpy_helper.peers.qmp import QmpClient  # `prepare` has loaded it
+
         with self._asked("qemu"):
             client = QmpClient(self.start.qmp_path, self.end_by, SILENCE_MAX)
             with contextlib.closing(client) as qmp:

@@ -28,17 +28,17 @@ REPORT_INTERVAL: Final = 0.1  # seconds between two messages about the same thin
 class Stats:
     """The counters of one helper."""
 
-    def __init__(self) -> None:
+    def __init__(self, statm: int, io: int) -> None:
+        """Take the two files; see :func:`libxlpy_helper.harden.claim`."""
         self.phase = "start"
         self._dirty = -1  # pages that this iteration has to send, -1 = unknown
         self._iteration = 0
         self._pages_before = 0  # of the iterations that ended
         self._pages_now = 0
         self._meter: Meter | None = None
-        # Opened early: the process is not readable for itself once it is undumpable.
-        self._statm = os.open("/proc/self/statm", os.O_RDONLY)
+        self._statm = statm
         # Of the main thread, which is at the operation: our own frames don't count.
-        self._io = os.open("/proc/thread-self/io", os.O_RDONLY)
+        self._io = io
 
     def close(self) -> None:
         """Close its descriptors."""

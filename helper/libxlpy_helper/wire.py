@@ -1,4 +1,4 @@
-"""The two pipes to the parent: bytes from and to the session, never waiting."""
+"""Two pipes and the session between them: bytes from and to it, never waiting."""
 
 from __future__ import annotations
 
@@ -12,22 +12,14 @@ from collections import deque
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.outbox import Entry, Outbox
 from libxlpy_protocol.enums import Flow
-from libxlpy_protocol.messages import (
-    Complete,
-    Hello,
-    Log,
-    Message,
-    OpResult,
-    Stat,
-)
-from libxlpy_protocol.session import Event, HelperSession, Receiver
-from libxlpy_protocol.states import State
 from libxlpy_protocol.table import MESSAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
+
+    from libxlpy_protocol.receiver import Event, Receiver
 
 READ_SIZE: Final = 64 * 1024
 FRAMES_PER_TURN: Final = 64  # so that a flood of log lines can't keep us from reading
@@ -167,50 +159,6 @@ class PipeWire(ABC):
     @abstractmethod
     def _next_frame(self, *, calls: bool) -> bool:
         """Take the next frame off the outbox; False: there is none."""
-
-
-class Wire(PipeWire):
-    """Sends what is in the outbox."""
-
-    def __init__(self, pipes: ControlPipes, outbox: Outbox, hello: Hello) -> None:
-        self.session = HelperSession()
-        super().__init__(pipes, outbox, self.session)
-        self._is_complete = False  # the verdict is out
-        # Hello goes first, before what was logged while the library was opened.
-        self._frame = memoryview(self.session.send(hello))
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether everything was delivered."""
-        return not self._frame and self._outbox.is_empty
-
-    @property
-    def takes_calls(self) -> bool:
-        """Whether no abort was heard, and no verdict told."""
-        return self.session.state is State.RUNNING
-
-    # -- private -------------------------------------------------------------------
-
-    def _next_frame(self, *, calls: bool) -> bool:
-        while (entry := self._outbox.take()) is not None:
-            if self._is_sent(entry, calls=calls):
-                self._is_complete |= isinstance(entry.message, Complete)
-                frame = self.session.send(self._said(entry.message), entry.call_id)
-                self._frame = memoryview(frame)
-                return True
-        return False
-
-    def _said(self, message: Message) -> Message:
-        """Give up, with the whole, a call that is open: it may be of a dead guest."""
-        if isinstance(message, Complete) and self.session.state is State.CALLING:
-            return message.replace(aborted=True)
-        return message
-
-    def _is_sent(self, entry: Entry, *, calls: bool) -> bool:
-        """Tell what still may be said: the main thread may go on after the verdict."""
-        if self._is_complete:
-            return isinstance(entry.message, Log | Stat | OpResult)
-        return calls or not is_call(entry)
 
 
 def is_call(entry: Entry) -> bool:

@@ -8,6 +8,7 @@
 #ifndef LIBXLPY_SHIM_H
 #define LIBXLPY_SHIM_H
 
+#include <signal.h>
 #include <stddef.h>
 
 #include "xen_abi.h"

@@ -12,6 +12,15 @@ import reprlib
 from abc import ABC, abstractmethod
 from types import GenericAlias
 
+from libxlpy_protocol.sizes import (
+    BODY_MAX,
+    DATA_MAX,
+    ITEMS_MAX,
+    LARGE_BODY_MAX,
+    NAME_MAX,
+    PATH_MAX,
+    TEXT_MAX,
+)
 from libxlpy_protocol.value import Value
 
 TYPE_CHECKING = False
@@ -48,14 +57,7 @@ __all__ = [
     "written_out",
 ]
 
-NAME_MAX = 255  # bytes of UTF-8; versions, phases, contexts
-PATH_MAX = 4095  # bytes of UTF-8; Linux takes no longer path
-TEXT_MAX = 32768  # bytes of UTF-8; half a body, so that a log line always fits
-ITEMS_MAX = 32  # items of a tuple field
-DATA_MAX = 1024 * 1024  # bytes of toolstack state, either way
-BODY_MAX = 64 * 1024  # bytes of a message body, unless its rule says more
 BRIEF_MAX = 60  # characters of a value that is told
-LARGE_BODY_MAX = DATA_MAX + 64  # bytes of a body that carries toolstack state
 
 
 class FieldError(ValueError):

@@ -13,6 +13,7 @@ from types import NoneType
 from libxlpy_protocol import messages as m
 from libxlpy_protocol.enums import Flow, Mode, Side
 from libxlpy_protocol.fields import BODY_MAX, LARGE_BODY_MAX, Field, field_of
+from libxlpy_protocol.hello import NUMBER
 from libxlpy_protocol.value import Value
 
 TYPE_CHECKING = False
@@ -106,7 +107,7 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
     m.StaticDataDone: _call(8, RESTORE, -1, "static_data_done"),
     m.RestoreResults: _notice(9, RESTORE, once=True, mirrors="restore_results"),
     m.Complete: _notice(10, JOB, once=True),
-    m.Hello: Rule(32, Side.BOTH, Flow.HELLO, once=True),
+    m.Hello: Rule(NUMBER, Side.BOTH, Flow.HELLO, once=True),
     m.Start: Rule(33, Side.PARENT, Flow.START, once=True),
     m.Answer: Rule(34, Side.PARENT, Flow.ANSWER, JOB, max_body=LARGE_BODY_MAX),
     m.Abort: Rule(35, Side.PARENT, Flow.NOTICE, JOB),

@@ -85,7 +85,7 @@ class Reference:
     def python_start(self) -> float:
         """Start and end an isolated Python that imports nothing, milliseconds."""
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
+        subprocess.run([sys.executable, "-I", "-S", "-c", "pass"], check=True)
         return (time.perf_counter() - start) * 1e3
 
     def echo(self, *how: str) -> float:

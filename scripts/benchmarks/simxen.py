@@ -14,6 +14,7 @@ from libxlpy.callbacks import PrecopyStats
 from libxlpy.events import PhaseEvent
 from libxlpy.process.environment import dismiss, start_ops_helper
 from libxlpy.simxen.client import request, start_host, stop_host
+from libxlpy_protocol.enums import Op
 
 CALLBACKS = 300
 GO_ON, STOP_AND_COPY, ABORT = 0, 1, -1
@@ -111,6 +112,15 @@ class Bench:
         """Spawn a helper until its hello is read, milliseconds."""
         start = time.perf_counter()
         link = await start_ops_helper(self._ctx._env())
+        taken = (time.perf_counter() - start) * 1e3
+        await dismiss(link)
+        return taken
+
+    async def helper_answer(self) -> float:
+        """Spawn a helper until it has answered its first question, milliseconds."""
+        start = time.perf_counter()
+        link = await start_ops_helper(self._ctx._env())
+        await link.op(Op.LIST, 0)
         taken = (time.perf_counter() - start) * 1e3
         await dismiss(link)
         return taken

@@ -8,8 +8,8 @@ its last word on stderr.
 import os
 import sys
 
-import libxlpy_helper.__main__ as helper
-from libxlpy_helper import wire
+import libxlpy_helper.__main__ as main
+from libxlpy_helper import begun, helper, parent_wire
 from libxlpy_protocol.codec import decode
 from libxlpy_protocol.framing import PREFIX
 
@@ -18,13 +18,14 @@ LIES = ("garbage", "half", "eof", "twice")
 STRUCK = "lied about "
 
 
-class LyingWire(wire.Wire):
+class LyingWire(parent_wire.Wire):
     """Sends frames as they are, until it is to lie, once."""
 
     lie = ""
     at = ""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, sent: int) -> None:
+        assert sent == 0
         super().__init__(*arguments)  # type: ignore[arg-type]
         self._sent = 0
         self._lied = False
@@ -62,5 +63,6 @@ class LyingWire(wire.Wire):
 
 if __name__ == "__main__":
     LyingWire.lie, LyingWire.at = sys.argv[1:3]
+    begun._said = lambda fd, frame: 0  # the wire says hello, too
     helper.Wire = LyingWire
-    helper.main(sys.argv[3:])
+    main.main(sys.argv[3:])

@@ -9,13 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-import libxlpy_helper.__main__ as helper
-from libxlpy_helper import wire
+import libxlpy_helper.__main__ as main
+from libxlpy_helper import helper, parent_wire
 from libxlpy_protocol.codec import decode
 from libxlpy_protocol.framing import PREFIX
 
 
-class MisledWire(wire.Wire):
+class MisledWire(parent_wire.Wire):
     """Puts /dev/null in the place of the stream before a message is sent."""
 
     at = ""
@@ -43,4 +43,4 @@ def mislead() -> None:
 if __name__ == "__main__":
     MisledWire.at = sys.argv[1]
     helper.Wire = MisledWire
-    helper.main(sys.argv[2:])
+    main.main(sys.argv[2:])

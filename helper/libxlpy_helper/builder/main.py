@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NoReturn
 
@@ -27,12 +28,13 @@ from libxlpy_helper.builder.stages import BuildStages
 from libxlpy_helper.control import Control
 from libxlpy_helper.domain_ops import find, is_another
 from libxlpy_helper.exit_status import ExitStatus
-from libxlpy_helper.harden import harden
+from libxlpy_helper.harden import claim, harden
 from libxlpy_helper.operation import Operation, StepError, run
 from libxlpy_helper.options import Options, OptionsError
-from libxlpy_helper.startup import NoHypervisorError, Parts, end, hello, run_program
+from libxlpy_helper.parent_wire import Wire
+from libxlpy_helper.parts import Parts, hello
+from libxlpy_helper.startup import EarlyLog, NoHypervisorError, end, run_program
 from libxlpy_helper.stream import Stream, read_header
-from libxlpy_helper.wire import Wire
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
@@ -67,13 +69,12 @@ class BuildControl(Control):
         super()._beat()
 
 
-def main() -> NoReturn:
+def main(argv: Sequence[str]) -> NoReturn:
     """Do what argv says and end the process."""
-    run_program(CONTEXT, _run)
+    run_program(CONTEXT, lambda: _run(parse_build_options(argv)))
 
 
-def _run() -> NoReturn:
-    options = parse_build_options(sys.argv[1:])
+def _run(options: BuildOptions) -> NoReturn:
     if options.destroy >= 0:
         _destroy(options.destroy, options.uuid)
     Builder(options).run()
@@ -84,22 +85,24 @@ class Builder:
 
     def __init__(self, options: BuildOptions) -> None:
         self._options = options
-        self._parts = parts = Parts(ours=[options.config_fd], abort=BuildAbort)
+        claimed = claim(ours=[options.config_fd])
+        self._parts = parts = Parts(claimed, abort=BuildAbort)
         signal_fd = _take_signals()
         harden(options.parent, starts_others=True)
         self._config = _read_config(options.config_fd)
-        xenguest.set_sink(parts.log, lambda *_: None)
+        early = EarlyLog()
         library = open_library(Options(options.parent, "xen", host="", library=""))
         self._toolstack = self._open_toolstack(library.version)
-        self._handle = parts.open_handle(library)
+        self._handle = early.open_handle(library)
         greeting = hello(self._toolstack.name, library.version, FEATURES)
         self._control = BuildControl(
             Wire(parts.pipes, parts.outbox, greeting),
             parts,
             signal_fd,
-            parts.open_handle(library),
+            early.open_handle(library),
             options.parent,
         )
+        parts.take_log(early, lambda *_: None)
 
     def run(self) -> NoReturn:
         """Start the control thread, build the domain, wait for the end."""
@@ -231,4 +234,4 @@ def _destroy(domid: int, uuid: bytes) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

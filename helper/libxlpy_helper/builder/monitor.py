@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -183,9 +183,9 @@ class Monitor:
         return domid
 
 
-def main() -> NoReturn:
+def main(argv: Sequence[str]) -> NoReturn:
     """``DOMID CONFIG_FD XENSTORE``: look after the domain; the entry point."""
-    domid, config_fd, xenstore_path = sys.argv[1:]
+    domid, config_fd, xenstore_path = argv
     with os.fdopen(int(config_fd), "rb") as file:
         config = file.read()
     library = open_library(Options(os.getppid(), "xen", host="", library=""))
@@ -216,4 +216,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

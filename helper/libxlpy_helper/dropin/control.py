@@ -4,20 +4,25 @@ As :mod:`libxlpy_helper.control`, with the rules of libxl's protocol in place of
 an abort is a SIGTERM, and libxl answers even the last message.
 """
 
+from __future__ import annotations
+
 import select
 import time
 
-import libxlpy_helper.repair  # noqa: F401 - now: a repair must not depend on files
 from libxlpy_helper.control_loop import FOREVER, HEARTBEAT, ControlLoop
 from libxlpy_helper.dropin.wire import LibxlWire
 from libxlpy_helper.exit_status import ExitStatus
 from libxlpy_helper.guest import Guest
-from libxlpy_helper.startup import Parts
+from libxlpy_helper.parts import Parts
+from libxlpy_helper.repair import prepare
 from libxlpy_helper.wire import ParentGoneError
 from libxlpy_helper.xen.xenguest import Handle
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.messages import Answer, Start
-from libxlpy_protocol.session import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from libxlpy_protocol.receiver import Event
 
 
 class LibxlControl(ControlLoop):
@@ -37,6 +42,7 @@ class LibxlControl(ControlLoop):
         parent_fd: int,
     ) -> None:
         """``parent_fd`` is libxl's pidfd."""
+        prepare(start)
         super().__init__(wire, parts, signal_fd, handle)
         self._wire = wire
         self._start = start

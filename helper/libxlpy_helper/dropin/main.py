@@ -2,17 +2,19 @@
 
 ``LIBXL_SAVE_HELPER=/path/to/libxlpy-save-helper xl save`` (or restore, or migrate):
 libxl owns the records of its own around libxc's stream, this program the libxc stream.
-The process is started over in Python's isolated mode first, if it isn't in it: this
-program runs as root with whatever environment and folder libxl's caller has.
+This program runs as root with whatever environment and folder libxl's caller has. So
+Python is as good as in its isolated mode, or the process is started over in it.
 """
+
+from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 
 def main(*more: int) -> NoReturn:
@@ -23,7 +25,7 @@ def main(*more: int) -> NoReturn:
             knows nothing of them.
     """
     if not sys.flags.isolated:
-        _start_over()
+        _isolate()
     try:
         from libxlpy_helper.dropin.process import serve
         from libxlpy_helper.options import Options
@@ -33,9 +35,24 @@ def main(*more: int) -> NoReturn:
     serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""), *more)
 
 
+def _isolate() -> None:
+    """Have no say in what is imported: the environment, a user's folder, this folder.
+
+    An interpreter takes as long to start as all that is loaded here. So one to which
+    nobody has said anything is not started over: it only forgets the folder of its
+    script, or the current one, which comes first.
+    """
+    site = sys.modules.get("site")
+    steered = any(name.startswith("PYTHON") for name in os.environ)
+    if steered or getattr(site, "USER_SITE", None) in sys.path:
+        _start_over()
+    if not sys.flags.safe_path:
+        del sys.path[0]
+
+
 def _start_over() -> NoReturn:
     """Run this file again, isolated; descriptors and signals stay as they are."""
-    argv: Sequence[str] = [sys.executable, "-I", str(Path(__file__).resolve())]
+    argv: Sequence[str] = [sys.executable, "-I", os.path.realpath(__file__)]
     try:
         os.execv(sys.executable, [*argv, *sys.argv[1:]])  # noqa: S606 - no shell is meant
     except OSError as exc:
@@ -45,5 +62,5 @@ def _start_over() -> NoReturn:
 if __name__ == "__main__":
     # Isolated, Python looks in its own folders only; this one may be elsewhere, and
     # goes last.
-    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    sys.path.append(os.path.realpath(__file__).rsplit("/", 3)[0])
     main()

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 
 from libxlpy_helper.dropin.control import LibxlControl
 from libxlpy_helper.dropin.options import parse_argv
-from libxlpy_helper.dropin.records import check_file, check_pipe, hand_on
 from libxlpy_helper.dropin.wire import LibxlChannel, LibxlWire
-from libxlpy_helper.harden import HardenError
-from libxlpy_helper.memory import claimed
+from libxlpy_helper.harden import HardenError, claim
 from libxlpy_helper.operation import Operation, check_result, run
 from libxlpy_helper.options import Options
-from libxlpy_helper.restore import check_restore, restore_libxc
-from libxlpy_helper.save import check_save, save_libxc
-from libxlpy_helper.startup import Parts, run_program, take_all_signals
+from libxlpy_helper.parts import Parts
+from libxlpy_helper.startup import EarlyLog, run_program
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_protocol.enums import Mode, StreamType
@@ -64,24 +60,24 @@ class LibxlHelper:
 
     def __init__(self, start: Start, backend: Options, source: int) -> None:
         self._records_fd = NO_FD if source == NO_FD else start.stream_fd
-        self._parts = parts = Parts(
-            ours=[self._records_fd], shares_stderr=True, channel=LibxlChannel
-        )
+        claimed = claim(ours=[self._records_fd], shares_stderr=True)
+        self._parts = parts = Parts(claimed, channel=LibxlChannel)
         if source != NO_FD:
             start = start.replace(stream_fd=source)
-        signal_fd = take_all_signals()
+        signal_fd = xenguest.take_signals()
         parent_fd = _harden(backend.parent)
-        xenguest.set_sink(parts.log, self._progress)
+        early = EarlyLog()
         library = open_library(backend)
-        self._operation = Operation.of(parts, start, parts.open_handle(library))
+        self._operation = Operation.of(parts, start, early.open_handle(library))
         self._control = LibxlControl(
             LibxlWire(parts.pipes, parts.outbox, start),
             parts,
             signal_fd,
-            parts.open_handle(library),
+            early.open_handle(library),
             start=_with_repair_paths(start),
             parent_fd=parent_fd,
         )
+        parts.take_log(early, self._progress)
 
     def run(self) -> NoReturn:
         """Start the control thread, do the operation, wait for the end."""
@@ -98,6 +94,10 @@ class LibxlHelper:
         return outcome
 
     def _restore(self, operation: Operation) -> None:
+        from libxlpy_helper.dropin.records import check_file, check_pipe, hand_on
+        from libxlpy_helper.memory import claimed
+        from libxlpy_helper.restore import check_restore, restore_libxc
+
         check_restore(operation)
         operation.abort.check()
         ours = self._records_fd != NO_FD
@@ -128,6 +128,8 @@ class LibxlHelper:
 
 
 def _save(operation: Operation) -> None:
+    from libxlpy_helper.save import check_save, save_libxc
+
     check_save(operation)
     operation.abort.check()
     save_libxc(operation)
@@ -177,4 +179,4 @@ def _with_repair_paths(start: Start) -> Start:
 
 
 def _first(paths: Sequence[str], *, default: str) -> str:
-    return next((path for path in paths if Path(path).exists()), default)
+    return next((path for path in paths if os.path.exists(path)), default)

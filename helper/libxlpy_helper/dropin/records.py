@@ -16,9 +16,8 @@ import time
 
 from libxlpy_helper.stream import CHUNK, Stream
 from libxlpy_protocol.errors import StreamFormatError
-from libxlpy_protocol.stream.formats import (
-    LIBXC_DOMAIN_SIZE,
-    LIBXC_IMAGE_SIZE,
+from libxlpy_protocol.stream.libxc import LIBXC_DOMAIN_SIZE, LIBXC_IMAGE_SIZE
+from libxlpy_protocol.stream.libxl import (
     REC_LENGTH_MAX,
     RECORD_HEADER_SIZE,
     LibxlRecord,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
+from _socket import AF_UNIX, SOCK_STREAM, socket  # C's, as of xenstore
 
 from libxlpy_protocol.json_text import JsonError, parse_object
 
@@ -29,7 +29,7 @@ class QmpClient:
         self._end_by = end_by
         self._silence_max = silence_max
         self._data = bytearray()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = socket(AF_UNIX, SOCK_STREAM)
         try:
             self._limit()
             self._socket.connect(path)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import select
-import socket
 import time
+from _socket import AF_UNIX, SOCK_STREAM, socket  # C's: 3 ms less than ``socket``
+from contextlib import closing
 
 from libxlpy_protocol.errors import XenstoreWireError
 from libxlpy_protocol.xenstore_wire import (
@@ -190,7 +191,7 @@ class XenstoreClient:
 
 
 def _open(path: str) -> int:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+    with closing(socket(AF_UNIX, SOCK_STREAM)) as sock:
         sock.setblocking(False)
         sock.connect(path)  # a full backlog fails at once
         return sock.detach()

@@ -30,6 +30,8 @@ __all__ = [
     "ABI_4_14",
     "ABI_4_15",
     "ABI_4_22",
+    "KICK",
+    "SIGTERM",
     "DomainInfo",
     "Handle",
     "Library",
@@ -46,6 +48,12 @@ __all__ = [
 ABI_4_14: Final[int] = lib.SHIM_ABI_4_14
 ABI_4_15: Final[int] = lib.SHIM_ABI_4_15
 ABI_4_22: Final[int] = lib.SHIM_ABI_4_22
+
+# Of C: ``signal`` makes an enum of all, which takes a while.
+#: Has the kernel tell of the parent's death.
+SIGTERM: Final[int] = lib.SIGTERM
+#: Has a blocked system call return.
+KICK: Final[int] = lib.SIGUSR1
 
 
 class Result(Value):
@@ -327,8 +335,10 @@ def no_core() -> None:
         raise OSError(ffi.errno, os.strerror(ffi.errno))
 
 
-def take_signals(kick_signal: int) -> int:
+def take_signals() -> int:
     """Block all signals but the kick, here and in threads started later.
+
+    SIGPIPE is ignored by all Pythons: a dead receiver is EPIPE.
 
     Returns:
         A non-blocking signalfd: readable after SIGTERM, SIGINT or SIGHUP.
@@ -336,7 +346,7 @@ def take_signals(kick_signal: int) -> int:
     Raises:
         OSError: The kernel refused.
     """
-    fd: int = lib.shim_take_signals(kick_signal)
+    fd: int = lib.shim_take_signals(KICK)
     if fd < 0:
         raise OSError(ffi.errno, os.strerror(ffi.errno))
     return fd

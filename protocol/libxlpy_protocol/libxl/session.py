@@ -24,7 +24,7 @@ from libxlpy_protocol.libxl.wire import (
     encode_libxl,
 )
 from libxlpy_protocol.messages import Answer, Complete, Log, Message
-from libxlpy_protocol.session import Event, Receiver
+from libxlpy_protocol.receiver import Event, Receiver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

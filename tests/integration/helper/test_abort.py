@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy_helper.abort import KICK
 from libxlpy_helper.control_loop import HEARTBEAT
+from libxlpy_helper.xen.xenguest import KICK
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.messages import (
     Abort,

@@ -30,8 +30,10 @@ from libxlpy_helper.launch import python
 def run(argv):
     return subprocess.run(argv, env={}, stdin=-3, capture_output=True, text=True,
                           close_fds=False).stderr
-print(json.dumps([sys.path, run([save_helper_path(os.pipe()[0]), "--save-domain"]),
-                  run([*python("libxlpy_helper.builder.monitor"), "x", "y", "z"])]))
+def main(argv):
+    save = run([save_helper_path(os.pipe()[0]), "--save-domain"])
+    watch = run([*python("libxlpy_helper.builder.monitor"), "x", "y", "z"])
+    print(json.dumps([sys.path, save, watch]))
 """
 #: Gives what the parent would start for a module.
 ASK = """

@@ -11,7 +11,10 @@ from libxlpy_helper.stats import Stats
 
 @pytest.fixture
 def stats() -> Iterator[Stats]:
-    made = Stats()
+    made = Stats(
+        os.open("/proc/self/statm", os.O_RDONLY),
+        os.open("/proc/thread-self/io", os.O_RDONLY),
+    )
     yield made
     made.close()
 

@@ -1,9 +1,18 @@
 """Which versions talk to each other."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libxlpy_protocol.errors import LocalProtocolError, RemoteProtocolError
-from libxlpy_protocol.hello import MIN_VERSION, VERSION, agree, oldest_spoken
+from libxlpy_protocol.hello import (
+    MIN_VERSION,
+    PACKAGE,
+    VERSION,
+    agree,
+    hello_frame,
+    oldest_spoken,
+)
 from libxlpy_protocol.messages import Hello
 from libxlpy_protocol.session import HelperSession, ParentSession
 from libxlpy_protocol.states import State
@@ -65,3 +74,16 @@ def test_session_refuses_a_distant_version() -> None:
 def test_session_says_its_own_versions_only() -> None:
     with pytest.raises(LocalProtocolError, match="versions other than"):
         ParentSession().send(hello(2, 1))
+
+
+LENGTHS = st.sampled_from([0, 1, 31, 32, 255, 256, 4095])
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+
+
+@given(LENGTHS.map("x".__mul__) | NAMES, NAMES, st.lists(NAMES, max_size=15))
+def test_a_helpers_hello_is_what_the_codec_writes(
+    library: str, version: str, features: list[str]
+) -> None:
+    message = Hello(VERSION, MIN_VERSION, PACKAGE, library, version, tuple(features))
+    frame = HelperSession().send(message)
+    assert hello_frame(library, version, features) == frame

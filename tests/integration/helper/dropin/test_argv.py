@@ -68,15 +68,21 @@ def test_terminal_instead_of_pipes_is_refused(host: FakeHost) -> None:
     assert "fd 0 is no pipe" in done.stderr
 
 
-def test_environment_and_folder_of_the_caller_have_no_say(tmp_path: Path) -> None:
-    """It starts itself over, isolated; what is planted for Python isn't run again."""
+STEERED = {"PYTHONSTARTUP": "x", "PYTHONINSPECT": "1", "PYTHONPATH": "{folder}"}
+
+
+@pytest.mark.parametrize("env", [STEERED, {}], ids=["steered", "folder only"])
+def test_environment_and_folder_of_the_caller_have_no_say(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    """What is planted for Python isn't run, or not again once it is isolated."""
     trap = "import os; os.write(2, b'trapped\\n')\n"
     for name in ("selectors", "threading", "msgpack", "signal"):
         (tmp_path / f"{name}.py").write_text(trap)
     done = subprocess.run(
         [sys.executable, "-m", "libxlpy_helper.dropin.main", "--save-domain"],
         cwd=tmp_path,
-        env={"PYTHONSTARTUP": "x", "PYTHONINSPECT": "1", "PYTHONPATH": str(tmp_path)},
+        env={name: value.format(folder=tmp_path) for name, value in env.items()},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -85,6 +91,40 @@ def test_environment_and_folder_of_the_caller_have_no_say(tmp_path: Path) -> Non
     )
     assert done.returncode == 2
     assert done.stderr == "libxlpy-save-helper: --save-domain: 0 arguments, not 6\n"
+
+
+#: What a console script does; to start over is another status.
+SCRIPT = """
+import os, sys
+from libxlpy_helper.dropin.main import main
+os.execv = lambda *_: os._exit(99)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "flags", "status"),
+    [
+        ({}, [], 2),
+        ({}, ["-I"], 2),
+        ({"PYTHONPATH": "/nowhere"}, [], 99),
+        ({"PYTHONDONTWRITEBYTECODE": "1"}, [], 99),
+        ({"PYTHONPATH": "/nowhere"}, ["-I"], 2),
+    ],
+)
+def test_it_starts_itself_over_only_if_something_steers_it(
+    env: dict[str, str], flags: list[str], status: int
+) -> None:
+    argv = [sys.executable, *flags, "-c", SCRIPT]
+    done = subprocess.run(argv, env=env, stdin=-3, stderr=-3, timeout=LIMIT)
+    assert done.returncode == status
+
+
+def test_packages_of_the_users_own_make_it_start_over(tmp_path: Path) -> None:
+    code = f"import site, sys; site.USER_SITE = {str(tmp_path)!r}\n"
+    code += f"sys.path.append(site.USER_SITE)\n{SCRIPT}"
+    argv = [sys.executable, "-c", code]
+    assert subprocess.run(argv, env={}, stdin=-3, timeout=LIMIT).returncode == 99
 
 
 def test_library_that_is_missing_is_status_3(host: FakeHost, stream_fd: int) -> None:
