@@ -43,8 +43,8 @@ HYPERCALLS = (
     HELLO
     | modules(
         "libxlpy_helper",
-        """abort channel control control_loop domain_ops exit_status guest helper outbox
-        own_files parent_wire parts silence stats suspend_channel wire""",
+        """abort channel control control_loop domain_ops exit_status guest helper line
+        outbox own_files parent_wire parts silence stats suspend_channel wire""",
     )
     | modules(
         "libxlpy_protocol",

@@ -14,7 +14,8 @@ from libxlpy_helper.channel import Channel
 from libxlpy_helper.harden import ControlPipes
 from libxlpy_helper.line import Line
 from libxlpy_helper.outbox import Outbox, Waker
-from libxlpy_helper.wire import ParentGoneError, Wire
+from libxlpy_helper.parent_wire import Wire
+from libxlpy_helper.wire import ParentGoneError
 from libxlpy_protocol.enums import Mode, Op
 from libxlpy_protocol.errors import RemoteProtocolError
 from libxlpy_protocol.hello import MIN_VERSION, PACKAGE, VERSION
