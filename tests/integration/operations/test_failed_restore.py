@@ -16,8 +16,9 @@ from libxlpy import (
     StreamError,
     UsageError,
 )
+from libxlpy.domain import toolstack_simxen
 from libxlpy.jobs import registry
-from libxlpy.simxen.client import SimClient, request
+from libxlpy.simxen.client import request
 from tests.support.guest import Guest, aside
 
 
@@ -134,7 +135,7 @@ async def test_cancelled_call_leaves_no_domain(
 
 
 #: Where a restore's domain is there already, and its job is not.
-PLACES = [(SimClient, "__aexit__"), (registry, "claim"), (registry, "_uuid_of")]
+PLACES = [(toolstack_simxen, "Building"), (registry, "claim"), (registry, "_uuid_of")]
 
 
 @pytest.mark.parametrize(("where", "name"), PLACES, ids=[name for _, name in PLACES])
