@@ -241,7 +241,7 @@ def test_receiver_is_killed_when_it_may_have_started_its_copy(
     command = between("swallow", XL, tmp_path)
     done = run("xlpy", "migrate", "-s", "", guest.name, command)
     assert done.returncode == 1
-    assert "it is left suspended here: look whether it runs" in done.stderr
+    assert "it is left suspended here: " in done.stderr
     assert known().keys() == {guest.name + AWAY, guest.name + INCOMING}
     assert "p" in domains()[guest.name + INCOMING]
     assert "lost" in jobs().values()
