@@ -30,7 +30,9 @@ class Begun:
     def __init__(self, options: Options) -> None:
         self.parent = options.parent
         self.claimed = claim()
-        faulthandler.enable()  # a crash inside libxc: where Python was, on stderr
+        # A crash inside libxc: where Python was, on stderr. The other threads run on:
+        # to look at them may crash once more.
+        faulthandler.enable(all_threads=False)
         self.signal_fd = take_signals()
         harden(options.parent)
         self.log = EarlyLog()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 
 from libxlpy_helper.line import Line
-from libxlpy_helper.outbox import Outbox, Waker
+from libxlpy_helper.outbox import EVENT_SIZE, Outbox, Waker
 from libxlpy_protocol.messages import Answer, Message, SaveLibxc, Suspend
 from libxlpy_protocol.table import MESSAGES
 
@@ -31,6 +31,7 @@ class Channel:
         self.line: Line | None = None  # else the control thread writes and reads
         self._outbox = outbox
         self._lock = threading.Lock()
+        self._woken = 0  # bytes read of what wakes
         self._waiting: Message | None = None
         self._answer: int | bytes | None = None
 
@@ -62,7 +63,15 @@ class Channel:
             self._outbox.put(call)
         if read is None:
             self.let_go.wait()
+            self._woken += EVENT_SIZE
         return read
+
+    def talked(self, *, writing: bool) -> int:
+        """Return the bytes that who asks has written, or read, for it by itself."""
+        line = self.line
+        if writing:
+            return 0 if line is None else line.written
+        return self._woken + (0 if line is None else line.taken)
 
     def ask_int(self, call: Message) -> int:
         """Ask a call whose answer is an int; the session has checked that it is."""

@@ -61,6 +61,8 @@ class Line:
         self._let_go = let_go
         self._poll = poll
         self._may_go_on = may_go_on
+        self.taken = 0  # bytes that callers have read
+        self.written = 0  # bytes that callers have written
         self._own_poll = select.poll()
         for fd in (wire.read_fd, let_go.fd):
             self._own_poll.register(fd, select.POLLIN)
@@ -83,6 +85,7 @@ class Line:
         if wire.is_left or wire.is_handed or wire.is_blocked or not wire.takes_calls:
             return False
         is_written = False
+        before = wire.written
         self._poll.modify(wire.read_fd, 0)  # it still sees the other end hang up
         try:
             wire.write(calls=True)
@@ -90,6 +93,7 @@ class Line:
         except ParentGoneError:
             pass  # the control thread will find out
         finally:
+            self.written += wire.written - before
             if not is_written:
                 self._give_back()
         return is_written
@@ -121,7 +125,9 @@ class Line:
 
     def _read(self, call: Message) -> Answer | None:
         wire = self._wire
+        before = wire.taken
         wire.receive()
+        self.taken += wire.taken - before
         event = wire.next_event()
         if event is None:
             return None

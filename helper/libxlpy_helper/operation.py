@@ -182,7 +182,9 @@ class _Streams:
         operation.stats.measure(
             operation.start.stream_fd,
             writing=writing,
-            spliced=operation.handle.spliced,
+            apart=lambda: (
+                operation.handle.spliced() - operation.channel.talked(writing=writing)
+            ),
         )
         operation.abort.guard(self._wanted)
 

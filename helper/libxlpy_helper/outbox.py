@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+EVENT_SIZE: Final = 8  # bytes of what wakes
 LOGS_MAX: Final = 256  # lines
 PROGRESS_MAX: Final = 16  # kinds; libxc has one per iteration
 

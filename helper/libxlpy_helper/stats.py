@@ -37,7 +37,7 @@ class Stats:
         self._pages_now = 0
         self._meter: Meter | None = None
         self._statm = statm
-        # Of the main thread, which is at the operation: our own frames don't count.
+        # Of the main thread, which is at the operation.
         self._io = io
 
     def close(self) -> None:
@@ -46,17 +46,18 @@ class Stats:
         os.close(self._io)
 
     def measure(
-        self, stream_fd: int, *, writing: bool, spliced: Callable[[], int]
+        self, stream_fd: int, *, writing: bool, apart: Callable[[], int]
     ) -> None:
         """Count bytes of this stream from now on.
 
         Args:
             stream_fd: The stream.
             writing: Written, else read.
-            spliced: Tells how many bytes were taken out of streams by splice.
+            apart: Tells how many bytes the kernel has not counted, as they were taken
+                out of the stream by splice, less those that were no stream's.
         """
         field = "wchar" if writing else "rchar"
-        self._meter = Meter(stream_fd, self._io, field, spliced)
+        self._meter = Meter(stream_fd, self._io, field, apart)
 
     def progress(self, doing_what: str, done: int, total: int) -> None:
         """Take a progress message of libxc: pages done of those to send."""
@@ -97,10 +98,10 @@ class Meter:
     """Bytes that went through one stream since it was made."""
 
     def __init__(
-        self, fd: int, io_fd: int, field: str, spliced: Callable[[], int]
+        self, fd: int, io_fd: int, field: str, apart: Callable[[], int]
     ) -> None:
         self._fd = fd
-        self._spliced = spliced
+        self._apart = apart
         self._io_fd = io_fd
         self._field = field.encode()
         self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
@@ -127,8 +128,8 @@ class Meter:
         self._looked = len(counts)
         for line in counts.splitlines():
             name, _, value = line.partition(b":")
-            if name == self._field:  # what was spliced is counted for nobody
-                return int(value) + self._spliced()
+            if name == self._field:
+                return int(value) + self._apart()
         return self._start
 
 

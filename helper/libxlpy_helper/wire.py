@@ -45,6 +45,8 @@ class PipeWire(ABC):
         self.is_left = False  # nobody looks at the pipes any more
         self.is_handed = False  # the other thread has read what ``read`` is to yield
         self.reads = 0  # how often something was read
+        self.taken = 0  # bytes read, by whichever thread
+        self.written = 0  # bytes written
         self._handed: deque[Event] = deque()
         self._is_watched = False  # poll looks whether it is writable
         self._outbox = outbox
@@ -102,6 +104,7 @@ class PipeWire(ABC):
                 except (BrokenPipeError, ConnectionResetError):
                     raise ParentGoneError from None
                 self._frame = self._frame[sent:]
+                self.written += sent
 
     def watch(self, poll: select.epoll) -> None:
         """Have it wake up when a full pipe takes bytes again."""
@@ -137,6 +140,7 @@ class PipeWire(ABC):
         if not data:
             raise ParentGoneError
         self.reads += 1
+        self.taken += len(data)
         self._receiver.receive(data)
 
     def next_event(self) -> Event | None:

@@ -26,6 +26,7 @@ ROWS = {
     "restore from a tmpfs file",
     "one save to a pipe, next to memcpy",
     "helper start to hello",
+    "helper start to its first answer",
     "callback round trip",
     "the same, next to one processor",
     "worst lag of the loop",

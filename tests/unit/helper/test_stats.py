@@ -39,7 +39,7 @@ def test_pages_add_up_over_iterations(stats: Stats) -> None:
 def test_bytes_are_the_position_of_a_file(stats: Stats, tmp_path: Path) -> None:
     with (tmp_path / "f").open("w+b", buffering=0) as file:
         file.write(b"before")
-        stats.measure(file.fileno(), writing=True, spliced=lambda: 7)
+        stats.measure(file.fileno(), writing=True, apart=lambda: 7)
         assert stats.stat(0).bytes_done == 0
         file.write(bytes(1000))
         assert stats.stat(0).bytes_done == 1000
@@ -57,7 +57,7 @@ def test_bytes_of_a_pipe_are_what_the_kernel_counts(
     read_fd, write_fd = os.pipe()
     try:
         fd, spliced = write_fd if writing else read_fd, [500]
-        stats.measure(fd, writing=writing, spliced=lambda: spliced[0])
+        stats.measure(fd, writing=writing, apart=lambda: spliced[0])
         os.write(write_fd, bytes(5000))
         os.read(read_fd, 5000)
         before = stats.stat(0).bytes_done
