@@ -10,7 +10,15 @@ from collections.abc import Iterable
 from email.parser import HeaderParser
 from pathlib import Path
 
-from xen_rig.common import RigError, cache_dir, log, make_ext4, run, work_dir
+from xen_rig.common import (
+    RigError,
+    cache_dir,
+    locked,
+    log,
+    make_ext4,
+    run,
+    work_dir,
+)
 from xen_rig.suites import HERE
 
 CHECKOUT = HERE.parent.parent
@@ -60,9 +68,11 @@ def write_code_image(
 
 def _lay_out_checkout(code: Path, tree: Path) -> None:
     """Install the wheel and its needs under site/, launchers under bin/."""
-    wheel = _wheel(code)
+    with locked("code"):  # two machines start at once: one of them makes it
+        wheel = _wheel(code)
+        needs = _needs(wheel)
     site = tree / "site"
-    shutil.copytree(_needs(wheel), site)
+    shutil.copytree(needs, site)
     pip = [*_pip(), "install", "-q", "--no-deps", "--no-compile", "--upgrade"]
     run([*pip, "--target", site, wheel])
     # pip's own launchers name the Python of this machine.
