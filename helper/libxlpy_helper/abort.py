@@ -1,8 +1,9 @@
-"""Stop an operation that may be blocked inside libxc.
+"""Stop an operation that may be blocked inside libxc, or have its stream end.
 
 libxc retries its reads and writes on EINTR, so a signal alone does nothing. The stream
 is replaced by a descriptor that fails with EBADF, then the main thread is kicked by a
 signal until it has come back: libxc sees an I/O error and cleans up as after any other.
+In the same way one that is at its end makes a restore with checkpoints fail over.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Abort:
 
     def __init__(self) -> None:
         self.requested = False
+        self.is_pressing = False  # the main thread is to be kicked
         self._target = threading.get_ident()
         self._lock = threading.Lock()
         self._streams: tuple[int, ...] = ()
@@ -51,14 +53,27 @@ class Abort:
         with self._lock:
             self._streams = tuple(streams)
             if self.requested:
-                self._cut()
+                self._replace(self._dead_fd)
 
     def request(self) -> None:
         """Cut the streams; a second time does nothing."""
         with self._lock:
             if not self.requested:
-                self.requested = True
-                self._cut()
+                self.requested = self.is_pressing = True
+                self._replace(self._dead_fd)
+
+    def end_streams(self) -> None:
+        """Have the streams be at their end, unless they are cut.
+
+        Raises:
+            OSError: There is no descriptor left.
+        """
+        with self._lock:
+            if not self.requested:
+                end = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+                self._replace(end)
+                os.close(end)
+                self.is_pressing = True
 
     def kick(self) -> None:
         """Make the blocked system call of the main thread return EINTR."""
@@ -73,6 +88,6 @@ class Abort:
         if self.requested:
             raise AbortedError
 
-    def _cut(self) -> None:
+    def _replace(self, by: int) -> None:
         for fd in self._streams:
-            os.dup2(self._dead_fd, fd, inheritable=False)
+            os.dup2(by, fd, inheritable=False)

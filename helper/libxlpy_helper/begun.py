@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
     from libxlpy_helper.options import Options
 
-FEATURES: Final = ("stat", "domain-ops", "libxl-stream", "suspend-event", "alive")
+FEATURES: Final = (
+    "stat",
+    "domain-ops",
+    "libxl-stream",
+    "suspend-event",
+    "alive",
+    "epochs",
+)
 
 
 class Begun:

@@ -25,6 +25,7 @@ from libxlpy_protocol.messages import (
     AskToSuspend,
     Complete,
     DomainOp,
+    FailOver,
     LetGo,
     OpResult,
     PrecopyPolicy,
@@ -119,6 +120,8 @@ class Control(ControlLoop):
                 self._answer(value)
             case AbortMessage():
                 self._request_abort()
+            case FailOver():
+                self._fail_over()
             case Release():
                 self._released = True
             case DomainOp() | AskToSuspend() | Alive() | LetGo() as op:
@@ -132,12 +135,16 @@ class Control(ControlLoop):
                 return self._perform(op)
             case AskToSuspend():
                 guest = self._guest if self._is_busy else None
-                return self._suspend.ask(guest, op)
+                return self._suspend.ask(guest, op, again=self._has_checkpoints)
             case Alive():
                 self._silence.bound_ms = op.silence_ms
             case LetGo():
                 self._given_away = True
         return OpResult(0)
+
+    @property
+    def _has_checkpoints(self) -> bool:
+        return self._start is not None and self._start.mode is Mode.REMUS
 
     def _perform(self, op: DomainOp) -> OpResult:
         result = perform(self._handle, op)
@@ -208,6 +215,14 @@ class Control(ControlLoop):
             return
         self._abort.request()  # first: what the end of a call lets go on must not write
         self._channel.abort()
+
+    def _fail_over(self) -> None:
+        """Take the stream for ended; one that can't be is aborted."""
+        try:
+            self._abort.end_streams()
+        except OSError as exc:
+            self._say(f"can't end the stream: {exc.strerror}")
+            self._request_abort()
 
     def _lose(self, why: ExitStatus) -> None:
         if self._lost is not None:

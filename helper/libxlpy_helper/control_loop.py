@@ -133,7 +133,7 @@ class ControlLoop(ABC):
             self._serve(ready)
         except ParentGoneError:
             self._lose(ExitStatus.PARENT_LOST)
-        if self._abort.requested and self._is_busy:
+        if self._abort.is_pressing and self._is_busy:
             self._abort.kick()
         self._check_end()
 
@@ -149,7 +149,7 @@ class ControlLoop(ABC):
     def _timeout(self) -> float | None:
         now = time.monotonic()
         until = min(self._look_at, self._unwind_until, self._end_by)
-        if self._abort.requested and self._is_busy:
+        if self._abort.is_pressing and self._is_busy:
             until = min(until, now + KICK_INTERVAL)
         return None if until == FOREVER else max(0.0, until - now)
 

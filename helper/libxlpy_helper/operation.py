@@ -20,7 +20,7 @@ from libxlpy_helper.parts import Parts
 from libxlpy_helper.stats import Stats
 from libxlpy_helper.stream import Stream
 from libxlpy_helper.xen.xenguest import Handle, Result
-from libxlpy_protocol.enums import Image, Mode
+from libxlpy_protocol.enums import Image, Mode, StreamType
 from libxlpy_protocol.fields import NAME_MAX, TEXT_MAX, clip
 from libxlpy_protocol.messages import Complete, Log, Message, Phase, Start
 from libxlpy_protocol.table import MESSAGES
@@ -81,6 +81,11 @@ class Operation(Value):
     def is_libxl(self) -> bool:
         """Whether libxl's records go around the libxc stream."""
         return self.start.image is Image.LIBXL
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether the stream goes on, epoch after epoch."""
+        return self.start.stream_type is not StreamType.PLAIN
 
     def phase(self, name: str) -> None:
         """Begin a part; after an abort there is none to begin.

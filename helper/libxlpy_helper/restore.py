@@ -6,10 +6,11 @@ from libxlpy_helper import stream as libxl_stream
 from libxlpy_helper.callbacks import ParentCallbacks
 from libxlpy_helper.memory import claimed
 from libxlpy_helper.operation import Operation, RefusedError, check_result
-from libxlpy_helper.stream import Stream
+from libxlpy_helper.records import Domain, RecordReader, Sink
+from libxlpy_helper.stream import Stream, StreamEndedError
 from libxlpy_helper.xen.xenguest import RestoreArguments, Result
-from libxlpy_protocol.enums import StreamType
 from libxlpy_protocol.messages import RestoreResults, ToolstackRestore
+from libxlpy_protocol.stream.libxl import LibxlRecord
 
 
 def restore(operation: Operation) -> None:
@@ -27,10 +28,10 @@ def restore(operation: Operation) -> None:
         libxl_stream.read_header(operation.stream)
     operation.phase("libxc")
     with claimed(operation):
-        _restore_libxc(operation)
+        callbacks = _restore_libxc(operation)
     if operation.is_libxl:
         operation.phase("emulator")
-        _restore_records(operation)
+        _restore_rest(operation, callbacks)
     operation.phase("end")
 
 
@@ -40,19 +41,15 @@ def check_restore(operation: Operation) -> None:
     Raises:
         RefusedError: A callback is missing.
     """
-    start = operation.start
-    if start.stream_type is StreamType.PLAIN:
-        return
-    if "checkpoint" not in operation.offered:
+    if operation.has_checkpoints and "checkpoint" not in operation.offered:
         raise RefusedError(errno.EINVAL, "the parent doesn't offer: checkpoint")
-    if operation.is_libxl:
-        raise RefusedError(errno.EOPNOTSUPP, "checkpoints in a libxl stream")
 
 
-def _restore_libxc(operation: Operation) -> None:
+def _restore_libxc(operation: Operation) -> ParentCallbacks:
     callbacks, result, results = restore_libxc(operation)
     check_result(callbacks, told_of_end(operation.stream, result))
     operation.outbox.put(results)
+    return callbacks
 
 
 def restore_libxc(
@@ -70,11 +67,25 @@ def restore_libxc(
         stream_type=start.stream_type,
         send_back_fd=start.recv_fd,
     )
-    callbacks = operation.callbacks()
+    callbacks = _callbacks(operation)
     result, store_gfn, console_gfn = operation.handle.restore(
         arguments, callbacks, operation.offered
     )
     return callbacks, result, RestoreResults(store_gfn, console_gfn)
+
+
+def _callbacks(operation: Operation) -> ParentCallbacks:
+    """Return what libxc's callbacks go to; with checkpoints it reads our part, too."""
+    if not (operation.is_libxl and operation.has_checkpoints):
+        return operation.callbacks()
+    from libxlpy_helper.epochs import HeldEpochs
+
+    return HeldEpochs(
+        operation.channel,
+        operation.outbox,
+        operation.stream,
+        has_emulator=bool(operation.start.emulator_path),
+    )
 
 
 def told_of_end(stream: Stream, result: Result) -> Result:
@@ -87,8 +98,26 @@ def told_of_end(stream: Stream, result: Result) -> Result:
     return result
 
 
-def _restore_records(operation: Operation) -> None:
+def _restore_rest(operation: Operation, callbacks: ParentCallbacks) -> None:
+    """Restore the device model: from the stream, or as of the last whole epoch."""
+    domain = _domain(operation)
+    if not operation.has_checkpoints:
+        RecordReader(operation.stream, domain).read_to(LibxlRecord.END)
+        return
+    from libxlpy_helper.epochs import HeldEpochs
+
+    assert isinstance(callbacks, HeldEpochs)
+    if callbacks.last is None:
+        raise StreamEndedError
+    if domain is not None:
+        callbacks.last.hand_on(domain)
+
+
+def _domain(operation: Operation) -> Sink | None:
+    """Return what takes the device model's state; None if the domain has none."""
     start = operation.start
+    if not start.emulator_path:
+        return None
 
     def toolstack_restore(data: bytes) -> None:
         call = ToolstackRestore(start.domid, data)
@@ -96,7 +125,4 @@ def _restore_records(operation: Operation) -> None:
             operation.abort.check()
             raise OSError(errno.EIO, "toolstack_restore failed")
 
-    made_as = f"qemu-resume.{start.domid}"
-    libxl_stream.RecordReader(
-        operation.stream, toolstack_restore, start.emulator_path, made_as
-    ).read_all()
+    return Domain(toolstack_restore, start.emulator_path, f"qemu-resume.{start.domid}")

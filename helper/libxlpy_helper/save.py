@@ -1,5 +1,7 @@
 """Save one domain, in order of execution."""
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
@@ -9,6 +11,10 @@ from libxlpy_helper.domain_ops import find, is_another, is_hvm
 from libxlpy_helper.operation import Operation, RefusedError, check_result
 from libxlpy_protocol.enums import StreamType
 from libxlpy_protocol.messages import SaveLibxc, ToolstackSave
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from libxlpy_helper.callbacks import ParentCallbacks
 
 
 def save(operation: Operation) -> None:
@@ -29,7 +35,7 @@ def save(operation: Operation) -> None:
         _have_libxc_saved(operation)
     else:
         save_libxc(operation)
-    if operation.is_libxl:
+    if operation.is_libxl and not operation.has_checkpoints:
         if operation.start.emulator_id:
             operation.phase("emulator")
             _save_emulator(operation)
@@ -55,8 +61,6 @@ def check_save(operation: Operation) -> None:
     if missing and not operation.offers(SaveLibxc):
         names = ", ".join(sorted(missing))
         raise RefusedError(errno.EINVAL, f"the parent doesn't offer: {names}")
-    if operation.is_libxl and start.stream_type is not StreamType.PLAIN:
-        raise RefusedError(errno.EOPNOTSUPP, "checkpoints in a libxl stream")
 
 
 def _needed(stream_type: StreamType, *, hvm: bool) -> frozenset[str]:
@@ -76,7 +80,7 @@ def save_libxc(operation: Operation) -> None:
         StepError: xc_domain_save failed.
     """
     start = operation.start
-    callbacks = operation.callbacks()
+    callbacks = _callbacks(operation)
     result = operation.handle.save(
         io_fd=start.stream_fd,
         domid=start.domid,
@@ -87,6 +91,19 @@ def save_libxc(operation: Operation) -> None:
         recv_fd=start.recv_fd,
     )
     check_result(callbacks, result)
+
+
+def _callbacks(operation: Operation) -> ParentCallbacks:
+    """Return what libxc's callbacks go to; with checkpoints it writes our part, too."""
+    if not (operation.is_libxl and operation.has_checkpoints):
+        return operation.callbacks()
+    from libxlpy_helper.epochs import SavedEpochs
+
+    def write_behind() -> None:
+        _save_emulator(operation)
+        libxl_stream.write_checkpoint_end(operation.stream)
+
+    return SavedEpochs(operation.channel, operation.outbox, write_behind)
 
 
 def _have_libxc_saved(operation: Operation) -> None:
@@ -101,6 +118,8 @@ def _have_libxc_saved(operation: Operation) -> None:
 
 def _save_emulator(operation: Operation) -> None:
     start, stream = operation.start, operation.stream
+    if not start.emulator_id:
+        return
     if operation.offers(ToolstackSave):
         data = operation.channel.ask_bytes(ToolstackSave(start.domid))
         operation.abort.check()

@@ -12,13 +12,10 @@ import select
 import stat
 from contextlib import contextmanager
 
-from libxlpy_helper import own_files
 from libxlpy_protocol.errors import StreamFormatError
 from libxlpy_protocol.stream.libxl import (
     LIBXL_HEADER_SIZE,
-    OPTIONAL_RECORD,
     RECORD_HEADER_SIZE,
-    XENSTORE_DATA_MAX,
     EmulatorHeader,
     LibxlRecord,
     RecordHeader,
@@ -27,7 +24,6 @@ from libxlpy_protocol.stream.libxl import (
     pack_libxl_record,
     pack_record_header,
     padding,
-    unpack_emulator_header,
     unpack_libxl_header,
     unpack_libxl_record,
 )
@@ -40,6 +36,13 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 64 * 1024  # bytes of emulator state in memory at a time
 EMULATOR_HEADER_SIZE: Final = 8
+
+
+class StreamEndedError(OSError):
+    """The stream ends where more of it is due."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPROTO, "the stream ends before its END")
 
 
 class Stream(Value):
@@ -64,7 +67,8 @@ class Stream(Value):
         """Read exactly ``size`` bytes.
 
         Raises:
-            OSError: The stream is broken; EPROTO: it ends too early.
+            StreamEndedError: It ends too early.
+            OSError: The stream is broken.
             AbortedError: The operation was aborted.
         """
         data = bytearray()
@@ -72,7 +76,7 @@ class Stream(Value):
             self.check()
             part = os.read(self.fd, size - len(data))
             if not part:
-                raise OSError(errno.EPROTO, "the stream ends before its END")
+                raise StreamEndedError
             data += part
         return bytes(data)
 
@@ -119,12 +123,17 @@ def write_emulator_context(stream: Stream, emulator_id: int, path: str) -> None:
             pack_record_header(RecordHeader(LibxlRecord.EMULATOR_CONTEXT, length))
             + pack_emulator_header(EmulatorHeader(emulator_id))
         )
-        for amount in _chunks(size):
+        for amount in chunks(size):
             data = os.read(fd, amount)
             if len(data) != amount:
                 raise OSError(errno.EIO, f"{path} shrank while it was read")
             stream.write(data)
         stream.write(bytes(padding(length)))
+
+
+def write_checkpoint_end(stream: Stream) -> None:
+    """Write what ends a checkpoint: more of the libxc stream follows."""
+    stream.write(pack_libxl_record(LibxlRecord.CHECKPOINT_END))
 
 
 def write_end(stream: Stream) -> None:
@@ -151,7 +160,7 @@ def read_header(stream: Stream) -> bytes:
         OSError: EPROTO: it is something else.
     """
     header = stream.read(LIBXL_HEADER_SIZE)
-    with _protocol_errors():
+    with protocol_errors():
         unpack_libxl_header(header)
         context = stream.read(RECORD_HEADER_SIZE)
         record = unpack_libxl_record(context)
@@ -160,103 +169,14 @@ def read_header(stream: Stream) -> bytes:
     return header + context
 
 
-class RecordReader:
-    """Reads what comes after the libxc stream, up to END."""
-
-    def __init__(
-        self,
-        stream: Stream,
-        toolstack_restore: Callable[[bytes], None],
-        path: str,
-        made_as: str | None = None,
-    ) -> None:
-        """Prepare.
-
-        Args:
-            stream: Where libxc stopped.
-            toolstack_restore: Takes the state that toolstack_save had collected.
-            path: File to write qemu's state to; "" if the domain has no emulator.
-            made_as: Name of a file of ours that may be there, left by an earlier
-                restore; the one in ``path`` if None.
-        """
-        self._stream = stream
-        self._toolstack_restore = toolstack_restore
-        self._path = path
-        self._made_as = os.path.basename(path) if made_as is None else made_as
-        self._last: int = LibxlRecord.LIBXC_CONTEXT
-
-    def read_all(self) -> None:
-        """Read records until END.
-
-        Raises:
-            OSError: EPROTO: a record is wrong, out of order, repeated, or END missing.
-        """
-        handlers = {
-            LibxlRecord.EMULATOR_XENSTORE_DATA: self._xenstore_data,
-            LibxlRecord.EMULATOR_CONTEXT: self._emulator_context,
-        }
-        while (record := self._next()).type != LibxlRecord.END:
-            if record.type >= OPTIONAL_RECORD:
-                self._skip(record.length)
-            else:
-                handlers[LibxlRecord(record.type)](record.length)
-
-    def _next(self) -> RecordHeader:
-        """Read a record's header; the types come in rising order, each at most once.
-
-        Optional ones may come anywhere.
-        """
-        with _protocol_errors():
-            record = unpack_libxl_record(self._stream.read(RECORD_HEADER_SIZE))
-        if record.type == LibxlRecord.END or record.type >= OPTIONAL_RECORD:
-            return record
-        if not self._last < record.type <= LibxlRecord.EMULATOR_CONTEXT:
-            raise OSError(errno.EPROTO, f"record of type {record.type} out of order")
-        self._last = record.type
-        return record
-
-    def _xenstore_data(self, length: int) -> None:
-        if length > EMULATOR_HEADER_SIZE + XENSTORE_DATA_MAX:
-            raise OSError(errno.EPROTO, f"EMULATOR_XENSTORE_DATA of {length} bytes")
-        self._expect_emulator()
-        self._emulator_header()
-        data = self._stream.read(length - EMULATOR_HEADER_SIZE)
-        self._skip_padding(length)
-        self._toolstack_restore(data)
-
-    def _emulator_context(self, length: int) -> None:
-        self._expect_emulator()
-        self._emulator_header()
-        with _created(self._path, self._made_as) as fd:
-            for amount in _chunks(length - EMULATOR_HEADER_SIZE):
-                _write_all(fd, self._stream.read(amount))
-        self._skip_padding(length)
-
-    def _skip(self, length: int) -> None:
-        for amount in _chunks(length):
-            self._stream.read(amount)
-        self._skip_padding(length)
-
-    def _expect_emulator(self) -> None:
-        if not self._path:
-            raise OSError(errno.EPROTO, "emulator state for a domain without emulator")
-
-    def _emulator_header(self) -> None:
-        with _protocol_errors():
-            unpack_emulator_header(self._stream.read(EMULATOR_HEADER_SIZE))
-
-    def _skip_padding(self, length: int) -> None:
-        if any(self._stream.read(padding(length))):
-            raise OSError(errno.EPROTO, "padding is not zero")
-
-
 # --------------------------------------------------------------------------------------
 # Both
 # --------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _protocol_errors() -> Iterator[None]:
+def protocol_errors() -> Iterator[None]:
+    """What is no such stream is EPROTO."""
     try:
         yield
     except StreamFormatError as exc:
@@ -272,30 +192,8 @@ def _opened(path: str, flags: int) -> Iterator[int]:
         os.close(fd)
 
 
-@contextmanager
-def _created(path: str, made_as: str) -> Iterator[int]:
-    """A new file, for root's eyes only; one left by an earlier restore is replaced.
-
-    Raises:
-        OSError: EEXIST: another file is there, which is not ours to remove.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with own_files.opened(path) as place:
-        place.remove(made_as)
-        fd = os.open(place.name, flags, 0o600, dir_fd=place.folder)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _chunks(size: int) -> Iterator[int]:
+def chunks(size: int) -> Iterator[int]:
+    """Return the amounts to take of so many bytes, one after the other."""
     while size > 0:
         yield min(size, CHUNK)
         size -= CHUNK
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

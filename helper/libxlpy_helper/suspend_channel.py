@@ -43,32 +43,41 @@ class SuspendChannel:
         self._lock_fd = -1
         self._channel: EventChannel | None = None
 
-    def ask(self, guest: Guest | None, ask: AskToSuspend) -> OpResult:
-        """Open the channel and ask the guest; a failure is in the result.
+    def ask(
+        self, guest: Guest | None, ask: AskToSuspend, *, again: bool = False
+    ) -> OpResult:
+        """Open the channel, if it is not yet, and ask; a failure is in the result.
 
         Args:
             guest: The one that is saved.
             ask: What the parent says.
+            again: The guest may be asked more than once, as with checkpoints.
         """
-        if guest is None or self._lock_fd != -1:
+        if guest is None or (self._channel is not None and not again):
             return OpResult(-1, errno.EINVAL)
         try:
-            self._open(guest, ask)
+            self._ask(guest, ask)
         except OSError as exc:
             self.close()
             return OpResult(-1, exc.errno or errno.EIO)
         return OpResult(0)
 
-    def _open(self, guest: Guest, ask: AskToSuspend) -> None:
+    def _ask(self, guest: Guest, ask: AskToSuspend) -> None:
         """Lock, bind, ask; a domain that is another one by now is not asked."""
         _refuse_another(guest)
+        if self._channel is None:
+            self._channel = self._opened(ask)
+            self._poll.register(self._channel.fd, select.EPOLLIN)
+            _refuse_another(guest)
+        else:
+            self._channel.unmask()
+        self._channel.notify()
+
+    def _opened(self, ask: AskToSuspend) -> EventChannel:
         self._lock_fd = lock(ask.lock_path)
         self._path = ask.lock_path
         self._made_as = f"suspend-evtchn-{ask.domid}.lock"
-        self._channel = self._handle.event_channel(ask.domid, ask.port)
-        self._poll.register(self._channel.fd, select.EPOLLIN)
-        _refuse_another(guest)
-        self._channel.notify()
+        return self._handle.event_channel(ask.domid, ask.port)
 
     def look(self, ready: Container[int]) -> None:
         """Tell the parent if one of the descriptors that are ready is ours."""

@@ -288,6 +288,10 @@ class LetGo(Message):
     """
 
 
+class FailOver(Message):
+    """Take the stream for ended: the domain becomes that of the last whole epoch."""
+
+
 class OpResult(Message):
     """The result of the op of the same call id.
 
@@ -335,7 +339,16 @@ HelperMessage = (
 )
 #: What a helper may receive.
 ParentMessage = (
-    Hello | Start | Answer | Abort | DomainOp | AskToSuspend | Alive | LetGo | Release
+    Hello
+    | Start
+    | Answer
+    | Abort
+    | DomainOp
+    | AskToSuspend
+    | Alive
+    | LetGo
+    | FailOver
+    | Release
 )
 #: Any message.
 AnyMessage = HelperMessage | ParentMessage

@@ -97,6 +97,7 @@ TRANSITIONS: Final[dict[State, dict[Key, State]]] = {
         (HELPER, m.RestoreResults): State.RUNNING,
         (HELPER, m.Complete): State.COMPLETED,
         (PARENT, m.Abort): State.ABORTING,
+        (PARENT, m.FailOver): State.RUNNING,
         **_ops(State.RUNNING),
     },
     State.CALLING: {
@@ -105,6 +106,7 @@ TRANSITIONS: Final[dict[State, dict[Key, State]]] = {
         (HELPER, m.Complete): State.COMPLETED,
         (PARENT, m.Answer): State.RUNNING,
         (PARENT, m.Abort): State.ABORTING,
+        (PARENT, m.FailOver): State.CALLING,
         **_ops(State.CALLING),
     },
     State.ABORTING: {
@@ -120,6 +122,7 @@ TRANSITIONS: Final[dict[State, dict[Key, State]]] = {
         **_each(HELPER, _SIGNS_OF_LIFE, State.COMPLETED),
         (PARENT, m.Answer): State.COMPLETED,  # crossing
         (PARENT, m.Abort): State.COMPLETED,  # crossing
+        (PARENT, m.FailOver): State.COMPLETED,  # crossing
         (PARENT, m.Release): State.COMPLETED,
         **_ops(State.COMPLETED),
     },

@@ -137,11 +137,12 @@ MESSAGES: Final[dict[type[m.Message], Rule]] = {
     m.SaveLibxc: Rule(
         44, Side.HELPER, Flow.CALL, SAVE, once=True, answer_types=(int,), failure=-1
     ),
-    m.AskToSuspend: Rule(45, Side.PARENT, Flow.OP, SAVE),
-    m.SuspendEvent: _notice(46, SAVE),
+    m.AskToSuspend: Rule(45, Side.PARENT, Flow.OP, SAVES),
+    m.SuspendEvent: _notice(46, SAVES),
     m.StopAndCopy: _notice(47, SAVES),
-    m.Alive: Rule(48, Side.PARENT, Flow.OP, SAVE),
-    m.LetGo: Rule(49, Side.PARENT, Flow.OP, SAVE),
+    m.Alive: Rule(48, Side.PARENT, Flow.OP, SAVES),
+    m.LetGo: Rule(49, Side.PARENT, Flow.OP, SAVES),
+    m.FailOver: Rule(50, Side.PARENT, Flow.NOTICE, RESTORE, once=True),
 }
 
 #: Message class of each number on the wire.

@@ -23,6 +23,7 @@ from libxlpy_protocol.messages import (
     Checkpoint,
     Complete,
     DomainOp,
+    FailOver,
     Hello,
     LetGo,
     Log,
@@ -108,6 +109,7 @@ SAMPLES: dict[type[Message], Message] = {
         StopAndCopy(),
         Alive(30000),
         LetGo(),
+        FailOver(),
     )
 }
 
@@ -119,6 +121,7 @@ MODE_OF = dict.fromkeys(SAMPLES, Mode.SAVE) | {
     StaticDataDone: Mode.RESTORE,
     RestoreResults: Mode.RESTORE,
     ToolstackRestore: Mode.RESTORE,
+    FailOver: Mode.RESTORE,
 }
 #: A call of each mode.
 CALL_OF = {

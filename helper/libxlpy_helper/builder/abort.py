@@ -4,6 +4,7 @@ It can't be told to from another thread. But it gives up, and removes what it ha
 built, when its save helper fails: which is a program of ours that cleans up on SIGTERM.
 """
 
+import errno
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -28,7 +29,15 @@ class BuildAbort(Abort):
 
     def request(self) -> None:
         """Note it; :meth:`kick` does the rest, again and again."""
-        self.requested = True
+        self.requested = self.is_pressing = True
+
+    def end_streams(self) -> None:
+        """Refuse: libxenlight's are not ours to end.
+
+        Raises:
+            OSError: In any case.
+        """
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     def kick(self) -> None:
         """Tell a save helper that runs to stop; each of them once."""

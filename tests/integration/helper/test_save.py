@@ -240,10 +240,6 @@ REFUSALS = {
         {"mode": Mode.REMUS, "stream_type": StreamType.REMUS, "calls": [Suspend]},
         errno.EINVAL,
     ),
-    "remus as libxl image": (
-        {"mode": Mode.REMUS, "stream_type": StreamType.REMUS, "image": Image.LIBXL},
-        errno.EOPNOTSUPP,
-    ),
     "no stream": ({"stream_fd": -1}, errno.EBADF),
     "stream that was not passed": ({"stream_fd": 0}, errno.EBADF),
     "back channel that was not passed": ({"recv_fd": 2}, errno.EBADF),

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 
 from libxlpy_helper import stream as libxl_stream
 from libxlpy_helper.abort import AbortedError
-from libxlpy_helper.stream import RecordReader, Stream
-from libxlpy_protocol.stream.libxl import unpack_libxl_header, unpack_libxl_record
+from libxlpy_helper.records import Domain, RecordReader
+from libxlpy_helper.stream import Stream
+from libxlpy_protocol.stream.libxl import (
+    LibxlRecord,
+    unpack_libxl_header,
+    unpack_libxl_record,
+)
 
 
 def never() -> None:
@@ -53,7 +58,8 @@ def read_image(stream: Stream, folder: Path) -> tuple[bytes, bytes]:
     got: list[bytes] = []
     path = folder / "qemu-resume"
     libxl_stream.read_header(stream)
-    RecordReader(stream, got.append, str(path)).read_all()
+    sink = Domain(got.append, str(path), path.name)
+    RecordReader(stream, sink).read_to(LibxlRecord.END)
     return b"".join(got), path.read_bytes()
 
 
@@ -127,7 +133,7 @@ def test_small_writes_and_reads_add_up(tmp_path: Path) -> None:
         assert got == bytes(65536)
         libxl_stream.write_end(Stream(write_fd, never))
         os.write(write_fd, b"next")
-        RecordReader(Stream(read_fd, never), never, "").read_all()  # type: ignore[arg-type]
+        RecordReader(Stream(read_fd, never), None).read_to(LibxlRecord.END)
         assert os.read(read_fd, 10) == b"next"
     finally:
         os.close(read_fd)
@@ -139,4 +145,4 @@ def test_too_much_toolstack_state_is_not_read(file: int) -> None:
     os.write(file, b"\x02\0\0\0" + body)
     os.lseek(file, 0, os.SEEK_SET)
     with pytest.raises(OSError, match="EMULATOR_XENSTORE_DATA of 3145728"):
-        RecordReader(Stream(file, never), never, "").read_all()  # type: ignore[arg-type]
+        RecordReader(Stream(file, never), None).read_to(LibxlRecord.END)

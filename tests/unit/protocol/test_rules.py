@@ -49,11 +49,12 @@ TABLE = """
 42 ToolstackRestore   helper call      R    -    1024 -1  -
 43 Release            parent notice    SRM  once 64    -  -
 44 SaveLibxc          helper call      S    once 64   -1  -
-45 AskToSuspend       parent op        S    -    64    -  -
-46 SuspendEvent       helper notice    S    -    64    -  -
+45 AskToSuspend       parent op        SM   -    64    -  -
+46 SuspendEvent       helper notice    SM   -    64    -  -
 47 StopAndCopy        helper notice    SM   -    64    -  -
-48 Alive              parent op        S    -    64    -  -
-49 LetGo              parent op        S    -    64    -  -
+48 Alive              parent op        SM   -    64    -  -
+49 LetGo              parent op        SM   -    64    -  -
+50 FailOver           parent notice    R    once 64    -  -
 """
 LETTERS = {
     "S": Mode.SAVE,

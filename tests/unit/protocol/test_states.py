@@ -44,6 +44,7 @@ helper SaveLibxc           . . . . C . <A . . .
 parent Answer              . . . . . R A  D . .
 parent Abort               . . . . A A A  D . .
 parent Release             . . . . . . .  D . .
+parent FailOver            . . . . R C .  D . .
 parent DomainOp            . . . . R C A  D . .
 parent AskToSuspend        . . . . R C A  D . .
 parent Alive               . . . . R C A  D . .
@@ -79,7 +80,7 @@ IDS = [f"{s.name}-{w.name}-{k.__name__}" for s, w, k in CELLS]
 
 
 def test_grid_is_whole() -> None:
-    assert len(CELLS) == 10 * 2 * 28
+    assert len(CELLS) == 10 * 2 * 29
     assert set(TRANSITIONS) == set(State)
 
 
