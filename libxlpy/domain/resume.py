@@ -99,6 +99,15 @@ async def resume_guest(
     """
     how = RESUME_CANCELLED if cancelled else 0
     await ops.checked_op(Op.RESUME, domid, how, uuid=uuid)
+    await tell_resumed(env, domid)
+
+
+async def tell_resumed(env: Environment, domid: int) -> None:
+    """Have xenstored know that a guest runs again: it may suspend once more.
+
+    Raises:
+        XenstoreError: It can't be told.
+    """
     path, seconds = env.backend.xenstore_socket, env.deadlines.xenstore
     async with connect(path, timeout=seconds, wait=True) as store:
         await store.resume(domid)

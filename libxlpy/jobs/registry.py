@@ -25,6 +25,8 @@ PURPOSES: dict[Kind, str] = {
     "restore": "a restore",
     "migrate": "a migration",
     "receive": "a migration",
+    "remus": "its protection",
+    "backup": "its primary's protection",
     "xc_domain_save": "a save",
     "xc_domain_restore": "a restore",
 }

@@ -129,14 +129,16 @@ class Channel:
             raise TimedOut(deadline, seconds) from exc
         return came
 
-    async def read(self, size: int, what: str, deadline: str, seconds: float) -> bytes:
+    async def read(
+        self, size: int, what: str, deadline: str, seconds: float | None
+    ) -> bytes:
         """Read exactly so many bytes.
 
         Args:
             size: How many.
             what: They are, for messages.
             deadline: Name of what bounds it.
-            seconds: The bound.
+            seconds: The bound; None for none.
 
         Raises:
             PeerFailed: The connection has ended before.
@@ -154,7 +156,7 @@ class Channel:
                         raise PeerFailed(f"did not send {what}", why)
                     came += piece
         except TimeoutError as exc:
-            raise TimedOut(deadline, seconds) from exc
+            raise TimedOut(deadline, seconds or 0.0) from exc
         return bytes(came)
 
     # ----- private ----------------------------------------------------------------

@@ -92,11 +92,14 @@ class SimxenRestore(Operation[RestoreResult]):
 
     async def check(self, stream: StreamFd) -> None:
         """Have the domain kept, as the journal knows it; see that a file is whole."""
+        await self._keep()
+        await check_input(stream, Format.LIBXL, self.deadlines.check)
+
+    async def _keep(self) -> None:
         try:
             await self._made().keep()
         except LibxlpyError as exc:
             raise XenError(-1, 0, f"the host could not keep the domain: {exc}") from exc
-        await check_input(stream, Format.LIBXL, self.deadlines.check)
 
     def start(self, stream_fd: int) -> Start:
         """Give the helper's start message."""

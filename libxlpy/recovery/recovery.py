@@ -208,7 +208,7 @@ class Recovery:
         match entry.kind:
             case "save":
                 return await self._save(facts)
-            case "migrate" | "receive":
+            case "migrate" | "receive" | "remus":
                 return self._moving(facts)
             case "xc_domain_save":
                 text = "suspended or not, the guest is its toolstack's"
@@ -269,11 +269,12 @@ class Recovery:
         moving = Moving(self._env, entry := self._entry, self._left_by())
         if entry.kind == "receive":
             return moving.received(facts)
-        return moving.sent(facts) or Decision(
-            Outcome.ROLLED_BACK,
-            self._death(),
-            [Step("", self._repair), *self._state(), *moving.named_back()],
-        )
+        steps = [Step("", self._repair), *self._state()]
+        rolled_back = Decision(Outcome.ROLLED_BACK, self._death(), steps)
+        if entry.kind == "remus":
+            return rolled_back  # the guest is here, whatever its backup holds
+        steps += moving.named_back()
+        return moving.sent(facts) or rolled_back
 
     def _death(self) -> str:
         where = f"in {self._entry.phase!r}" if self._entry.phase else "as it began"

@@ -82,6 +82,19 @@ class MigrateResult(_Written):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemusResult(_Written):
+    """A protection that was ended; the guest runs on here."""
+
+    #: The last one that the backup held.
+    epoch: int
+
+    @classmethod
+    def of(cls, report: JobReport, stat: "Stat | None", epoch: int) -> Self:
+        """Put it together from the report and the helper's last heartbeat."""
+        return cls(**_written(report, stat), epoch=epoch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreResult(_Result):
     """A restore that ran to its end."""
 

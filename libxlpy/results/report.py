@@ -14,7 +14,14 @@ from libxlpy.results.statistics import Statistics
 DomainType = Literal["pv", "pvh", "hvm"]
 #: What a job is, as in messages and in the journal.
 Kind = Literal[
-    "save", "restore", "migrate", "receive", "xc_domain_save", "xc_domain_restore"
+    "save",
+    "restore",
+    "migrate",
+    "receive",
+    "remus",
+    "backup",
+    "xc_domain_save",
+    "xc_domain_restore",
 ]
 #: In the fact of a repair: it could not be done; what was in the way may follow.
 FAILED = ": FAILED"

@@ -47,6 +47,7 @@ MAY_USE: dict[str, set[str]] = {
     "migration": WORDS
     | {"domain", "folders", "jobs", "operations", "policies", "process", "recovery"}
     | {"streams"},
+    "remus": WORDS | {"domain", "jobs", "migration", "operations", "process"},
     "telemetry": {"errors", "events", "jobs"},
     "context": WORDS
     | {"domain", "jobs", "journal", "later", "migration", "operations", "policies"}

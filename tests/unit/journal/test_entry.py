@@ -21,7 +21,7 @@ def test_round_trip():
     [
         ({"domid": "7"}, "domid is '7'"),
         ({"domid": True}, "domid is True"),
-        ({"kind": "remus"}, "kind is 'remus'"),
+        ({"kind": "colo"}, "kind is 'colo'"),
         ({"type": "vm"}, "type is 'vm'"),
         ({"helpers": {}}, "helpers is {}"),
         ({"helpers": [1]}, "helpers has not the fields"),

@@ -1,0 +1,47 @@
+"""The acknowledgements of a backup, on a descriptor: said here, heard there."""
+
+from libxlpy.deadlines import Deadlines
+from libxlpy.errors import PeerFailed
+from libxlpy.migration.channel import Channel
+from libxlpy_protocol.acks import ACK_SIZE, pack_ack, unpack_ack
+from libxlpy_protocol.errors import StreamFormatError
+
+
+class Acks:
+    """One end of it; the descriptor stays its owner's."""
+
+    def __init__(self, fd: int, deadlines: Deadlines) -> None:
+        """Take a pipe's end, or a socket.
+
+        Args:
+            fd: Read by the primary, written by the backup.
+            deadlines: Have ``peer_answer``.
+
+        Raises:
+            UsageError: It is neither.
+        """
+        self._channel = Channel(fd, fd)
+        self._deadlines = deadlines
+
+    async def say(self, epoch: int) -> None:
+        """Say that an epoch is held.
+
+        Raises:
+            PeerFailed: The primary is gone.
+            TimedOut: It does not listen.
+        """
+        seconds = self._deadlines.peer_answer
+        what = f"that epoch {epoch} is held"
+        await self._channel.say(pack_ack(epoch), "peer_answer", seconds, what)
+
+    async def heard(self) -> int:
+        """Wait for the next one, as long as it takes; give its epoch.
+
+        Raises:
+            PeerFailed: The backup is gone, or what came is none.
+        """
+        data = await self._channel.read(ACK_SIZE, "an acknowledgement", "", None)
+        try:
+            return unpack_ack(data)
+        except StreamFormatError as exc:
+            raise PeerFailed("can't be understood", str(exc)) from exc
