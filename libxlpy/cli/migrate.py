@@ -33,6 +33,7 @@ from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
 from libxlpy.cli.precopy import PrecopyOptions
 from libxlpy.cli.report.report import Report
+from libxlpy.cli.report.wanted import report_for
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import (
     GUESTS,
@@ -163,7 +164,8 @@ class Migrate:
         with Relay(self._out) if drawn else nullcontext() as relay:
             self._stderr = None if relay is None else relay.write_fd
             where, path = self._options.target, self._options.report
-            async with Report(self._settings, path, "migration", where) as self._report:
+            report = report_for(self._settings, path, "migration", where)
+            async with report as self._report:
                 domain, result = await self._migrate(override)
                 self._report.ended(result)
         self._tell(domain, result)
