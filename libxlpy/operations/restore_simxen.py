@@ -11,7 +11,7 @@ import contextlib
 
 from libxlpy.aio import finish
 from libxlpy.callbacks import AnswerTo
-from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
+from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.domain.toolstack_simxen import Building, SimxenToolstack
 from libxlpy.errors import UsageError, XenError
@@ -31,6 +31,7 @@ from libxlpy_protocol.messages import (
     StaticDataDone,
     ToolstackRestore,
 )
+from libxlpy_protocol.stream.libxl import EMULATOR_QEMU
 from libxlpy_protocol.table import callback_mask
 
 #: Fact of a domain that a failed restore had begun to fill.
