@@ -37,6 +37,7 @@ from libxlpy.cli.report.wanted import report_for
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import (
     GUESTS,
+    STREAM,
     cause_text,
     follow,
     is_drawn_on,
@@ -47,7 +48,7 @@ from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.relay import Relay
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
+from libxlpy.cli.terminal.waiting import HYPERVISOR, told_if_long
 from libxlpy.cli.xl_config import as_json
 from libxlpy_protocol.xen import PAGE_SIZE
 
