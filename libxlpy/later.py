@@ -7,6 +7,7 @@ else:
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from libxlpy.errors import BackendError, reason_of
@@ -35,3 +36,12 @@ class Later:
 def later(package: str, *modules: str) -> list[Later]:
     """Give what stands for some modules of a package."""
     return [Later(f"{package}.{name}") for name in modules]
+
+
+def load(module: ModuleType) -> str:
+    """Have a module loaded from here on, for when descriptors may lack; give its name.
+
+    Raises:
+        BackendError: It can't be loaded.
+    """
+    return module.__name__

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 from libxlpy import BackendError, Context, DomainInfo
-from libxlpy.cli.config import stored
 from libxlpy.cli.terminal.interrupt import ask
 from libxlpy.cli.terminal.outcome import GOOD
 from libxlpy.cli.terminal.output import one_line
@@ -60,7 +59,8 @@ def list_configurations(settings: Settings, names: Sequence[str]) -> int:
         found = []
         for domid in wanted or [each.domid for each in await ctx.list_domains()]:
             with suppress(BackendError, JsonError):
-                config = parse_object((await stored(ctx, domid)).text)
+                text = (await ctx.retrieve_config(domid)).rstrip(b"\0")
+                config = parse_object(text)
                 found.append({"domid": domid, "config": config})
         return found
 

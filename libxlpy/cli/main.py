@@ -5,11 +5,16 @@ declare all commands; ``list``, ``save``, ``restore``, ``verify``, ``jobs``, ``s
 ``inspect/`` do them with the public API only; ``terminal/`` is all that is printed.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
 
 from libxlpy.cli.terminal.signals import Signals
+
+#: New objects between two looks for garbage. By Python's 700 it would look again and
+#: again through what is loaded, 100,000 objects of which none goes.
+COLLECT_AFTER = 50_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; if None, those of the process, which
             ends with the command.
     """
+    if arguments is None:
+        gc.set_threshold(COLLECT_AFTER)
     signals = Signals()
     try:
         with signals.handled(restore=arguments is not None):

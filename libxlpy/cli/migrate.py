@@ -33,9 +33,11 @@ from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
 from libxlpy.cli.precopy import PrecopyOptions
 from libxlpy.cli.report.report import Report
+from libxlpy.cli.report.wanted import report_for
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
 from libxlpy.cli.terminal.follow import (
     GUESTS,
+    STREAM,
     cause_text,
     follow,
     is_drawn_on,
@@ -46,7 +48,7 @@ from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.relay import Relay
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
+from libxlpy.cli.terminal.waiting import HYPERVISOR, told_if_long
 from libxlpy.cli.xl_config import as_json
 from libxlpy_protocol.xen import PAGE_SIZE
 
@@ -163,7 +165,8 @@ class Migrate:
         with Relay(self._out) if drawn else nullcontext() as relay:
             self._stderr = None if relay is None else relay.write_fd
             where, path = self._options.target, self._options.report
-            async with Report(self._settings, path, "migration", where) as self._report:
+            report = report_for(self._settings, path, "migration", where)
+            async with report as self._report:
                 domain, result = await self._migrate(override)
                 self._report.ended(result)
         self._tell(domain, result)

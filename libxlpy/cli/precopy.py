@@ -1,9 +1,14 @@
 """What a command's options say of when a live copy suspends its guest."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from libxlpy import policies
-from libxlpy.policies import Deadline, DowntimeBudget, FirstOf, OnTimeout, Policy, Xen
+from libxlpy.later import Later
+
+if TYPE_CHECKING:
+    from libxlpy import policies
+else:
+    policies = Later("libxlpy.policies")
 
 #: Names of the options; all but the first two are SUSE's, of its `xl migrate`.
 NAMES = ("max_downtime", "on_timeout", "max_iters", "min_remaining", "abort_if_busy")
@@ -28,24 +33,27 @@ class PrecopyOptions:
         return None if self._stops else self.timeout
 
     @property
-    def policy(self) -> Policy | None:
+    def policy(self) -> "policies.Policy | None":
         """What they ask for; None for libxenguest's own."""
-        parts: list[Policy] = []
+        parts: list[policies.Policy] = []
         if self.max_downtime is not None:
-            parts.append(DowntimeBudget(self.max_downtime))
+            parts.append(policies.DowntimeBudget(self.max_downtime))
+        if self.max_iters or self.min_remaining or self.abort_if_busy:
+            parts.append(self._numbers())
+        policy = policies.FirstOf(*parts) if parts else None
+        if self._stops and self.timeout is not None:
+            on_timeout = policies.OnTimeout.STOP
+            return policies.Deadline(self.timeout, on_timeout, policy or policies.Xen())
+        return policy
+
+    def _numbers(self) -> "policies.Xen":
         default = policies.Xen()
-        numbers = Xen(
+        return policies.Xen(
             max_iters=self.max_iters or default.max_iters,
             min_remaining=self.min_remaining or default.min_remaining,
             abort_if_busy=self.abort_if_busy,
         )
-        if numbers != default or self.max_iters or self.min_remaining:
-            parts.append(numbers)
-        policy = FirstOf(*parts) if parts else None
-        if self._stops and self.timeout is not None:
-            return Deadline(self.timeout, OnTimeout.STOP, policy or default)
-        return policy
 
     @property
     def _stops(self) -> bool:
-        return self.on_timeout == OnTimeout.STOP.value
+        return self.on_timeout == "stop"

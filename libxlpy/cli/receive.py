@@ -22,12 +22,11 @@ from libxlpy import (
 )
 from libxlpy.cli.migrate import hooks_of
 from libxlpy.cli.stream import sender
-from libxlpy.cli.terminal.follow import GUESTS, cause_text, print_report
+from libxlpy.cli.terminal.follow import GUESTS, STREAM, cause_text, print_report
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import STREAM
 
 #: Where the guest is if no domain was made, or is left of it.
 NOTHING_LEFT = (GuestState.GONE, GuestState.UNKNOWN)

@@ -18,12 +18,12 @@ from libxlpy import (
 from libxlpy.cli.config import read_config
 from libxlpy.cli.saved import named, open_saved
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
-from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, view_for
+from libxlpy.cli.terminal.follow import GUESTS, STREAM, cause_text, follow, view_for
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import Output, one_line
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import STREAM, told_if_stuck
+from libxlpy.cli.terminal.waiting import told_if_stuck
 from libxlpy.streams import StreamRuleBroken, read_xl_header
 from libxlpy.streams.reader import feed_from, parser_for
 from libxlpy.streams.xl import config_name

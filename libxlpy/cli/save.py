@@ -26,13 +26,14 @@ from libxlpy.cli.config import Configuration, read_config, stored, with_domid
 from libxlpy.cli.domains import find_domain, title
 from libxlpy.cli.precopy import PrecopyOptions
 from libxlpy.cli.report.report import Report
+from libxlpy.cli.report.wanted import report_for
 from libxlpy.cli.terminal.ended import result_facts, speed_text, tell_failure
-from libxlpy.cli.terminal.follow import GUESTS, cause_text, follow, view_for
+from libxlpy.cli.terminal.follow import GUESTS, STREAM, cause_text, follow, view_for
 from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
-from libxlpy.cli.terminal.waiting import HYPERVISOR, STREAM, told_if_long
+from libxlpy.cli.terminal.waiting import HYPERVISOR, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
 from libxlpy.streams.xl import pack_header
 from libxlpy_protocol.xen import PAGE_SIZE
@@ -89,7 +90,7 @@ class Save:
     async def run(self, override: Configuration | None) -> int:
         """Do it all, with a configuration of the user's if there is one."""
         options = self._options
-        report = Report(self._settings, options.report, "save", str(options.file))
+        report = report_for(self._settings, options.report, "save", str(options.file))
         async with report as self._report:
             domain, result = await self._save(override)
             downtime = self._downtime

@@ -1,7 +1,6 @@
 """A configuration in xl's text format, as `xl` itself reads it."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,6 +26,8 @@ async def as_json(config: Configuration, path: Path) -> Configuration:
     if config.json:
         return config
     what = f"configuration {path} is in xl's text format"
+    import shutil  # with all that compresses
+
     xl = shutil.which("xl")
     if xl is None:
         raise CommandFailed(f"{what}, and here is no `xl` to read it: give JSON")

@@ -28,8 +28,6 @@ from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.stream.libxl import XENSTORE_VALUE_MAX, is_xenstore_key
 
-#: ``emulator_id`` of qemu in the stream; Xen: libxl_sr_stream_format.h.
-EMULATOR_QEMU = 2
 #: Nodes below each ``physmap`` entry that travel with the domain.
 PHYSMAP_KEYS = ("start_addr", "size", "name")
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from libxlpy.domain import hypercalls
-from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.info import DomainFacts, guest_state
 from libxlpy.domain.pauses import put_back
 from libxlpy.domain.suspend import GuestSuspend
@@ -24,6 +24,9 @@ from libxlpy.results.report import FAILED, GuestState, Settled
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+
+if TYPE_CHECKING:  # whoever gives one has loaded it: a repair loads nothing
+    from libxlpy.domain.device_model import DeviceModel
 
 #: Tries at asking the hypervisor; the second one starts a new helper.
 TRIES = 2
@@ -42,7 +45,7 @@ class Repair:
         self,
         env: Environment,
         suspend: GuestSuspend,
-        device_model: DeviceModel | None,
+        device_model: "DeviceModel | None",
     ) -> None:
         # ----- set by the caller -----
         self.env = env
@@ -172,7 +175,7 @@ class Repair:
     # ----- device model -----------------------------------------------------------
 
     async def quiet_device_model(
-        self, device_model: DeviceModel, ops: HelperLink | None
+        self, device_model: "DeviceModel", ops: HelperLink | None
     ) -> None:
         """Switch its dirty logging off, if it may be on."""
         if device_model.facts.logging:
@@ -180,7 +183,7 @@ class Repair:
             await self._step(QUIET, off)
 
     async def _run_device_model(
-        self, device_model: DeviceModel, ops: HelperLink
+        self, device_model: "DeviceModel", ops: HelperLink
     ) -> None:
         await self.quiet_device_model(device_model, ops)
         if device_model.facts.stopped:

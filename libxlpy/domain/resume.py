@@ -5,16 +5,23 @@ Arguments and errors are those of ``requests``, but for what is said here.
 Xen: tools/libs/light/libxl_dom_suspend.c, libxl__domain_resume().
 """
 
+from typing import TYPE_CHECKING
+
 from libxlpy.domain import hypercalls
-from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.hypercalls import RESUME_CANCELLED, domain_type
 from libxlpy.domain.info import DomainFacts
 from libxlpy.errors import UsageError
+from libxlpy.later import Later
 from libxlpy.process.environment import Environment
 from libxlpy.process.link import HelperLink
 from libxlpy.results.report import DomainType, GuestFacts
 from libxlpy.xenstore import connect
 from libxlpy_protocol.enums import Op
+
+if TYPE_CHECKING:
+    from libxlpy.domain import device_model
+else:  # only an HVM guest has one, and whoever has saved that has loaded this
+    device_model = Later("libxlpy.domain.device_model")
 
 
 async def domain_resume(
@@ -66,11 +73,11 @@ async def _type_of(env: Environment, facts: DomainFacts) -> DomainType:
 async def _device_model_runs(
     env: Environment, ops: HelperLink, facts: DomainFacts
 ) -> None:
-    device_model = DeviceModel(env, facts.domid, facts.uuid, GuestFacts())
+    its = device_model.DeviceModel(env, facts.domid, facts.uuid, GuestFacts())
     try:
-        await device_model.go_on(ops)
+        await its.go_on(ops)
     finally:
-        await device_model.close()
+        await its.close()
 
 
 async def resume_guest(

@@ -17,10 +17,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from libxlpy.aio import first_change
 from libxlpy.domain import hypercalls
-from libxlpy.domain.device_model import DeviceModel
 from libxlpy.domain.pauses import is_held, lift, put_back
 from libxlpy.domain.suspend_event import ask_by_event, offered_port
 from libxlpy.errors import DomainReused, GuestFailed, GuestTimedOut
@@ -30,6 +30,9 @@ from libxlpy.results.report import DomainType, GuestFacts
 from libxlpy.xenstore import Watch, Xenstore, connect
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.xen import SHUTDOWN_SUSPEND
+
+if TYPE_CHECKING:  # only an HVM guest has one
+    from libxlpy.domain.device_model import DeviceModel
 
 ASK = b"suspend"
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from libxlpy.domain.config import (
     checked_name,
@@ -15,12 +15,17 @@ from libxlpy.domain.config import (
     stored_domid,
 )
 from libxlpy.errors import BackendError, ConfigRefused, UsageError
+from libxlpy.later import Later
 from libxlpy.process.environment import Environment
 from libxlpy.simxen.client import SimClient
 from libxlpy.simxen.errors import SimxenError
-from libxlpy.simxen.spec import parse_spec, read_name
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+
+if TYPE_CHECKING:
+    from libxlpy.simxen import spec
+else:  # for a domain that is to be built
+    spec = Later("libxlpy.simxen.spec")
 
 #: Seconds for the embedded host to tell of a domain.
 ANSWER_TIMEOUT = 10.0
@@ -60,6 +65,9 @@ class Building:
 class SimxenToolstack:
     """The embedded host, and what it keeps of its domains."""
 
+    #: Of the backend; tells the two apart.
+    kind: Literal["simxen"] = "simxen"
+
     def __init__(self, env: Environment, host: Path) -> None:
         """Use it.
 
@@ -87,7 +95,7 @@ class SimxenToolstack:
             UsageError: It would not.
         """
         try:
-            read_name("name", name)
+            spec.read_name("name", name)
         except SimxenError as exc:
             raise UsageError(str(exc)) from exc
 
@@ -114,7 +122,7 @@ class SimxenToolstack:
         """
         fields = domain_fields(config, name)
         try:
-            parse_spec(fields)
+            spec.parse_spec(fields)
         except SimxenError as exc:
             raise ConfigRefused(f"configuration can't be used: {exc}") from exc
         missing = f"the host did not build a domain in {BUILD_TIMEOUT:g} s"

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from libxlpy.aio import finish
 from libxlpy.domain.config import checked_name
@@ -36,6 +36,9 @@ MAXMEM_CONSTANT = 1024
 
 class XenToolstack:
     """Libxenlight, and what it keeps of its domains."""
+
+    #: Of the backend; tells the two apart.
+    kind: Literal["xen"] = "xen"
 
     def __init__(self, env: Environment) -> None:
         """Use it.

@@ -4,7 +4,7 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from libxlpy.aio import finish
 from libxlpy.errors import Cancelled, JobError, UsageError
@@ -16,10 +16,12 @@ from libxlpy.jobs.run import JobRun, Note
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.jobs.unfinished import JobUnfinished, left_undone
 from libxlpy.journal.reports import filed
-from libxlpy.policies import AnyPolicy
 from libxlpy.process.escalation import Step
 from libxlpy.results.report import Settled
 from libxlpy.results.statistics import Statistics
+
+if TYPE_CHECKING:
+    from libxlpy.policies import AnyPolicy
 
 
 class CancelKind(enum.Enum):
@@ -263,7 +265,7 @@ class Job(Generic[Result]):
 
     # ----- while its guest runs ---------------------------------------------------
 
-    def set_policy(self, policy: AnyPolicy) -> bool:
+    def set_policy(self, policy: "AnyPolicy") -> bool:
         """Have another policy say how a live copy goes on, from its next pass.
 
         Args:

@@ -1,7 +1,7 @@
 """What is done to a domain, as seen by the code that runs it."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from libxlpy.callbacks import AnswerTo
 from libxlpy.errors import JobError, UsageError
@@ -10,12 +10,17 @@ from libxlpy.jobs.precopy import Precopy
 from libxlpy.jobs.record import Record
 from libxlpy.jobs.stall import NO_STALL_POLICY, StallPolicy, StallWatch
 from libxlpy.jobs.stream_fd import StreamFd
-from libxlpy.policies import AnyPolicy, checked_policy
+from libxlpy.later import Later
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.process.link import HelperLink
 from libxlpy.results.report import GuestFacts, JobReport, Kind, Settled
 from libxlpy_protocol.messages import CallMessage, Message, Start, Stat
+
+if TYPE_CHECKING:
+    from libxlpy import policies
+else:
+    policies = Later("libxlpy.policies")
 
 Result = TypeVar("Result")
 
@@ -86,7 +91,7 @@ class Operation(ABC, Generic[Result]):
         env: Environment,
         *,
         stall: StallPolicy | None = None,
-        policy: AnyPolicy | None = None,
+        policy: "policies.AnyPolicy | None" = None,
     ) -> None:
         """Take where it is done, and how it is watched.
 
@@ -102,7 +107,7 @@ class Operation(ABC, Generic[Result]):
         #: Those of its job.
         self.deadlines = env.deadlines
         self.stall = stall or NO_STALL_POLICY
-        self.policy = None if policy is None else checked_policy(policy)
+        self.policy = None if policy is None else policies.checked_policy(policy)
         #: What was done to the guest, for its repair and the journal.
         self.guest = GuestFacts()
 

@@ -5,25 +5,26 @@ stop that would not end within the job's deadline ``total`` is held back: the gu
 would be suspended for nothing.
 """
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from libxlpy.callbacks import PrecopyAnswer, PrecopyStats
 from libxlpy.errors import PolicyAborted
 from libxlpy.events import PrecopyEvent
 from libxlpy.jobs.record import Record
-from libxlpy.policies import (
-    AnyPolicy,
-    Passes,
-    Policy,
-    PrecopyView,
-    Xen,
-    checked_policy,
-    fits,
-)
+from libxlpy.later import Later
 from libxlpy_protocol.xen import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from libxlpy import policies
+    from libxlpy.policies import AnyPolicy, Passes, PrecopyView
+else:  # of a live copy only, whose operation has it loaded before it begins
+    policies = Later("libxlpy.policies")
 
 #: Phase while passes are made and the policy is asked.
 PRECOPY = "precopy"
@@ -62,11 +63,11 @@ class Precopy:
             enter: Takes a phase of the job.
             total: The job's deadline ``total``.
         """
-        self._policy: AnyPolicy = Xen() if policy is None else policy
+        self._policy = policy
         self._record = record
         self._enter = enter
         self._total = total
-        self._passes = Passes()
+        self._passes: Passes
         self._asking: asyncio.Future[int] | None = None
         self._begun = False
         self._ordered = False
@@ -81,7 +82,7 @@ class Precopy:
         Raises:
             UsageError: It is none.
         """
-        checked = checked_policy(policy)
+        checked = policies.checked_policy(policy)
         if self._over:
             return False
         self._policy = checked
@@ -142,6 +143,7 @@ class Precopy:
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
+            self._passes = policies.Passes()
             self._enter(ENDING if self._ordered else PRECOPY)
 
     async def _decision(self, view: PrecopyView) -> _Decision:
@@ -150,7 +152,7 @@ class Precopy:
             answer = await self._asked(view)
         if self._ordered:
             return _Decision(PrecopyAnswer.STOP_AND_COPY)
-        if answer is PrecopyAnswer.STOP_AND_COPY and not fits(view, view.left):
+        if answer is PrecopyAnswer.STOP_AND_COPY and not policies.fits(view, view.left):
             return _Decision(PrecopyAnswer.GO_ON, held_back=True)
         return _Decision(answer)
 
@@ -158,8 +160,8 @@ class Precopy:
         """Ask the policy; once more, if another one is set while it thinks."""
         task = asyncio.current_task()
         while True:
-            policy = self._policy
-            if isinstance(policy, Policy):
+            policy = policies.Xen() if self._policy is None else self._policy
+            if isinstance(policy, policies.Policy):
                 return PrecopyAnswer(policy.decide(view))
             self._asking = asyncio.ensure_future(policy(view))
             try:

@@ -139,6 +139,7 @@ class JobRun(HelperRun[HelperLink]):
         self.enter("hello")
         self.link.hello()
         self._watchdog.arm("hello", deadlines.hello)
+        process.count_io()  # loads what does so while the helper loads, too
         if not self.cancellable:
             self._demand(Step.ABORT)  # cancelled while it was spawned
         gone = asyncio.create_task(self._helper_gone())

@@ -20,8 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-import psutil
-
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: The kernel's number of the first PID namespace: who is in it sees all processes.
 FIRST_NAMESPACE = 0xEFFFFFFC
@@ -84,6 +82,8 @@ class Identity:
 
     def _seen_as(self) -> Iterator[int]:
         """Give by which numbers we see it, from another namespace: one or none."""
+        import psutil  # for another namespace's only
+
         for pid in psutil.pids():
             with contextlib.suppress(OSError):
                 if _namespace(pid) != self.namespace:

@@ -1,7 +1,7 @@
 """The sender's first words: which handshake is spoken, and what is to come."""
 
 import asyncio
-import secrets
+import os
 import uuid as uuids
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -119,7 +119,7 @@ async def _offer(env: Environment, domain: DomainInfo, config: bytes) -> own.Off
         version=own.VERSION,
         min_version=own.MIN_VERSION,
         package=PACKAGE,
-        job=uuids.UUID(bytes=secrets.token_bytes(16), version=4).bytes,
+        job=uuids.UUID(bytes=os.urandom(16), version=4).bytes,
         host=facts.host,
         uuid=uuids.UUID(domain.uuid).bytes,
         kind=domain.type,

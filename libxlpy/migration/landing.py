@@ -7,7 +7,6 @@ descriptor over, and stays for as long as the receiver needs it.
 
 import asyncio
 import os
-import secrets
 import socket
 from types import TracebackType
 from typing import Self
@@ -23,7 +22,7 @@ class Landing:
 
     def __init__(self) -> None:
         #: What to tell the sender.
-        self.name = secrets.token_hex(DIGITS // 2)
+        self.name = os.urandom(DIGITS // 2).hex()
         self._socket: socket.socket | None = None
         self._giver: socket.socket | None = None
         self._fd = -1

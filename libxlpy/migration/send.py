@@ -15,7 +15,7 @@ Xen: tools/xl/xl_migrate.c, migrate_domain().
 import logging
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from libxlpy.domain import hypercalls, requests
 from libxlpy.domain.info import DomainInfo
@@ -41,7 +41,6 @@ from libxlpy.migration.talk import Talk
 from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.flags import SuspendFlags
 from libxlpy.operations.save import RAN_ON, GuestSave
-from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.results.of_jobs import MigrateResult
@@ -51,6 +50,9 @@ from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Log, Suspend
 from libxlpy_protocol.migration.handshake import SENDER, Event, Sending, Word
 from libxlpy_protocol.xen import XTL_INFO
+
+if TYPE_CHECKING:
+    from libxlpy.policies import AnyPolicy
 
 #: The copy at the other end may run.
 GIVEN = frozenset({Sending.GO, Sending.REPORT, Sending.MOVED, Sending.OPEN})
@@ -95,7 +97,7 @@ class Send(GuestSave[MigrateResult]):
         reached_by: str = "",
         hooks: MigrationHooks | None = None,
         stall: StallPolicy | None = None,
-        policy: AnyPolicy | None = None,
+        policy: "AnyPolicy | None" = None,
     ) -> None:
         """Migrate a domain.
 

@@ -198,6 +198,7 @@ class LibxlRun(HelperRun[LibxlLink]):
         )
         self.link = self._link
         run.works_with(process.pid)
+        process.count_io()
         self._link.pump.on_read = self._watch_messages
         self._link.ended.add_done_callback(self.guarded(self._ended))
         self._meter = LibxlMeter(self._link, stream_fd)

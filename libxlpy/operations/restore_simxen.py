@@ -8,15 +8,16 @@ failure destroys the half-built domain. For real Xen see ``restore_xen``.
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 from libxlpy.aio import finish
 from libxlpy.callbacks import AnswerTo
-from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
 from libxlpy.domain.repair import ask_guest, failed
 from libxlpy.domain.toolstack_simxen import Building, SimxenToolstack
 from libxlpy.errors import UsageError, XenError
 from libxlpy.jobs.operation import Access, Operation, Run
 from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.later import Later, load
 from libxlpy.operations.input import check_input
 from libxlpy.operations.restore_target import Wanted
 from libxlpy.process.environment import Environment
@@ -31,7 +32,13 @@ from libxlpy_protocol.messages import (
     StaticDataDone,
     ToolstackRestore,
 )
+from libxlpy_protocol.stream.libxl import EMULATOR_QEMU
 from libxlpy_protocol.table import callback_mask
+
+if TYPE_CHECKING:
+    from libxlpy.domain import device_model
+else:  # only an HVM guest has one
+    device_model = Later("libxlpy.domain.device_model")
 
 #: Fact of a domain that a failed restore had begun to fill.
 DESTROYED = "half-built domain destroyed"
@@ -59,7 +66,6 @@ class SimxenRestore(Operation[RestoreResult]):
         self._wanted = target
         self._name = ""
         self._building: Building | None = None
-        self._device_model: DeviceModel
 
     @property
     def what(self) -> str:
@@ -77,7 +83,8 @@ class SimxenRestore(Operation[RestoreResult]):
         )
         self._building = built
         self.domid, self._name = built.domid, built.name
-        self._device_model = DeviceModel(self.env, self.domid, "", self.guest)
+        if built.has_device_model:
+            load(device_model)  # while nothing was read yet
 
     def _made(self) -> Building:
         assert self._building is not None  # chosen before all else
@@ -124,7 +131,8 @@ class SimxenRestore(Operation[RestoreResult]):
             case StaticDataDone():
                 return 0  # the embedded host needs no policy of its own
             case ToolstackRestore(data=data):
-                await self._device_model.put_back(data)
+                new = device_model.DeviceModel
+                await new(self.env, self.domid, "", self.guest).put_back(data)
                 return 0
             case _:
                 raise UsageError(f"{type(call).__name__} has no place in a restore")

@@ -8,7 +8,7 @@ Xen: tools/libs/light/libxl_create.c, libxl__domain_make().
 """
 
 import json
-import secrets
+import os
 import uuid as uuids
 from dataclasses import dataclass
 from typing import Self
@@ -100,6 +100,6 @@ def _free_domid(domid: object, domains: list[DomainInfo]) -> int:
         raise UsageError(f"domid {stored}, stored by -D, is in use: destroy it first")
     if stored is not None:
         return stored
-    while (chosen := 1 + secrets.randbelow(DOMID_MAX)) in used:
+    while (chosen := 1 + int.from_bytes(os.urandom(8), "little") % DOMID_MAX) in used:
         pass
     return chosen

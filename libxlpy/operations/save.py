@@ -9,11 +9,10 @@ Xen: tools/libs/light/libxl_dom_save.c.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from libxlpy.callbacks import AnswerTo, precopy_stats
 from libxlpy.domain import requests
-from libxlpy.domain.device_model import EMULATOR_QEMU, DeviceModel
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.repair import QUIET, Repair, ask_guest, failed
 from libxlpy.domain.suspend import GuestSuspend
@@ -30,10 +29,9 @@ from libxlpy.errors import (
 from libxlpy.jobs.operation import Access, Operation, Result, Run
 from libxlpy.jobs.stall import StallPolicy
 from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.later import Later, load
 from libxlpy.operations.flags import OWN, SuspendFlags, check_can_suspend, xc_flags
-from libxlpy.operations.libxl_engine import LibxlRun, find_helper, save_argv
 from libxlpy.operations.written import check_count, check_image, check_whole
-from libxlpy.policies import AnyPolicy
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.helper import start_process
 from libxlpy.process.link import HelperLink, uuid_bytes
@@ -54,8 +52,18 @@ from libxlpy_protocol.messages import (
     SwitchQemuLogdirty,
     ToolstackSave,
 )
+from libxlpy_protocol.stream.libxl import EMULATOR_QEMU
 from libxlpy_protocol.table import callback_mask
 from libxlpy_protocol.xen import PAGE_SIZE, XTL_WARN
+
+if TYPE_CHECKING:
+    from libxlpy import policies
+    from libxlpy.domain import device_model
+    from libxlpy.operations import libxl_engine
+else:  # each is loaded before the job begins, if it needs it: see prepare()
+    policies = Later("libxlpy.policies")
+    device_model = Later("libxlpy.domain.device_model")
+    libxl_engine = Later("libxlpy.operations.libxl_engine")
 
 #: A guest that was let run from the state that was saved is not in the image.
 RUNS = (GuestState.RUNNING, GuestState.PAUSED)
@@ -82,7 +90,7 @@ class GuestSave(Operation[Result]):
         helper: str = OWN,
         on_parent_loss: OnParentLoss = OnParentLoss.ABORT_AND_RESUME,
         stall: StallPolicy | None = None,
-        policy: AnyPolicy | None = None,
+        policy: "policies.AnyPolicy | None" = None,
     ) -> None:
         """Save a domain.
 
@@ -108,9 +116,9 @@ class GuestSave(Operation[Result]):
         self._program: Path | None = None
         self._suspend: GuestSuspend
         self._pages = 0
-        self._device_model: DeviceModel | None = None
+        self._device_model: device_model.DeviceModel | None = None
         # ----- while it runs -----
-        self._libxl: LibxlRun | None = None
+        self._libxl: libxl_engine.LibxlRun | None = None
         self._stream_fd = -1
 
     # ----- before the job ---------------------------------------------------------
@@ -118,7 +126,9 @@ class GuestSave(Operation[Result]):
     async def choose(self) -> None:
         """Find Xen's helper, if it is to write the libxc stream."""
         choice, backend = self._choice, self.env.backend
-        self._program = await found(lambda: find_helper(choice, backend))
+        if choice != OWN:
+            find = libxl_engine.find_helper
+            self._program = await found(lambda: find(choice, backend))
         if self.policy is not None:
             self.check_asks()
         elif self.stall.may_stop and self._program is not None:
@@ -137,6 +147,7 @@ class GuestSave(Operation[Result]):
         check_can_suspend(info)
         if self._live:
             await requests.check_can_log(self.env, info)
+            load(policies)  # libxenguest will ask, and a late load may fail
         self.take(info)
 
     def take(self, info: DomainInfo) -> None:
@@ -151,7 +162,8 @@ class GuestSave(Operation[Result]):
         if self._program is not None:
             calls = {SaveLibxc}
         if kind == "hvm":
-            self._device_model = DeviceModel(env, domid, uuid, self.guest)
+            new = device_model.DeviceModel
+            self._device_model = new(env, domid, uuid, self.guest)
             self._suspend.device_model = self._device_model
             calls.add(ToolstackSave)
         self.calls = frozenset(calls)
@@ -255,7 +267,7 @@ class GuestSave(Operation[Result]):
             raise
 
     async def _save_libxc(self, run: Run, program: Path) -> int:
-        argv = save_argv(program, self._stream_fd, self.domid, self._flags)
+        argv = libxl_engine.save_argv(program, self._stream_fd, self.domid, self._flags)
         seconds = self.deadlines.spawn
         try:
             process = await start_process(argv, [self._stream_fd], seconds)
@@ -263,7 +275,7 @@ class GuestSave(Operation[Result]):
             raise TimedOut("spawn", seconds) from exc
         except BackendError as exc:
             raise HelperCrashed(how=str(exc)) from exc
-        self._libxl = LibxlRun(self, run, process, self._stream_fd)
+        self._libxl = libxl_engine.LibxlRun(self, run, process, self._stream_fd)
         await self._libxl.done()
         return 0
 

@@ -13,10 +13,8 @@ import os
 import resource  # noqa: F401 - now: os.wait4 imports it, and a descriptor may lack
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-import psutil
 
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
@@ -78,8 +76,9 @@ class HelperProcess(Owned):
         self.exit: ExitStatus | None = None
         #: What it has used, once it has ended; None if another reaped it.
         self.rusage: Rusage | None = None
-        #: All its I/O, once it has ended; None if the kernel does not tell.
+        #: All its I/O, once it has ended; None if that is not counted.
         self.io: IoCounts | None = None
+        self._io_of: Callable[[int], IoCounts | None] = _not_counted
         self._killed = False
         self.pid = thread.pid
         #: Our end of its fd 1, and of its fd 0; the latter -1 once closed.
@@ -91,6 +90,13 @@ class HelperProcess(Owned):
 
     # ----- while it lives ---------------------------------------------------------
 
+    def count_io(self) -> None:
+        """Have its I/O told from here on: now, as who reaps it has none to load."""
+        with contextlib.suppress(OSError, ImportError):  # as if it were not told
+            from libxlpy.process.counts import io_of
+
+            self._io_of = io_of
+
     @property
     def alive(self) -> bool:
         """Tell, as its pidfd says, whether it has not ended yet."""
@@ -101,11 +107,11 @@ class HelperProcess(Owned):
         return not poll.poll(0)
 
     def io_counts(self) -> IoCounts | None:
-        """Give what the kernel counts of its I/O; None where it does not tell.
+        """Give what is counted of its I/O; None where nobody does, or tells.
 
         Its pid is its own as long as it lives: nobody but us reaps it.
         """
-        return _io_of(self.pid) if self.alive else None
+        return self._io_of(self.pid) if self.alive else None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if it is dead already."""
@@ -140,7 +146,7 @@ class HelperProcess(Owned):
         except ChildProcessError:
             info = None  # someone else's waitpid(-1), or SIGCHLD is ignored
         if info is not None:  # a zombie of ours, so its pid is its own
-            self.io = _io_of(self.pid)
+            self.io = self._io_of(self.pid)
             self.rusage = _reaped(self.pid)
         if info is None:
             self.exit = ExitStatus()
@@ -230,15 +236,8 @@ async def start_process(
     return HelperProcess(thread, *ours)
 
 
-def _io_of(pid: int) -> IoCounts | None:
-    """Give what the kernel counts of the I/O of a child, be it a zombie."""
-    try:
-        counts = psutil.Process(pid).io_counters()
-    except (psutil.Error, OSError, RuntimeError):
-        return None  # only for root to see, or just ended, or no descriptor left
-    return IoCounts(
-        counts.read_chars, counts.write_chars, counts.read_bytes, counts.write_bytes
-    )
+def _not_counted(_pid: int) -> None:
+    """Tell nothing: nobody asks for the I/O of most."""
 
 
 def _reaped(pid: int) -> Rusage | None:

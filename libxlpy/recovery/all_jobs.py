@@ -7,6 +7,7 @@ import asyncio
 import enum
 import signal
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
@@ -14,17 +15,20 @@ from libxlpy.domain.repair import ask_guest
 from libxlpy.errors import BackendError, DomainBusy, UsageError
 from libxlpy.journal import Entry, Folder, JournalBroken
 from libxlpy.journal.reports import CrashReports, filed
+from libxlpy.later import later
 from libxlpy.process.environment import Environment, found
 from libxlpy.recovery.claim import take
-from libxlpy.recovery.decision import Outcome
-from libxlpy.recovery.recovery import ALONE, Recovered, Recovery
 from libxlpy.results.figures import JobFigures
 from libxlpy.results.report import GuestState
 
+if TYPE_CHECKING:
+    from libxlpy.recovery import decision, recovery
+    from libxlpy.recovery.recovery import Recovered
+else:  # not to list the jobs
+    decision, recovery = later("libxlpy.recovery", "decision", "recovery")
+
 #: Seconds between two looks at a job that was told to stop.
 LOOK_AGAIN = 0.05
-#: What becomes of a dead process's job that nobody has to ask about later.
-NO_FAILURE = frozenset({Outcome.FINISHED, Outcome.RUNNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ async def job_report(backend: Backend, job: str) -> str:
     return await found(lambda: reports.read(job))
 
 
-async def recover(env: Environment, *, dry_run: bool) -> list[Recovered]:
+async def recover(env: Environment, *, dry_run: bool) -> "list[Recovered]":
     """Finish or roll back every job whose process has died.
 
     Jobs that run, here or in other processes, are not touched.
@@ -175,7 +179,7 @@ def status(entry: Entry, folder: Folder) -> JobStatus:
 
 async def _recover(
     env: Environment, folder: Folder, domid: int, *, dry_run: bool
-) -> Recovered | None:
+) -> "Recovered | None":
     """Recover one job; None if there is nothing to recover."""
     found: Entry | None = None
     try:
@@ -188,18 +192,21 @@ async def _recover(
                 return None  # another recovery was quicker
             if not dry_run:
                 lock.tell("a recovery", entry.job)
-            return await Recovery(env, lock, entry, dry_run=dry_run).run()
+            return await recovery.Recovery(env, lock, entry, dry_run=dry_run).run()
     except JournalBroken as exc:
-        return Recovered("", "", domid, Outcome.UNREADABLE, str(exc))
+        return recovery.Recovered("", "", domid, decision.Outcome.UNREADABLE, str(exc))
     except DomainBusy as exc:
         assert found is not None  # else it was not tried
-        return Recovered(found.job, found.what, domid, Outcome.RUNNING, str(exc))
+        return recovery.Recovered(
+            found.job, found.what, domid, decision.Outcome.RUNNING, str(exc)
+        )
 
 
-async def _file(env: Environment, found: Recovered, *, dry_run: bool) -> None:
+async def _file(env: Environment, found: "Recovered", *, dry_run: bool) -> None:
     """Have the report of a job written that did not reach its aim."""
-    error = found.error
-    if error is not None and found.outcome not in NO_FAILURE and not dry_run:
+    error, outcome = found.error, decision.Outcome
+    failed = found.outcome not in (outcome.FINISHED, outcome.RUNNING)
+    if error is not None and failed and not dry_run:
         folder = env.backend.reports_dir
         error.details = await filed(folder, found.job, error, None)
 
@@ -229,7 +236,9 @@ def _stop(entry: Entry, folder: Folder) -> None:
 
 async def _stopped(folder: Folder, entry: Entry, deadlines: Deadlines) -> AbortAnswer:
     """Wait until a job has stopped, as its journal says."""
-    seconds = ALONE + deadlines.abort_grace + deadlines.term_grace + deadlines.repair
+    seconds = (
+        recovery.ALONE + deadlines.abort_grace + deadlines.term_grace + deadlines.repair
+    )
     try:
         async with asyncio.timeout(seconds):
             while True:

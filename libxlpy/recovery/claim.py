@@ -7,11 +7,11 @@ before anything new is done to it.
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from libxlpy.domain.hypercalls import check_domid
 from libxlpy.errors import BackendError, DomainBusy, reason_of
@@ -25,10 +25,14 @@ from libxlpy.journal import (
     Locked,
 )
 from libxlpy.journal.told import encode
+from libxlpy.later import later
 from libxlpy.process.environment import Environment
-from libxlpy.recovery.decision import Outcome
-from libxlpy.recovery.recovery import Recovery
 from libxlpy.results.figures import JobFigures
+
+if TYPE_CHECKING:
+    from libxlpy.recovery import decision, recovery
+else:  # for what a dead process left, which is seen before anything else is done
+    decision, recovery = later("libxlpy.recovery", "decision", "recovery")
 
 #: Kinds of jobs whose outcome the other end may have to tell.
 MOVES = frozenset({"migrate", "receive"})
@@ -61,7 +65,7 @@ class Claim:
         Raises:
             BackendError: It can't be written.
         """
-        name = f"{self._what.split()[-1]}-{self.domid}-{token_hex(NAME_BYTES)}"
+        name = f"{self._what.split()[-1]}-{self.domid}-{os.urandom(NAME_BYTES).hex()}"
         self._entry = Entry(
             job=name,
             domid=self.domid,
@@ -205,8 +209,8 @@ async def _look_back(env: Environment, lock: Lock, of: str) -> None:
     if not lock.folder.lost(entry):
         what = f"a {entry.kind} that has ended and has yet to go on with its guest"
         raise DomainBusy(lock.domid, what, entry.job, entry.parent.pid)
-    found = await Recovery(env, lock, entry).run()
-    if found.outcome is Outcome.RUNNING:
+    found = await recovery.Recovery(env, lock, entry).run()
+    if found.outcome is decision.Outcome.RUNNING:
         raise DomainBusy(lock.domid, f"a {entry.kind}", entry.job, entry.parent.pid)
     if found.settled:
         return

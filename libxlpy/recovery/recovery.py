@@ -10,6 +10,7 @@ inode, processes by their start. What can't be proven ours is told and left alon
 
 import signal
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
@@ -17,7 +18,6 @@ from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.repair import Repair, ask_guest, failed, is_failed
 from libxlpy.domain.suspend import GuestSuspend
 from libxlpy.domain.toolstack import toolstack_of
-from libxlpy.domain.toolstack_simxen import SimxenToolstack
 from libxlpy.errors import BackendError, ParentLost
 from libxlpy.folders import NotOursAlone
 from libxlpy.journal import Entry, Lock
@@ -29,6 +29,9 @@ from libxlpy.recovery.moving import Moving
 from libxlpy.results.report import GuestState, ImageState, JobReport, Kind
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+
+if TYPE_CHECKING:
+    from libxlpy.domain.toolstack_simxen import SimxenToolstack
 
 #: Seconds for a helper to put the guest right by itself; it takes 2 at most.
 ALONE = 10.0
@@ -215,7 +218,7 @@ class Recovery:
                 steps = [Step("log-dirty mode off", self._log_dirty_off)]
                 return Decision(Outcome.ROLLED_BACK, text, steps)
         toolstack = toolstack_of(self._env)
-        if entry.kind == "restore" and isinstance(toolstack, SimxenToolstack):
+        if entry.kind == "restore" and toolstack.kind == "simxen":
             return self._restore(toolstack)
         text = "what is in the domain is for its toolstack to say"
         return Decision(Outcome.LEFT, text)
@@ -253,7 +256,7 @@ class Recovery:
         steps += self._removed()
         return Decision(Outcome.ROLLED_BACK, self._death(), steps)
 
-    def _restore(self, host: SimxenToolstack) -> Decision:
+    def _restore(self, host: "SimxenToolstack") -> Decision:
         """A restore that was whole is launched, else there is nothing to launch."""
         entry = self._entry
         if entry.complete:

@@ -149,7 +149,7 @@ async def test_a_pipe_that_nobody_counts_is_told(
     pv_victim: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where another user than root may not see the helper's I/O."""
-    monkeypatch.setattr("libxlpy.process.helper._io_of", lambda pid: None)
+    monkeypatch.setattr("libxlpy.process.counts.io_of", lambda pid: None)
     reader, fd = os.pipe()
     drained = threading.Thread(target=drain, args=(reader,))
     drained.start()

@@ -40,10 +40,11 @@ MAY_USE: dict[str, set[str]] = {
     "simxen": {"aio", "backend", "errors", "folders", "journal"},
     "domain": WORDS | {"folders", "later", "process", "simxen", "xenstore"},
     "recovery": WORDS
-    | {"domain", "folders", "journal", "process", "save_file", "streams"},
+    | {"domain", "folders", "journal", "later", "process", "save_file", "streams"},
     "policies": {"callbacks", "errors", "results"},
-    "jobs": WORDS | {"domain", "journal", "policies", "process", "recovery", "streams"},
-    "operations": WORDS | {"domain", "jobs", "policies", "process", "streams"},
+    "jobs": WORDS
+    | {"domain", "journal", "later", "policies", "process", "recovery", "streams"},
+    "operations": WORDS | {"domain", "jobs", "later", "policies", "process", "streams"},
     "migration": WORDS
     | {"domain", "folders", "jobs", "operations", "policies", "process", "recovery"}
     | {"streams"},
@@ -62,6 +63,7 @@ MAY_USE: dict[str, set[str]] = {
         "errors",
         "events",
         "folders",
+        "later",
         "migration",  # what hands a stream in loads nothing else
         "policies",
         "save_file",

@@ -15,8 +15,9 @@ from rich.text import Text
 from libxlpy import Statistics
 from libxlpy.cli.terminal.output import one_line, sayable, size_text
 from libxlpy.cli.terminal.passes import HEADS, Passes
-from libxlpy.cli.terminal.progress import View, log_text, waiting_text
+from libxlpy.cli.terminal.progress import View, log_text
 from libxlpy.cli.terminal.table import cut, table
+from libxlpy.cli.terminal.waiting import waiting_text
 from libxlpy.events import (
     JobEvent,
     LogEvent,

@@ -7,14 +7,17 @@ import sys
 from contextlib import suppress
 from typing import Literal, TextIO, TypeVar
 
-from libxlpy import Cancelled, GuestState, HelperCrashed, Job, JobError
+from libxlpy import Cancelled, GuestState, HelperCrashed, Job, JobError, StallPolicy
 from libxlpy.cli.terminal.interrupt import Interrupt
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.progress import JsonView, PlainView, View
 from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.waiting import SOON
 
 Result = TypeVar("Result")
 
+#: For a stream that does not move; what ends it is a deadline.
+STREAM = StallPolicy(bytes_age=SOON)
 #: Terminals that take back nothing they have shown: lines are for them.
 DUMB = ("dumb", "unknown")
 #: What a guest's state means for whoever reads the line.

@@ -11,6 +11,7 @@ from typing import Self
 
 from libxlpy import Statistics
 from libxlpy.cli.terminal.output import Output, one_line
+from libxlpy.cli.terminal.waiting import waiting_text
 from libxlpy.events import (
     JobEvent,
     LogEvent,
@@ -95,11 +96,6 @@ class JsonView(View):
         """Print one event: its kind and its fields."""
         kind = type(event).__name__.removesuffix("Event").lower()
         self._out.json({"event": kind, **asdict(event)})
-
-
-def waiting_text(what: str) -> str:
-    """Give the line that says what is waited for."""
-    return f"             waiting: {one_line(what)}"
 
 
 def pass_text(event: PrecopyEvent) -> str:

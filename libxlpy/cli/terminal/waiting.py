@@ -6,16 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from libxlpy import StallPolicy
-from libxlpy.cli.terminal.output import Output
-from libxlpy.cli.terminal.progress import waiting_text
+from libxlpy.cli.terminal.output import Output, one_line
 
 #: Seconds after which somebody who looks on wants to know.
 SOON = 3.0
 #: What most is asked of, by a helper that has to start.
 HYPERVISOR = "an answer of the hypervisor"
-#: For a stream that does not move; what ends it is a deadline.
-STREAM = StallPolicy(bytes_age=SOON)
 
 
 @contextmanager
@@ -46,3 +42,8 @@ def told_if_long(out: Output, what: str, seconds: float = SOON) -> Iterator[None
         yield
     finally:
         telling.cancel()
+
+
+def waiting_text(what: str) -> str:
+    """Give the line that says what is waited for."""
+    return f"             waiting: {one_line(what)}"

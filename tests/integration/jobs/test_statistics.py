@@ -106,6 +106,8 @@ async def test_io_is_the_helper_s_own_and_ends_with_it(nothing_blocks: None):
     process = await start_process(
         ["/bin/sh", "-c", "echo one; read line; exit 0"], (), PATIENCE
     )
+    assert process.io_counts() is None
+    process.count_io()
     before = process.io_counts()
     assert before is not None  # the tests run as root
     os.set_blocking(process.read_fd, True)
@@ -125,6 +127,7 @@ async def test_io_is_the_helper_s_own_and_ends_with_it(nothing_blocks: None):
 
 async def test_io_of_a_process_that_is_gone_is_not_taken(nothing_blocks: None):
     process = await start_process(["/bin/true"], (), PATIENCE)
+    process.count_io()
     await process.wait()
     assert process.io_counts() is None
     process.close()
