@@ -1,16 +1,14 @@
 """What a command's options say of when a live copy suspends its guest."""
 
-from dataclasses import dataclass
-
 from libxlpy import policies
 from libxlpy.policies import Deadline, DowntimeBudget, FirstOf, OnTimeout, Policy, Xen
+from libxlpy_protocol.value import Value
 
 #: Names of the options; all but the first two are SUSE's, of its `xl migrate`.
 NAMES = ("max_downtime", "on_timeout", "max_iters", "min_remaining", "abort_if_busy")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecopyOptions:
+class PrecopyOptions(Value, kw_only=True):
     """Options of `xlpy save --live` and `xlpy migrate`; None where not given."""
 
     #: Milliseconds.

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.spec import parse_spec, read_name
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.value import Value
 
 #: Seconds for the embedded host to tell of a domain.
 ANSWER_TIMEOUT = 10.0
@@ -32,8 +32,7 @@ NO_ANSWER = f"no answer in {GUEST_TIMEOUT:g} s"
 KIB_PER_MIB = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Building:
+class Building(Value):
     """An empty domain to restore into; it ends with us until it is kept."""
 
     domid: int

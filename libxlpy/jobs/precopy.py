@@ -8,7 +8,6 @@ would be suspended for nothing.
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from libxlpy.callbacks import PrecopyAnswer, PrecopyStats
 from libxlpy.errors import PolicyAborted
@@ -23,6 +22,7 @@ from libxlpy.policies import (
     checked_policy,
     fits,
 )
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Phase while passes are made and the policy is asked.
@@ -37,8 +37,7 @@ ACTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Decision:
+class _Decision(Value):
     answer: PrecopyAnswer
     #: The policy would stop, but the pause would not end in time.
     held_back: bool = False

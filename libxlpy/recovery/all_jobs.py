@@ -6,7 +6,6 @@ They are known from the journal, so that it works from any process of the same u
 import asyncio
 import enum
 import signal
-from dataclasses import dataclass
 
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
@@ -20,6 +19,7 @@ from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import ALONE, Recovered, Recovery
 from libxlpy.results.figures import JobFigures
 from libxlpy.results.report import GuestState
+from libxlpy_protocol.value import Value
 
 #: Seconds between two looks at a job that was told to stop.
 LOOK_AGAIN = 0.05
@@ -27,8 +27,7 @@ LOOK_AGAIN = 0.05
 NO_FAILURE = frozenset({Outcome.FINISHED, Outcome.RUNNING})
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(Value):
     """One job of this machine."""
 
     job: str

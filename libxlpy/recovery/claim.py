@@ -29,6 +29,7 @@ from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import Outcome
 from libxlpy.recovery.recovery import Recovery
 from libxlpy.results.figures import JobFigures
+from libxlpy.results.report import GuestFacts
 
 #: Kinds of jobs whose outcome the other end may have to tell.
 MOVES = frozenset({"migrate", "receive"})
@@ -67,6 +68,7 @@ class Claim:
             domid=self.domid,
             since=time.time(),
             parent=Identity.own(),
+            guest=GuestFacts(),
             **known,
         )
         self._lock.tell(self._what, name)

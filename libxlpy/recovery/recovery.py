@@ -9,7 +9,6 @@ inode, processes by their start. What can't be proven ours is told and left alon
 """
 
 import signal
-from dataclasses import dataclass
 
 from libxlpy.domain import hypercalls
 from libxlpy.domain.device_model import DeviceModel
@@ -29,13 +28,13 @@ from libxlpy.recovery.moving import Moving
 from libxlpy.results.report import GuestState, ImageState, JobReport, Kind
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.value import Value
 
 #: Seconds for a helper to put the guest right by itself; it takes 2 at most.
 ALONE = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(Value):
     """One job of a dead process, and what became of it."""
 
     #: Name as `xlpy jobs` gives it; "" if unreadable.
