@@ -20,7 +20,7 @@ LOOK_AGAIN = 1.0
 #: Descriptors of an event loop: its epoll, and the two ends that wake it.
 LOOP_FDS = 3
 
-Value = TypeVar("Value")
+ValueT = TypeVar("ValueT")
 
 
 def check_room_for_loop() -> None:
@@ -40,7 +40,7 @@ def check_room_for_loop() -> None:
             os.close(fd)
 
 
-async def aside(work: Callable[[], Value], seconds: float | None) -> Value:
+async def aside(work: Callable[[], ValueT], seconds: float | None) -> ValueT:
     """Do some work in a thread of its own.
 
     Unlike ``asyncio.to_thread``: a thread that hangs takes no place in a pool, and
@@ -56,9 +56,9 @@ async def aside(work: Callable[[], Value], seconds: float | None) -> Value:
         Exception: Whatever ``work`` raises.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[Value] = loop.create_future()
+    done: asyncio.Future[ValueT] = loop.create_future()
 
-    def tell(value: Value | None, error: Exception | None) -> None:
+    def tell(value: ValueT | None, error: Exception | None) -> None:
         if done.done():
             return
         if error is not None:
@@ -106,13 +106,13 @@ async def finish(task: asyncio.Task[None]) -> None:
         raise cancelled
 
 
-class Begun(Generic[Value]):
+class Begun(Generic[ValueT]):
     """A coroutine whose first step was done here and now, by the current task.
 
     Awaited, it goes on from there; by then one may have seen whether it waits at all.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Value]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, ValueT]) -> None:
         """Do the first step.
 
         Raises:
@@ -122,10 +122,10 @@ class Begun(Generic[Value]):
         #: Whether it has not ended yet.
         self.waits = True
         self._waits_for: Any = None
-        self._value: Value
+        self._value: ValueT
         self._step(coroutine.send, None)
 
-    def __await__(self) -> Generator[Any, Any, Value]:
+    def __await__(self) -> Generator[Any, Any, ValueT]:
         """Do the other steps; give what it returns."""
         while self.waits:
             try:

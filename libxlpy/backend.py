@@ -8,12 +8,12 @@ import os
 import shlex
 import socket
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from libxlpy.errors import BackendError
 from libxlpy.folders import NotOursAlone, check_alone
+from libxlpy_protocol.value import Value
 
 Kind = Literal["xen", "simxen"]
 
@@ -31,8 +31,7 @@ XEN_JOBS_DIR = Path("/run/libxlpy/jobs")
 NO_HOST = "no Xen here and no embedded host: start one with `xlpy sim start`"
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(Value):
     """One hypervisor's sockets and files."""
 
     kind: Kind

@@ -6,7 +6,6 @@ own; note that ``suspend`` answers 1 for done and 0 for failed, the others 0 for
 
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
 
 from libxlpy.errors import UsageError
 from libxlpy_protocol import messages
@@ -22,10 +21,10 @@ from libxlpy_protocol.messages import (
     ToolstackSave,
     WaitCheckpoint,
 )
+from libxlpy_protocol.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class PrecopyStats:
+class PrecopyStats(Value):
     """Where a live save stands; Xen: ``struct precopy_stats``."""
 
     iteration: int
@@ -51,8 +50,7 @@ AnswerTo = int | bytes | None
 PrecopyPolicy = Callable[[PrecopyStats], Awaitable[int]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveCallbacks:
+class SaveCallbacks(Value, kw_only=True):
     """What libxenguest asks for during a save.
 
     Xen: tools/include/xenguest.h, ``struct save_callbacks``.
@@ -74,8 +72,7 @@ class SaveCallbacks:
     wait_checkpoint: Callable[[], Awaitable[int]] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreCallbacks:
+class RestoreCallbacks(Value, kw_only=True):
     """What libxenguest asks for during a restore.
 
     Xen: tools/include/xenguest.h, ``struct restore_callbacks``.
@@ -105,7 +102,7 @@ NAMES: dict[type[Message], str] = {
 
 def offered(callbacks: SaveCallbacks | RestoreCallbacks) -> frozenset[type[Message]]:
     """Give the calls that some callbacks answer."""
-    given = {item.name for item in fields(callbacks) if getattr(callbacks, item.name)}
+    given = {name for name, callback in vars(callbacks).items() if callback}
     return frozenset(kind for kind, name in NAMES.items() if name in given)
 
 

@@ -1,18 +1,17 @@
 """Every wait of a job is bounded; each bound has a name that the error repeats."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 
 from libxlpy.errors import UsageError
 from libxlpy_protocol.messages import Message, SaveLibxc, Suspend, SwitchQemuLogdirty
 from libxlpy_protocol.table import MESSAGES
+from libxlpy_protocol.value import Value
 
 #: Seconds on top of the sum of the single deadlines of a callback's steps.
 SLACK = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
+class Deadlines(Value, kw_only=True):
     """Seconds a job waits for each thing; None waits for ever (last two only)."""
 
     #: Spawn asked for until the helper's program runs: its disk may not answer.
@@ -42,7 +41,7 @@ class Deadlines:
     #: One callback supplied by the caller.
     callback: float = 60.0
     #: Xen's name of a callback -> seconds, in place of what bounds it otherwise.
-    per_callback: Mapping[str, float] = field(default_factory=dict)
+    per_callback: Mapping[str, float] = {}
     #: Between two signs of life of the helper's control thread (sent twice a second).
     heartbeat: float = 10.0
     #: Between two signs of life of ours, while the guest is suspended by a save or a
@@ -95,12 +94,11 @@ class Deadlines:
         Raises:
             UsageError: One is not a positive number, or None where it must not be.
         """
-        for item in fields(self):
-            if item.name == "per_callback":
+        for name, value in vars(self).items():
+            if name == "per_callback":
                 continue
-            value = getattr(self, item.name)
-            if value is not None or item.name not in ENDLESS:
-                check_seconds(item.name, value)
+            if value is not None or name not in ENDLESS:
+                check_seconds(name, value)
         for name, seconds in self.per_callback.items():
             if name not in CALLBACKS:
                 known = ", ".join(sorted(CALLBACKS))

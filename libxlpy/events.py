@@ -7,14 +7,14 @@ too slow loses the oldest ones and never holds up the job.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+
+from libxlpy_protocol.value import Value
 
 #: Events one slow reader may be behind.
 MAX_BEHIND = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseEvent:
+class PhaseEvent(Value):
     """The job entered a phase."""
 
     name: str
@@ -22,8 +22,7 @@ class PhaseEvent:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressEvent:
+class ProgressEvent(Value):
     """Libxenguest reports progress, in whatever unit it counts."""
 
     context: str
@@ -32,8 +31,7 @@ class ProgressEvent:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class StatEvent:
+class StatEvent(Value):
     """Sign of life of the helper with its figures, at least twice a second."""
 
     #: Helper's CLOCK_MONOTONIC.
@@ -51,8 +49,7 @@ class StatEvent:
     dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(Value):
     """A log line of libxenguest or of the helper; level as ``xentoollog``'s."""
 
     level: int
@@ -62,8 +59,7 @@ class LogEvent:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class StallEvent:
+class StallEvent(Value):
     """The job does not get on; see :class:`libxlpy.jobs.stall.StallPolicy`."""
 
     #: ``"heartbeat_age"``, ``"bytes_age"`` or ``"iterations"``.
@@ -75,8 +71,7 @@ class StallEvent:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecopyEvent:
+class PrecopyEvent(Value, kw_only=True):
     """A pass over memory has ended while the guest runs, and how it goes on."""
 
     #: Of the pass that has ended, as of :class:`.Iteration`.

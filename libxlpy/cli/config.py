@@ -2,7 +2,6 @@
 
 import json as json_text
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ from libxlpy.cli.terminal.outcome import CommandFailed, os_error_text
 from libxlpy.cli.terminal.output import Output
 from libxlpy_protocol.json_text import JsonError, parse, parse_object
 from libxlpy_protocol.stream.formats import XL_CONFIG_MAX
+from libxlpy_protocol.value import Value
 
 #: What libxl's JSON consists of: no domain is made of one that lacks either.
 PARTS = ("c_info", "b_info")
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Value):
     """What is stored with the domain: ``text`` without NUL, JSON or xl's format."""
 
     text: bytes

@@ -1,7 +1,5 @@
 """`xlpy migrate --dry-run`: would it go, and how; nothing is done."""
 
-from dataclasses import asdict
-
 from libxlpy import (
     Context,
     Deadlines,
@@ -97,7 +95,7 @@ class _Forecast:
             about = {"domid": domain.domid, "name": domain.name}
             target = self._options.target
             self._out.json(
-                {"result": "possible", "target": target, **about, **asdict(found)}
+                {"result": "possible", "target": target, **about, **vars(found)}
             )
             return
         for line in _lines(domain, found, assumed=self._rate is None):

@@ -1,7 +1,6 @@
 """`xlpy jobs`, `abort`, `report`: the jobs of all processes."""
 
 import time
-from dataclasses import asdict
 
 from libxlpy import AbortAnswer, JobStatus, StopAnswer
 from libxlpy.cli.terminal.interrupt import ask
@@ -16,7 +15,7 @@ def list_jobs(settings: Settings, *, json: bool) -> int:
     """Print all jobs of this machine."""
     jobs = ask(settings, lambda ctx: ctx.list_jobs())
     if json:
-        settings.out.json([asdict(job) for job in jobs])
+        settings.out.json(jobs)
         return GOOD
     settings.out.fact(HEADER)
     for job in jobs:

@@ -3,7 +3,6 @@
 import json as json_text
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from libxlpy import BackendError, Context, DomainInfo
@@ -37,7 +36,7 @@ def list_domains(settings: Settings, names: Sequence[str], *, json: bool) -> int
 
     domains = ask(settings, look)
     if json:
-        settings.out.json([asdict(domain) for domain in domains])
+        settings.out.json(domains)
         return GOOD
     settings.out.fact(HEADER)
     for domain in domains:

@@ -6,7 +6,6 @@ domain; it is destroyed here once it runs there.
 
 import shlex
 from contextlib import AsyncExitStack, nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from libxlpy import (
@@ -50,6 +49,7 @@ from libxlpy.cli.terminal.relay import Relay
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import HYPERVISOR, told_if_long
 from libxlpy.cli.xl_config import as_json
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Phase that begins -> what `xl` says then.
@@ -64,8 +64,7 @@ BUSY = "Migration aborted as requested, domain is too busy."
 NO_PROGRESS = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigrateOptions:
+class MigrateOptions(Value, kw_only=True):
     """Options of `xlpy migrate`, see `options.moves`."""
 
     config: Path | None
@@ -270,7 +269,7 @@ class Migrate:
             self._out.note(f"xlpy: {one_line(remark)}")
         if self._options.json:
             facts = result_facts(result)
-            facts["statistics"] = asdict(result.statistics)
+            facts["statistics"] = result.statistics
             facts["remarks"] = result.report.remarks
             told = {"result": "migrated", "target": self._options.target}
             self._out.json({**told, **facts})

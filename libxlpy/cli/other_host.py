@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from libxlpy import DomainCopy, DomainInfo
@@ -128,7 +127,7 @@ def _run(line: str) -> subprocess.CompletedProcess[str]:
 
 
 def _of_json(value: Any) -> DomainInfo:
-    return DomainInfo(**{item.name: value[item.name] for item in fields(DomainInfo)})
+    return DomainInfo(**{name: value[name] for name in DomainInfo.names()})
 
 
 def _of_row(line: str) -> DomainInfo | None:

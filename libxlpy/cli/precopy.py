@@ -1,6 +1,5 @@
 """What a command's options say of when a live copy suspends its guest."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libxlpy.later import Later
@@ -9,13 +8,13 @@ if TYPE_CHECKING:
     from libxlpy import policies
 else:
     policies = Later("libxlpy.policies")
+from libxlpy_protocol.value import Value
 
 #: Names of the options; all but the first two are SUSE's, of its `xl migrate`.
 NAMES = ("max_downtime", "on_timeout", "max_iters", "min_remaining", "abort_if_busy")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecopyOptions:
+class PrecopyOptions(Value, kw_only=True):
     """Options of `xlpy save --live` and `xlpy migrate`; None where not given."""
 
     #: Milliseconds.

@@ -4,7 +4,6 @@ What is said to the sender goes to stdout, and nothing else does: all else is on
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from libxlpy import (
@@ -27,6 +26,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
+from libxlpy_protocol.value import Value
 
 #: Where the guest is if no domain was made, or is left of it.
 NOTHING_LEFT = (GuestState.GONE, GuestState.UNKNOWN)
@@ -39,8 +39,7 @@ STEPS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiveOptions:
+class ReceiveOptions(Value, kw_only=True):
     """Options of `xlpy migrate-receive`, see `options.moves`."""
 
     paused: bool

@@ -4,7 +4,6 @@ A migration that is left open is settled, if the other host can be asked: by the
 of `--ask`, or that which its source was given, which its entry in the journal has.
 """
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from libxlpy import Context, GuestState, Outcome, Recovered
@@ -15,13 +14,13 @@ from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import told_if_long
+from libxlpy_protocol.value import Value
 
 #: Outcomes after which somebody must look.
 BAD = frozenset({Outcome.FAILED, Outcome.OPEN, Outcome.UNREADABLE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoverOptions:
+class RecoverOptions(Value, kw_only=True):
     """Options of `xlpy recover`, see `options.jobs`."""
 
     dry_run: bool
@@ -65,18 +64,18 @@ async def _settled(
     if not words:
         return found
     if options.dry_run:
-        return replace(found, text=f"{found.text}; would ask `{words}`")
+        return found.replace(text=f"{found.text}; would ask `{words}`")
     name = f"`{words}`" if options.ask is None else options.ask
     other = OtherHost(words, name, settings.out.note)
     resolve = Resolve(settings, ctx, str(found.domid))
     try:
         kept = await resolve.ask(other, if_it_has_one=not is_noted)
     except CommandFailed as exc:
-        return replace(found, text=f"{found.text}; {exc}")
+        return found.replace(text=f"{found.text}; {exc}")
     is_here, was_to_leave = kept.host == HERE, found.kind == "migrate"
     where = "here" if is_here else f"at the other end ({other.name})"
-    return replace(
-        await _seen(ctx, found),
+    seen = await _seen(ctx, found)
+    return seen.replace(
         outcome=Outcome.ROLLED_BACK if is_here is was_to_leave else Outcome.FINISHED,
         text=f"both hosts were asked: {kept.own_name!r} is {where}",
     )
@@ -89,7 +88,7 @@ async def _seen(ctx: Context, found: Recovered) -> Recovered:
     for info in await ctx.list_domains():
         if info.domid == found.domid:
             guest = GuestState.PAUSED if info.paused else GuestState.RUNNING
-    found.error.details = replace(found.error.details, guest=guest)
+    found.error.details = found.error.details.replace(guest=guest)
     return found
 
 

@@ -5,7 +5,6 @@ and only then let the domain run, under its own name. `xlpy recover` does so, to
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from libxlpy import (
     Context,
@@ -21,12 +20,12 @@ from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import told_if_long
+from libxlpy_protocol.value import Value
 
 HERE = "this host"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolveOptions:
+class ResolveOptions(Value, kw_only=True):
     """Options of `xlpy migrate --resolve`, see `options.moves`."""
 
     command: str

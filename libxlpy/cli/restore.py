@@ -4,7 +4,6 @@ import asyncio
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from libxlpy import (
@@ -27,10 +26,10 @@ from libxlpy.cli.terminal.waiting import told_if_stuck
 from libxlpy.streams import StreamRuleBroken, read_xl_header
 from libxlpy.streams.reader import feed_from, parser_for
 from libxlpy.streams.xl import config_name
+from libxlpy_protocol.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreOptions:
+class RestoreOptions(Value, kw_only=True):
     """Options of `xlpy restore`, see `options.moves`."""
 
     paused: bool

@@ -7,7 +7,6 @@ and only then destroy the domain or let it run on.
 import contextlib
 import os
 import stat
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,13 +35,13 @@ from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import HYPERVISOR, told_if_long
 from libxlpy.save_file import ANSWER_WITHIN, SaveFile, SaveFileError, bounded
 from libxlpy.streams.xl import pack_header
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 STDOUT, STDERR = 1, 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveOptions:
+class SaveOptions(Value, kw_only=True):
     """Options of `xlpy save`, see `options.moves`."""
 
     checkpoint: bool
@@ -244,8 +243,8 @@ class Save:
         path = str(self._options.file)
         downtime = self._downtime or result.statistics.downtime or 0.0
         if self._options.json:
-            facts = result_facts(replace(result, downtime_ns=round(downtime * 1e6)))
-            facts["statistics"] = {**asdict(result.statistics), "downtime": downtime}
+            facts = result_facts(result.replace(downtime_ns=round(downtime * 1e6)))
+            facts["statistics"] = {**vars(result.statistics), "downtime": downtime}
             ended = {"guest": guest, "image": result.image.value, "name": domain.name}
             self._out.json({"result": "saved", "file": path, **facts, **ended})
             return

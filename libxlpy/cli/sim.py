@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +133,8 @@ def destroy(settings: Settings, domain: str) -> int:
 
 def _alive(settings: Settings, domid: int) -> list[JobStatus]:
     """Give the jobs of a domain whose process lives; none if nobody can say."""
-    here = replace(settings, backend="simxen", host=_directory(settings))
+    here = Settings(settings.out, settings.signals)
+    here.backend, here.host = "simxen", _directory(settings)
     try:
         jobs = ask(here, lambda ctx: ctx.list_jobs())
     except LibxlpyError:

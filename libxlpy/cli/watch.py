@@ -6,7 +6,6 @@ On a terminal a table that is drawn anew; else a line for each job that got on; 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Final
 
 from libxlpy import Context, JobStatus
@@ -39,7 +38,7 @@ class Lines:
             if self._told.get(job.job) == job:
                 continue
             if self._json:
-                self._out.json(asdict(job))
+                self._out.json(job)
             else:
                 self._out.fact(line_of(job))
         self._told = {job.job: job for job in jobs}

@@ -1,13 +1,13 @@
 """What the hypervisor says of a domain, and what xenstore adds."""
 
 import uuid as uuids
-from dataclasses import dataclass
 from typing import Self
 
 from libxlpy.errors import BackendError
 from libxlpy.results.report import DomainType, GuestState
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.messages import OpResult
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import (
     DOMINF_BLOCKED,
     DOMINF_DYING,
@@ -24,8 +24,7 @@ from libxlpy_protocol.xen import (
 VALUES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class DomainFacts:
+class DomainFacts(Value):
     """A domain as the hypervisor sees it."""
 
     domid: int
@@ -92,8 +91,7 @@ def guest_state(facts: DomainFacts | None) -> GuestState:
     return GuestState.PAUSED if facts.paused else GuestState.RUNNING
 
 
-@dataclass(frozen=True, slots=True)
-class DomainInfo:
+class DomainInfo(Value):
     """A domain as a person wants to see it."""
 
     domid: int

@@ -9,11 +9,11 @@ xenstore-paths.pandoc, attr/vif.
 """
 
 import re
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from libxlpy.process.environment import Environment
 from libxlpy.xenstore import Xenstore, connect
+from libxlpy_protocol.value import Value
 
 #: Interfaces of a domain, and addresses of an interface, that are looked at.
 INTERFACES_MAX, ADDRESSES_MAX = 64, 8
@@ -32,8 +32,7 @@ DEVICE = re.compile(r"(?!\.{1,2}$)[\x21-\x2e\x30-\x39\x3b-\x7e]{1,15}")
 Address = IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Value):
     """One interface of a domain."""
 
     number: int

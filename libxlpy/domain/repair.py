@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libxlpy.domain import hypercalls
@@ -227,9 +226,9 @@ async def ask_guest(env: Environment, domid: int, uuid: str = "") -> Settled:
         try:
             async with env.hypercalls() as ops:
                 facts = await hypercalls.find(ops, domid, uuid)
-                return replace(settled, guest=guest_state(facts))
+                return settled.replace(guest=guest_state(facts))
         except DomainReused as exc:
-            return replace(settled, guest=GuestState.GONE).also(str(exc))
+            return settled.replace(guest=GuestState.GONE).also(str(exc))
         except LibxlpyError as exc:
             settled = settled.also(f"hypervisor could not be asked: {exc}")
     return settled

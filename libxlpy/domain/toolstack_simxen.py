@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,7 @@ from libxlpy.simxen.client import SimClient
 from libxlpy.simxen.errors import SimxenError
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.value import Value
 
 if TYPE_CHECKING:
     from libxlpy.simxen import spec
@@ -37,8 +37,7 @@ NO_ANSWER = f"no answer in {GUEST_TIMEOUT:g} s"
 KIB_PER_MIB = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Building:
+class Building(Value):
     """An empty domain to restore into; it ends with us until it is kept."""
 
     domid: int

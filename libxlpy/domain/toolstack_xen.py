@@ -9,7 +9,6 @@ Xen: tools/libs/light/libxl_domain.c, libxl__destroy_domid().
 import asyncio
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,6 +21,7 @@ from libxlpy.process.helper import HelperProcess, start_process
 from libxlpy.process.packages import helper_python
 from libxlpy.xenstore import Xenstore, connect
 from libxlpy_protocol.json_text import JsonError, parse_object
+from libxlpy_protocol.value import Value
 
 #: Hosts libxenlight.
 BUILDER = "libxlpy_helper.builder.main"
@@ -132,8 +132,7 @@ def _read_start(path: Path) -> bytes:
         return file.read(CONFIG_MAX + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(Value):
     """What a domain is now; the stored configuration says what it was made as."""
 
     uuid: str

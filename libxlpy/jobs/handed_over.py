@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 
 from libxlpy.domain import requests
 from libxlpy.domain.repair import ask_guest
@@ -17,14 +16,14 @@ from libxlpy.process.environment import Environment
 from libxlpy.recovery.claim import claim, forget
 from libxlpy.results.report import GuestState
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.value import Value
 
 logger = logging.getLogger("libxlpy")
 
 RUNS_AGAIN = "runs again since it was saved: it was not destroyed"
 
 
-@dataclass(frozen=True, slots=True)
-class Handed:
+class Handed(Value):
     """A guest that a save has left suspended."""
 
     job: str

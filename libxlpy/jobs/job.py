@@ -3,7 +3,6 @@
 import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
 from libxlpy.aio import finish
@@ -19,6 +18,7 @@ from libxlpy.journal.reports import filed
 from libxlpy.process.escalation import Step
 from libxlpy.results.report import Settled
 from libxlpy.results.statistics import Statistics
+from libxlpy_protocol.value import Value
 
 if TYPE_CHECKING:
     from libxlpy.policies import AnyPolicy
@@ -37,8 +37,7 @@ class CancelKind(enum.Enum):
     TOO_LATE = "too late"
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAnswer:
+class CancelAnswer(Value):
     """The answer to a request to cancel; the same to all that come before the end."""
 
     kind: CancelKind

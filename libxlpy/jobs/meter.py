@@ -7,7 +7,6 @@ use from its heartbeats, times from our own clock. Nothing is asked for.
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from libxlpy.events import EventFeed, JobEvent, StatEvent
 from libxlpy.results.statistics import (
@@ -30,17 +29,17 @@ WORKS = "libxc"
 BETWEEN = frozenset({"precopy_policy", "suspend"})
 
 
-@dataclass(slots=True)
 class _Pass:
     """The pass over memory that is under way."""
 
-    name: str
-    number: int
-    began: float
-    done: int
-    total: int
-    #: When all of it was sent; 0 before that.
-    sent: float = 0.0
+    def __init__(self, name: str, number: int, began: float, total: int) -> None:
+        self.name = name
+        self.number = number
+        self.began = began
+        self.done = 0
+        self.total = total
+        #: When all of it was sent; 0 before that.
+        self.sent = 0.0
 
     def ended(self, now: float, dirty: int | None) -> Iteration:
         seconds = (self.sent or now) - self.began
@@ -99,7 +98,7 @@ class Meter:
         part = self._pass
         if part is None or name != part.name or self._between:
             began = self._between or now
-            part = _Pass(name, max(number, 0), began, 0, message.total)
+            part = _Pass(name, max(number, 0), began, message.total)
             self._next_pass(part)
         part.done = message.done
         if part.done >= part.total:

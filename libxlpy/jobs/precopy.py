@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libxlpy.callbacks import PrecopyAnswer, PrecopyStats
@@ -18,6 +17,7 @@ from libxlpy.errors import PolicyAborted
 from libxlpy.events import PrecopyEvent
 from libxlpy.jobs.record import Record
 from libxlpy.later import Later
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ ACTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Decision:
+class _Decision(Value):
     answer: PrecopyAnswer
     #: The policy would stop, but the pause would not end in time.
     held_back: bool = False

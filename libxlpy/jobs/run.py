@@ -231,7 +231,7 @@ class JobRun(HelperRun[HelperLink]):
             self._watchdog.arm("no_progress", deadlines.no_progress)
         self._watch_guest(moved=moved)
         self.record.feed.publish(
-            StatEvent(*(getattr(stat, name) for name in StatEvent.__slots__))
+            StatEvent(*(getattr(stat, name) for name in StatEvent.names()))
         )
 
     def _watch_guest(self, *, moved: bool) -> None:

@@ -8,12 +8,12 @@ deadlines ``heartbeat`` and ``no_progress``, which always end the job.
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from libxlpy.errors import UsageError
 from libxlpy.events import StallEvent
 from libxlpy.jobs.watchdog import Watchdog
 from libxlpy.results.statistics import Iteration
+from libxlpy_protocol.value import Value
 
 
 class StallAction(enum.Enum):
@@ -27,8 +27,7 @@ class StallAction(enum.Enum):
     STOP_AND_COPY = "stop_and_copy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StallPolicy:
+class StallPolicy(Value, kw_only=True):
     """When a job stalls, and what is done then; None: that is not looked at."""
 
     #: Seconds since the helper's last sign of life.

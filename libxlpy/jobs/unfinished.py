@@ -5,7 +5,6 @@ steps may work. Facts decide again what is to be done, so that nothing is done t
 """
 
 import asyncio
-from dataclasses import replace
 
 from libxlpy.domain.repair import done_of, is_failed
 from libxlpy.errors import JobError
@@ -62,6 +61,6 @@ class JobUnfinished:
             details = self._error.details
             done = [fact for fact in details.repairs if not is_failed(fact)]
             repairs = tuple(dict.fromkeys([*done, *settled.repairs]))
-            self._error.details = replace(details, guest=settled.guest, repairs=repairs)
+            self._error.details = details.replace(guest=settled.guest, repairs=repairs)
             if self.actions:
                 claimed.leave()

@@ -2,18 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 #: Seconds a sign of life that passed its time is waited for once more: if this process
 #: itself was stopped or starved, the sign is already in the pipe and is read first.
 SECOND_LOOK = 1.0
 
 
-@dataclass(slots=True)
 class _Bound:
-    seconds: float
-    at: float
-    looks: int
+    def __init__(self, seconds: float, at: float, looks: int) -> None:
+        self.seconds = seconds
+        self.at = at
+        self.looks = looks
 
 
 class Watchdog:

@@ -8,12 +8,12 @@ that Python's handler of last resort stays quiet, too.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.events import JobEvent, LogEvent, PhaseEvent, StallEvent
 from libxlpy.jobs.job import Job
 from libxlpy_protocol.fields import one_line
+from libxlpy_protocol.value import Value
 
 #: A job begins, enters a phase, stalls, ends.
 JOBS = logging.getLogger("libxlpy.job")
@@ -50,8 +50,7 @@ class Watcher:
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Value):
     """What tells those who watch a job of its end, and of what may come after it."""
 
     ended: Callable[[], None]

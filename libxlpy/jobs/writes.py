@@ -7,7 +7,6 @@ what is in the journal, if both do.
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 
 from libxlpy.aio import finish
 from libxlpy.domain import requests
@@ -18,6 +17,7 @@ from libxlpy.process.environment import Environment, dismiss, start_ops_helper
 from libxlpy.recovery.claim import Claim, claim
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.value import Value
 
 #: How long it takes; the helper does nothing else meanwhile.
 LOOK_MS = 1000
@@ -25,8 +25,7 @@ VALUES = 4
 NO_STREAM = Stream(path="", regular=False, device=0, inode=0, birth_ns=0, offset=0)
 
 
-@dataclass(frozen=True, slots=True)
-class GuestWrites:
+class GuestWrites(Value):
     """How many pages a guest has written at least once, from some moment on."""
 
     #: In the first half of the look, and its seconds.

@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import typing
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,6 +12,7 @@ from libxlpy.journal.identity import Identity
 from libxlpy.results.report import DomainType, GuestFacts, Kind
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import parse_object
+from libxlpy_protocol.value import Value
 
 #: Of the form below; another one is not guessed at.
 VERSION = 3
@@ -26,14 +26,10 @@ ROOM = 1024
 #: A time of the wall clock that no calendar has any more, in seconds: year 9000.
 SINCE_MAX = 2**37 + 2**36
 
-#: Names of what is known of the guest.
-FACTS = tuple(item.name for item in fields(GuestFacts) if item.compare)
-
 Policy = Literal["abort_and_resume", "finish", "resume_unless_released"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(Value):
     """Where the job's stream is."""
 
     #: Its name when the job began; of use for a regular file only.
@@ -62,8 +58,7 @@ class Stream:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Value, kw_only=True):
     """One job."""
 
     # ----- what it is -----
@@ -91,7 +86,7 @@ class Entry:
     phase: str = ""
     helpers: tuple[Identity, ...] = ()
     #: What was done to the guest.
-    guest: GuestFacts = field(default_factory=GuestFacts)
+    guest: GuestFacts
     #: The helper's verdict was good: the stream has its end.
     complete: bool = False
     #: The job has ended well; what is next with the guest is for the parent to do.
@@ -99,16 +94,15 @@ class Entry:
 
     def with_facts(self, facts: dict[str, Any]) -> Self:
         """Give it with some facts as they are now."""
-        return replace(self, **facts)
+        return self.replace(**facts)
 
     # ----- to and from the file ---------------------------------------------------
 
     def encode(self) -> bytes:
         """Give it as it goes into the file; what was done to the guest stands flat."""
-        value = {"version": VERSION, **asdict(self)}
-        guest = value.pop("guest")
-        value |= {name: guest[name] for name in FACTS}
-        text = json.dumps(value).encode()
+        value = {"version": VERSION, **vars(self)}
+        del value["guest"]
+        text = json.dumps(value | self.guest.known(), default=vars).encode()
         blocks = -(-(len(text) + ROOM) // BLOCK)
         return text.ljust(blocks * BLOCK - 1) + b"\n"
 
@@ -123,7 +117,9 @@ class Entry:
         version = value.pop("version", None)
         if version != VERSION:
             raise ValueError(f"version {brief(version)}, not {VERSION}")
-        value["guest"] = {name: value.pop(name) for name in FACTS if name in value}
+        value["guest"] = {
+            name: value.pop(name) for name in GuestFacts.names() if name in value
+        }
         entry = _read(cls, value, "entry")
         if not 0 <= entry.since < SINCE_MAX:
             raise ValueError(f"since is {brief(entry.since)}")
@@ -134,14 +130,14 @@ Made = typing.TypeVar("Made")
 
 
 def _read(cls: type[Made], value: Any, where: str) -> Made:
-    """Make a dataclass of a JSON object that has exactly its fields.
+    """Make a Value of a JSON object that has exactly its fields.
 
     Raises:
         ValueError: It has not, or one is of another type.
     """
-    assert is_dataclass(cls)
+    assert issubclass(cls, Value | GuestFacts)
     hints = typing.get_type_hints(cls)
-    names = [item.name for item in fields(cls) if item.compare]
+    names = cls.names()
     if not isinstance(value, dict) or set(value) != set(names):
         raise ValueError(f"{where} has not the fields that it must have")
     read = {name: _value(hints[name], value[name], name) for name in names}
@@ -157,8 +153,8 @@ def _words(hint: Any) -> list[Any]:
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:
-    if is_dataclass(hint):
-        return _read(typing.cast(type[Any], hint), value, name)
+    if isinstance(hint, type) and issubclass(hint, Value | GuestFacts):
+        return _read(hint, value, name)
     origin, choices = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple and isinstance(value, list):
         return tuple(_value(choices[0], each, name) for each in value)

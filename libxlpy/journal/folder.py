@@ -16,7 +16,6 @@ import json
 import os
 import re
 import stat
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +27,7 @@ from libxlpy.journal.told import decode
 from libxlpy.results.figures import JobFigures
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.json_text import parse_object
+from libxlpy_protocol.value import Value
 
 NAME = re.compile(r"([0-9]{1,5})\.(json|lock|life|json\.new|life\.new)")
 #: What only a holder that was killed leaves.
@@ -48,8 +48,7 @@ class JournalBroken(LibxlpyError):  # noqa: N818 - says what was found
         super().__init__(f"journal {path} {reason}")
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Value):
     """Who holds a lock, and for what."""
 
     what: str
@@ -232,7 +231,7 @@ class Lock(Owned):
         holder = Holder(what, job, os.getpid())
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, json.dumps(asdict(holder)).encode(), 0)
+            os.pwrite(self._fd, json.dumps(vars(holder)).encode(), 0)
 
     def begin(self, entry: Entry) -> Life:
         """Write the entry of a job that is our own, with the proof that we live.

@@ -15,10 +15,11 @@ import os
 import select
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Self
+
+from libxlpy_protocol.value import Value
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: The kernel's number of the first PID namespace: who is in it sees all processes.
@@ -31,8 +32,7 @@ PID_MAX = 1 << 22
 START_TIME = 19
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Value):
     """A process."""
 
     pid: int

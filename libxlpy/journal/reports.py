@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from libxlpy.aio import aside
@@ -134,12 +133,12 @@ async def filed(
         return str(CrashReports(folder).write(job, f"{head}\n{error.report()}\n"))
 
     try:
-        return replace(details, file=await aside(write, PATIENCE))
+        return details.replace(file=await aside(write, PATIENCE))
     except TimeoutError:
         why = f"report was not written within {PATIENCE:g} s"
     except Exception as exc:  # the boundary: the outcome is more than its report
         why = f"report can't be written: {exc}"
-    return replace(details, later_errors=(*details.later_errors, why))
+    return details.replace(later_errors=(*details.later_errors, why))
 
 
 def surroundings(helper: Hello | None) -> list[str]:

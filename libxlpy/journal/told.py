@@ -5,7 +5,6 @@ They are a courtesy: what can't be read is not there, and nothing is decided by 
 """
 
 import json
-from dataclasses import asdict, fields
 from typing import Final
 
 from libxlpy.results.figures import JobFigures
@@ -16,13 +15,13 @@ SIZE: Final = 1024
 #: No figure is larger.
 MOST: Final = 1 << 63
 #: Those that may be None, as not known.
-NAMES: Final = {item.name: item.default is None for item in fields(JobFigures)}
+NAMES: Final = {name: each is None for name, each in vars(JobFigures()).items()}
 WHOLE: Final = frozenset({"iteration", "transferred", "total", "remaining"})
 
 
 def encode(figures: JobFigures) -> bytes:
     """Give them as they are written."""
-    return json.dumps(asdict(figures)).encode().ljust(SIZE - 1) + b"\n"
+    return json.dumps(vars(figures)).encode().ljust(SIZE - 1) + b"\n"
 
 
 def decode(data: bytes) -> JobFigures | None:

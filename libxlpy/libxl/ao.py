@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.context import Context
@@ -22,6 +21,7 @@ from libxlpy.jobs.watchers import heard
 from libxlpy.libxl.codes import rc_of
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.fields import brief, one_line
+from libxlpy_protocol.value import Value
 
 #: What an initiating call returns once the operation is under way.
 AO_INPROGRESS = 0
@@ -38,8 +38,7 @@ Begin = Callable[[Context], Awaitable[Awaitable[Any]]]
 Done = Callable[[Any], object]
 
 
-@dataclass(frozen=True, slots=True)
-class AsyncopHow:
+class AsyncopHow(Value):
     """How completion is told; where libxl takes NULL, None: wait and return it.
 
     With ``callback`` it is called, else an event with ``for_event`` waits.

@@ -6,7 +6,6 @@ Each takes ``ao_how``: None waits and returns the end's code; else the call retu
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.context import Context
@@ -22,11 +21,19 @@ LIBXL_SUSPEND_DEBUG = int(SuspendFlags.DEBUG)
 LIBXL_SUSPEND_LIVE = int(SuspendFlags.LIVE)
 
 
-@dataclass(slots=True)
 class DomidRef:
     """Where a domid is put, as C's ``uint32_t *domid``; -1 before."""
 
-    value: int = -1
+    def __init__(self, value: int = -1) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the domids."""
+        return isinstance(other, DomidRef) and self.value == other.value
+
+    def __repr__(self) -> str:
+        """Show the call that makes it."""
+        return f"DomidRef(value={self.value})"
 
 
 def libxl_domain_suspend(

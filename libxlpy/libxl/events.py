@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.errors import UsageError
@@ -12,17 +11,28 @@ from libxlpy.errors import UsageError
 LIBXL_EVENT_TYPE_OPERATION_COMPLETE = 4
 
 
-@dataclass(slots=True)
 class LibxlEvent:
     """An operation is complete."""
 
-    type: int
-    domid: int
-    #: As given in ``AsyncopHow(for_event=...)``.
-    for_user: int
-    rc: int
-    #: Result, or the error with its whole report.
-    outcome: Any
+    def __init__(
+        self, type: int, domid: int, for_user: int, rc: int, outcome: Any
+    ) -> None:
+        self.type = type
+        self.domid = domid
+        #: As given in ``AsyncopHow(for_event=...)``.
+        self.for_user = for_user
+        self.rc = rc
+        #: Result, or the error with its whole report.
+        self.outcome = outcome
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all that they say."""
+        return isinstance(other, LibxlEvent) and vars(self) == vars(other)
+
+    def __repr__(self) -> str:
+        """Show the call that makes it."""
+        said = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"LibxlEvent({said})"
 
 
 #: Which events are meant; called in any thread, must only look.

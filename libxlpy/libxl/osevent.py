@@ -16,19 +16,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.errors import UsageError
 from libxlpy.libxl.driver import Driver, T
 from libxlpy.libxl.interrupts import interrupt_held
+from libxlpy_protocol.value import Value
 
 #: Rounds of our loop in one go, lest the foreign loop starves.
 ROUNDS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class OSEventHooks:
+class OSEventHooks(Value):
     """What the foreign loop does for us; all called in the thread of the ctx.
 
     Libxl's ``fd_modify`` has no counterpart: the one descriptor is always for reading.

@@ -5,7 +5,6 @@ written for it, and learns at once, with nothing done, that there are no checkpo
 """
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Any
 
 from libxlpy.context import Context
@@ -14,10 +13,10 @@ from libxlpy.errors import NotSupported, UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
 from libxlpy_protocol.fields import brief
+from libxlpy_protocol.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class RemusInfo:
+class RemusInfo(Value):
     """What is wanted of checkpoints; Xen: ``libxl_domain_remus_info``."""
 
     #: Milliseconds between two checkpoints.

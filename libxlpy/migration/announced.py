@@ -3,7 +3,6 @@
 import uuid as uuids
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from libxlpy.domain.config import (
@@ -45,14 +44,14 @@ from libxlpy_protocol.fields import TEXT_MAX, clip
 from libxlpy_protocol.hello import PACKAGE, agree
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration import own, xl
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Where the stream comes from: what was handed in, or the caller's own descriptor.
 Source = Landing | int
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(Value, kw_only=True):
     """What the sender has said of a domain, and what is to become of it."""
 
     name: str
@@ -62,8 +61,8 @@ class Announced:
     talk: Talk
     #: None with xl's handshake, which has no offers.
     offer: "Offered | None" = None
-    paused: bool = field(kw_only=True)
-    monitor: bool = field(kw_only=True)
+    paused: bool
+    monitor: bool
 
     def wanted(self) -> Wanted:
         """Give the domain to restore."""
@@ -150,7 +149,14 @@ async def announced(
         parsed = _parsed(config)
         name, uuid = await _free_name(env, parsed)
         xl_talk = XlTalk(channel, env.deadlines)
-        yield Announced(name, uuid, config, xl_talk, paused=paused, monitor=monitor)
+        yield Announced(
+            name=name,
+            uuid=uuid,
+            config=config,
+            talk=xl_talk,
+            paused=paused,
+            monitor=monitor,
+        )
         return
     await channel.say(own.READY, "peer_answer", env.deadlines.peer_answer)
     control = Control(channel, env.deadlines)
@@ -163,11 +169,11 @@ async def announced(
             offered, talk = Offered(control, offer, source), OwnTalk(control)
             if not offer.dry_run:
                 yield Announced(
-                    name,
-                    uuid,
-                    offer.config,
-                    talk,
-                    offered,
+                    name=name,
+                    uuid=uuid,
+                    config=offer.config,
+                    talk=talk,
+                    offer=offered,
                     paused=paused,
                     monitor=monitor,
                 )

@@ -5,7 +5,6 @@ writes in any time. Nothing is done at the target, and nothing else to the guest
 """
 
 import math
-from dataclasses import dataclass
 from typing import Self
 
 from libxlpy.domain import requests
@@ -17,11 +16,11 @@ from libxlpy.operations.flags import check_can_suspend
 from libxlpy.policies import Xen
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.claim import claim
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigrationForecast:
+class MigrationForecast(Value, kw_only=True):
     """A migration as it would be, live, and suspended by libxenguest's own rule.
 
     What the network does is not known: ``rate`` is what it was assumed to do.
@@ -80,8 +79,7 @@ class MigrationForecast:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Dirty:
+class _Dirty(Value):
     """Pages dirty after a time: a guest that writes some again finds ever fewer new.
 
     ``most * (1 - exp(-seconds / settling))``, or a straight line up to ``most``.

@@ -5,7 +5,6 @@ import os
 import uuid as uuids
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import JobError, MigrationRefused, PeerFailed, TimedOut
@@ -20,13 +19,13 @@ from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.fields import TEXT_MAX, clip
 from libxlpy_protocol.hello import PACKAGE
 from libxlpy_protocol.migration import own, xl
+from libxlpy_protocol.value import Value
 
 #: Gives a descriptor that leads to a receiver's landing, by its name.
 Connect = Callable[[str], Awaitable[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Greeted:
+class Greeted(Value):
     """A receiver that waits for the stream."""
 
     talk: Talk

@@ -15,7 +15,6 @@ import os
 import signal
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,6 +23,7 @@ from libxlpy.errors import BackendError, HookFailed, reason_of
 from libxlpy.folders import NotOursAlone, check_alone
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.helper import HelperProcess, start_process
+from libxlpy_protocol.value import Value
 
 Side = Literal["send", "receive"]
 Fact = str | int | None
@@ -41,8 +41,7 @@ FACT_MAX = 1000
 TAKEN = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationHooks:
+class MigrationHooks(Value):
     """Hooks to be run."""
 
     #: Holds them; read each time.

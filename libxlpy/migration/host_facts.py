@@ -1,13 +1,13 @@
 """What a migration must know of a host: which Xen it is, and whose processor."""
 
 import uuid as uuids
-from dataclasses import dataclass
 from pathlib import Path
 
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
 from libxlpy.errors import BackendError, reason_of
 from libxlpy_protocol.fields import NAME_MAX, clip
+from libxlpy_protocol.value import Value
 
 XEN_VERSION = Path("/sys/hypervisor/version")
 CPUINFO = Path("/proc/cpuinfo")
@@ -17,8 +17,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 WITHIN = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(Value):
     """One host; "" for what is not known."""
 
     #: As in "4.17".

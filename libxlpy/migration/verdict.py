@@ -6,16 +6,15 @@ tell is for people.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.names import AWAY, INCOMING
 from libxlpy.errors import UsageError
+from libxlpy_protocol.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class DomainCopy:
+class DomainCopy(Value):
     """One copy of a domain that was to move."""
 
     #: Host it is on, as in messages.
@@ -58,8 +57,7 @@ class DomainCopy:
         return f"'{self.info.name}' (domid {self.info.domid}) is {state} on {self.host}"
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationVerdict:
+class MigrationVerdict(Value):
     """What becomes of each copy."""
 
     #: The domain: it is to run, under its own name.

@@ -5,7 +5,6 @@ op can: log-dirty mode is switched off and the guest's state asked for.
 """
 
 import time
-from dataclasses import dataclass, fields
 
 from libxlpy.callbacks import (
     AnswerTo,
@@ -32,12 +31,12 @@ from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.messages import CallMessage, Checkpoint, Message, Start, Suspend
 from libxlpy_protocol.table import callback_mask
+from libxlpy_protocol.value import Value
 
 U32_MAX = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rings:
+class Rings(Value, kw_only=True):
     """Event channels of a domain's xenstore and console rings, and their other ends."""
 
     store_evtchn: int = 0
@@ -47,10 +46,9 @@ class Rings:
 
     def __post_init__(self) -> None:
         """Refuse what is no number of an event channel or domain."""
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for name, value in vars(self).items():
             if type(value) is not int or not 0 <= value <= U32_MAX:
-                raise UsageError(f"{item.name} {brief(value)}: not a number of 32 bits")
+                raise UsageError(f"{name} {brief(value)}: not a number of 32 bits")
 
 
 #: For a guest without rings.

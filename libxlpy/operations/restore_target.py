@@ -10,7 +10,6 @@ Xen: tools/libs/light/libxl_create.c, libxl__domain_make().
 import json
 import os
 import uuid as uuids
-from dataclasses import dataclass
 from typing import Self
 
 from libxlpy.domain.config import (
@@ -21,11 +20,11 @@ from libxlpy.domain.config import (
 )
 from libxlpy.domain.info import DomainInfo
 from libxlpy.errors import UsageError
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import DOMID_MAX
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Value, kw_only=True):
     """What the caller wants a restored domain to be."""
 
     #: As ``retrieve_config`` gave it.
@@ -42,8 +41,7 @@ class Wanted:
     claim_pages: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Value):
     """A domain to be made, and libxl's JSON that says how."""
 
     domid: int

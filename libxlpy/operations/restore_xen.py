@@ -8,7 +8,6 @@ another process does if the helper could not.
 """
 
 import os
-from dataclasses import replace
 
 from libxlpy.callbacks import AnswerTo
 from libxlpy.domain import hypercalls
@@ -56,7 +55,7 @@ class XenRestore(Operation[RestoreResult]):
         """
         super().__init__(env)
         # An abort gets the time that libxenlight needs.
-        self.deadlines = replace(env.deadlines, abort_grace=env.deadlines.destroy)
+        self.deadlines = env.deadlines.replace(abort_grace=env.deadlines.destroy)
         self._toolstack = toolstack
         self._wanted = wanted
         self._target: Target

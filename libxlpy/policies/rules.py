@@ -3,13 +3,13 @@
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from libxlpy.callbacks import PrecopyAnswer
 from libxlpy.errors import UsageError
 from libxlpy.policies.view import PrecopyView
 from libxlpy_protocol.fields import brief
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 GO_ON, STOP = PrecopyAnswer.GO_ON, PrecopyAnswer.STOP_AND_COPY
@@ -21,7 +21,7 @@ MARGIN = 2.0
 
 
 class Policy(ABC):
-    """Decides how a live save goes on; derive your own as a frozen dataclass."""
+    """Decides how a live save goes on; derive your own, e.g. as a frozen dataclass."""
 
     __slots__ = ()
 
@@ -34,8 +34,7 @@ class Policy(ABC):
 AnyPolicy: TypeAlias = Policy | Callable[[PrecopyView], Awaitable[int]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Xen(Policy):
+class Xen(Policy, Value, kw_only=True):
     """Libxenguest's own, which is the default; its two numbers may be others.
 
     Xen: tools/libs/guest/xg_sr_save.c, simple_precopy_policy(). The names are those of
@@ -68,8 +67,7 @@ class Xen(Policy):
         return PrecopyAnswer.ABORT if view.dirty_count >= 0 else GO_ON  # one more look
 
 
-@dataclass(frozen=True, slots=True)
-class DowntimeBudget(Policy):
+class DowntimeBudget(Policy, Value):
     """Stop once the guest is expected to be down for no longer.
 
     A guest that writes too fast for it is copied again and again: bound it by a
@@ -98,8 +96,7 @@ class DowntimeBudget(Policy):
         return STOP if fit or not view.dirty_count else GO_ON
 
 
-@dataclass(frozen=True, slots=True)
-class LocalMinimum(Policy):
+class LocalMinimum(Policy, Value):
     """Stop when passes no longer get smaller."""
 
     #: So many in a row found no fewer pages dirty than the fewest until then.
@@ -123,8 +120,7 @@ class LocalMinimum(Policy):
         return STOP if since >= self.passes else GO_ON
 
 
-@dataclass(frozen=True, slots=True, init=False)
-class FirstOf(Policy):
+class FirstOf(Policy, Value):
     """Several: the first that does not want to go on decides."""
 
     policies: tuple[Policy, ...]
@@ -137,7 +133,7 @@ class FirstOf(Policy):
         """
         if not policies or not all(isinstance(each, Policy) for each in policies):
             raise UsageError("FirstOf needs policies; a coroutine can't be one of them")
-        object.__setattr__(self, "policies", policies)
+        super().__init__(policies)
 
     def decide(self, view: PrecopyView) -> PrecopyAnswer:
         """See the base class."""
@@ -154,8 +150,7 @@ class OnTimeout(enum.Enum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline(Policy):
+class Deadline(Policy, Value):
     """Another policy, but not for longer.
 
     Passes are not cut short. With STOP the last one is that in which the time is up.

@@ -9,10 +9,10 @@ before it, and is no other if the stop comes right after it.
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from libxlpy.callbacks import PrecopyStats
 from libxlpy.results.statistics import Iteration
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Passes kept.
@@ -22,8 +22,7 @@ PASSES_KEPT = 200
 MEASURED_OVER = (64 << 20) // PAGE_SIZE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecopyView:
+class PrecopyView(Value, kw_only=True):
     """Where a live save stands; what is not known is None, a number of Xen's -1."""
 
     #: Passes that have ended.
@@ -82,7 +81,7 @@ class Passes:
             self._under_way = None
         if stats.dirty_count >= 0 and self._ended:
             found = stats.dirty_count
-            self._ended[-1] = replace(self._ended[-1], dirty_found=found)
+            self._ended[-1] = self._ended[-1].replace(dirty_found=found)
 
     def answered(self, stats: PrecopyStats, pages: int, now: float) -> None:
         """Take the answer: a pass begins, if it was asked before one.

@@ -9,10 +9,9 @@ under way, too. One that has failed anybody in any way is not given to others.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-from libxlpy.aio import Value, aside, finish
+from libxlpy.aio import ValueT, aside, finish
 from libxlpy.backend import Backend
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, UsageError, last_line
@@ -23,6 +22,7 @@ from libxlpy.process.link import HelperLink
 from libxlpy.process.pump import Observer
 from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.messages import Hello, Start
+from libxlpy_protocol.value import Value
 
 #: Seconds an idle helper is kept after the last job or use.
 LINGER = 5.0
@@ -30,8 +30,7 @@ LINGER = 5.0
 LOOK_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Value):
     """Backend, deadlines, the helpers for hypercalls, hooks for tests."""
 
     where: Backend
@@ -64,14 +63,14 @@ class Environment:
             yield link
 
 
-@dataclass(slots=True)
 class _Kept:
     """A helper with those who use it."""
 
-    link: HelperLink
-    users: int = 0
-    leaving: asyncio.Task[None] | None = None
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self, link: HelperLink) -> None:
+        self.link = link
+        self.users = 0
+        self.leaving: asyncio.Task[None] | None = None
+        self.gone = asyncio.Event()
 
 
 class HypercallHelpers(Owned):
@@ -244,7 +243,7 @@ async def dismiss(link: HelperLink) -> None:
 # ----- small things ---------------------------------------------------------------
 
 
-async def found(look: Callable[[], Value]) -> Value:
+async def found(look: Callable[[], ValueT]) -> ValueT:
     """Look for something in files, beside the loop.
 
     Raises:

@@ -14,7 +14,6 @@ import resource  # noqa: F401 - now: os.wait4 imports it, and a descriptor may l
 import select
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from libxlpy.aio import aside
 from libxlpy.backend import Backend
@@ -25,6 +24,7 @@ from libxlpy.process.proc import kernel_place, proof
 from libxlpy.process.spawn_thread import SpawnThread, close_all
 from libxlpy.results.report import Rusage
 from libxlpy.results.statistics import IoCounts
+from libxlpy_protocol.value import Value
 
 #: Seconds for the kernel to tell where a process hangs.
 PLACE_SECONDS = 2.0
@@ -36,8 +36,7 @@ STDERR_TAKEN = 4096
 STDERR_LAST_READS = 17
 
 
-@dataclass(frozen=True, slots=True)
-class ExitStatus:
+class ExitStatus(Value):
     """How a process ended; both None if another reaper took the status."""
 
     signal: int | None = None

@@ -11,8 +11,9 @@ root may see.
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from libxlpy_protocol.value import Value
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -36,8 +37,7 @@ DRIFT = 3600.0
 KILLED = re.compile(r"(?:Out of|cgroup out of) memory\b.*Killed process (\d+) ")
 
 
-@dataclass(frozen=True, slots=True)
-class OomKills:
+class OomKills(Value):
     """How often the kernel has killed in a process' cgroup."""
 
     #: Its ``memory.events``; None if there is no such cgroup.

@@ -6,7 +6,6 @@ They are known from the journal, so that it works from any process of the same u
 import asyncio
 import enum
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libxlpy.backend import Backend
@@ -20,6 +19,7 @@ from libxlpy.process.environment import Environment, found
 from libxlpy.recovery.claim import take
 from libxlpy.results.figures import JobFigures
 from libxlpy.results.report import GuestState
+from libxlpy_protocol.value import Value
 
 if TYPE_CHECKING:
     from libxlpy.recovery import decision, recovery
@@ -31,8 +31,7 @@ else:  # not to list the jobs
 LOOK_AGAIN = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class JobStatus:
+class JobStatus(Value):
     """One job of this machine."""
 
     job: str

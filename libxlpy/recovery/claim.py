@@ -28,6 +28,7 @@ from libxlpy.journal.told import encode
 from libxlpy.later import later
 from libxlpy.process.environment import Environment
 from libxlpy.results.figures import JobFigures
+from libxlpy.results.report import GuestFacts
 
 if TYPE_CHECKING:
     from libxlpy.recovery import decision, recovery
@@ -71,6 +72,7 @@ class Claim:
             domid=self.domid,
             since=time.time(),
             parent=Identity.own(),
+            guest=GuestFacts(),
             **known,
         )
         self._lock.tell(self._what, name)

@@ -1,10 +1,10 @@
 """What becomes of a job whose process died, and the steps to it."""
 
 import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 
 from libxlpy.results.report import ImageState
+from libxlpy_protocol.value import Value
 
 
 class Outcome(enum.Enum):
@@ -34,19 +34,17 @@ SETTLED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Value):
     """One thing to do; ``fact`` is told once it is done."""
 
     fact: str
     act: Callable[[], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value):
     """What becomes of the job."""
 
     outcome: Outcome
     text: str
-    steps: list[Step] = field(default_factory=list)
+    steps: Sequence[Step] = ()
     image: ImageState = ImageState.PARTIAL

@@ -9,7 +9,6 @@ inode, processes by their start. What can't be proven ours is told and left alon
 """
 
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libxlpy.domain import hypercalls
@@ -29,6 +28,7 @@ from libxlpy.recovery.moving import Moving
 from libxlpy.results.report import GuestState, ImageState, JobReport, Kind
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.value import Value
 
 if TYPE_CHECKING:
     from libxlpy.domain.toolstack_simxen import SimxenToolstack
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 ALONE = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(Value):
     """One job of a dead process, and what became of it."""
 
     #: Name as `xlpy jobs` gives it; "" if unreadable.

@@ -1,13 +1,12 @@
 """How far a job is, as its process lets others know while it runs."""
 
-from dataclasses import dataclass
 from typing import Self
 
 from libxlpy.results.statistics import Statistics
+from libxlpy_protocol.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFigures:
+class JobFigures(Value, kw_only=True):
     """Some of :class:`.Statistics`, with its names and units, as of a moment ago."""
 
     #: Passes over memory, from 0.

@@ -1,18 +1,17 @@
 """What a job that succeeded has done, one class for each kind."""
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from libxlpy.results.downtime import downtime_parts
 from libxlpy.results.report import GuestState, ImageState, JobReport
 from libxlpy.results.statistics import Statistics
+from libxlpy_protocol.value import Value
 
 if TYPE_CHECKING:
     from libxlpy_protocol.messages import RestoreResults, Stat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Result:
+class _Result(Value, kw_only=True):
     """What all of them have."""
 
     #: It has here, or had.
@@ -23,16 +22,20 @@ class _Result:
     timeline: tuple[tuple[str, float], ...]
     #: Seconds, all clean-up included.
     duration: float
-    report: JobReport = field(repr=False)
+    report: JobReport
 
     @property
     def statistics(self) -> Statistics:
         """Figures as of the end."""
         return self.report.statistics
 
+    def __repr__(self) -> str:
+        """Show the call that makes it, but for the report, which is long."""
+        shown = [f"{n}={each!r}" for n, each in vars(self).items() if n != "report"]
+        return f"{type(self).__qualname__}({', '.join(shown)})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Written(_Result):
+
+class _Written(_Result, kw_only=True):
     """What those have that wrote a stream."""
 
     #: Precopy iterations, 0 for a save that was not live.
@@ -46,8 +49,7 @@ class _Written(_Result):
     downtime_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveResult(_Written):
+class SaveResult(_Written, kw_only=True):
     """A save that ran to its end; the guest is left as the save left it.
 
     Its downtime is that of the guest if another host takes over. One that is resumed
@@ -63,8 +65,7 @@ class SaveResult(_Written):
         return cls(**_written(report, stat), image=report.image)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigrateResult(_Written):
+class MigrateResult(_Written, kw_only=True):
     """A domain that runs at the other end.
 
     Here it is GONE; SUSPENDED if it could not be destroyed, ``recover`` does it.
@@ -81,8 +82,7 @@ class MigrateResult(_Written):
         return cls(**_written(report, stat), name=name, downtime_parts=parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemusResult(_Written):
+class RemusResult(_Written, kw_only=True):
     """A protection that was ended; the guest runs on here."""
 
     #: The last one that the backup held.
@@ -94,8 +94,7 @@ class RemusResult(_Written):
         return cls(**_written(report, stat), epoch=epoch)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreResult(_Result):
+class RestoreResult(_Result, kw_only=True):
     """A restore that ran to its end."""
 
     name: str

@@ -6,10 +6,10 @@ the same :class:`JobReport`.
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from libxlpy.results.statistics import Statistics
+from libxlpy_protocol.value import Value
 
 DomainType = Literal["pv", "pvh", "hvm"]
 #: What a job is, as in messages and in the journal.
@@ -48,7 +48,6 @@ def _nothing() -> None:
     """Tell nobody."""
 
 
-@dataclass(slots=True)
 class GuestFacts:
     """What was done to one guest: it decides what is to be repaired.
 
@@ -70,18 +69,38 @@ class GuestFacts:
     logging: bool = False
     #: Its device model may have been stopped.
     stopped: bool = False
-    #: Called when one of the facts changes, before it is acted on.
-    changed: Callable[[], None] = field(default=_nothing, compare=False, repr=False)
+
+    def __init__(self, **facts: int) -> None:
+        #: Called when one of the facts changes, before it is acted on.
+        self.changed: Callable[[], None] = _nothing
+        self.note(**facts)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the facts, in order."""
+        return tuple(cls.__annotations__)
+
+    def known(self) -> dict[str, int]:
+        """Give all facts by name."""
+        return {name: getattr(self, name) for name in self.names()}
 
     def note(self, **facts: int) -> None:
         """Take facts, and have them written down before they are acted on."""
-        for name, value in facts.items():
-            setattr(self, name, value)
+        assert facts.keys() <= set(self.names())
+        self.__dict__.update(facts)
         self.changed()
 
     def snapshot(self) -> Self:
         """Give them as they are now."""
-        return replace(self, changed=_nothing)
+        return type(self)(**self.known())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is known."""
+        return isinstance(other, GuestFacts) and self.known() == other.known()
+
+    def __repr__(self) -> str:
+        """Show what is known."""
+        return f"GuestFacts(**{self.known()})"
 
 
 class ImageState(enum.Enum):
@@ -95,8 +114,7 @@ class ImageState(enum.Enum):
     COMPLETE = "complete"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Value):
     """What was found and repaired once the helper was gone."""
 
     guest: GuestState = GuestState.UNKNOWN
@@ -104,11 +122,10 @@ class Settled:
 
     def also(self, *facts: str) -> "Settled":
         """Give the same with more facts at the end."""
-        return replace(self, repairs=(*self.repairs, *facts))
+        return self.replace(repairs=(*self.repairs, *facts))
 
 
-@dataclass(frozen=True, slots=True)
-class Rusage:
+class Rusage(Value):
     """What a helper has used in its life, as the kernel counted."""
 
     user_seconds: float
@@ -116,8 +133,7 @@ class Rusage:
     max_rss_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobReport:
+class JobReport(Value):
     """All that is known about a job that has ended."""
 
     #: What the job was, e.g. ``"save of domain 7"``.
@@ -150,7 +166,7 @@ class JobReport:
     #: What did not fail the job, and people should know all the same.
     remarks: tuple[str, ...] = ()
     #: Figures as of the end.
-    statistics: Statistics = field(default_factory=Statistics)
+    statistics: Statistics = Statistics()
     #: File that has all this and more, of a job that failed; "" if there is none.
     file: str = ""
 

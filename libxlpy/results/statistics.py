@@ -7,14 +7,14 @@ known is None, never a guess.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from libxlpy_protocol.value import Value
 
 #: Upper bounds of a latency histogram's buckets, ms; the last bucket has none.
 BUCKETS_MS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000)
 
 
-@dataclass(frozen=True, slots=True)
-class Iteration:
+class Iteration(Value):
     """One pass over memory that has ended."""
 
     #: As libxenguest counts; the pass while the guest is suspended is the last one.
@@ -26,8 +26,7 @@ class Iteration:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Value):
     """How long the answers to one callback took."""
 
     count: int = 0
@@ -49,8 +48,7 @@ class Latency:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class IoCounts:
+class IoCounts(Value):
     """What the kernel counts of a process's reads and writes (``/proc/PID/io``)."""
 
     #: Bytes of all reads and writes, pipes and caches included.
@@ -61,8 +59,7 @@ class IoCounts:
     write_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class HelperUse:
+class HelperUse(Value):
     """What the helper process used, as of its last sign of life."""
 
     user_seconds: float = 0.0
@@ -73,8 +70,7 @@ class HelperUse:
     io: IoCounts | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
+class Statistics(Value, kw_only=True):
     """Where a job stands, or stood at its end."""
 
     #: Phase of the job.
@@ -103,8 +99,8 @@ class Statistics:
     #: Passes that have ended, oldest first.
     history: tuple[Iteration, ...] = ()
     #: Xen's name of a callback -> how long its answers took.
-    callbacks: Mapping[str, Latency] = field(default_factory=dict)
-    helper: HelperUse = field(default_factory=HelperUse)
+    callbacks: Mapping[str, Latency] = {}
+    helper: HelperUse = HelperUse()
 
     def lines(self) -> list[str]:
         """Give the figures, one fact a line."""

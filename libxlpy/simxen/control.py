@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from libxlpy.simxen.spec import (
 )
 from libxlpy_protocol.fields import brief
 from libxlpy_protocol.json_text import JsonError, parse_object
+from libxlpy_protocol.value import Value
 
 #: The longest that ``slow_ack`` and ``slow_suspend`` may be told to take, seconds.
 MAX_SLOW = 600
@@ -67,13 +67,12 @@ class Machine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Value):
     """One connection."""
 
     machine: Machine
     #: Domains that end with it, by their domid: their uuids.
-    tied: dict[int, str] = field(default_factory=dict)
+    tied: dict[int, str]
 
 
 # ----------------------------------------------------------------- requests
@@ -250,7 +249,7 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        client = Client(self._machine)
+        client = Client(self._machine, {})
         try:
             while line := await reader.readline():
                 answer = await self._answer(client, line)

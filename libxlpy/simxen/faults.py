@@ -5,10 +5,10 @@ gone; the host's xenstored may be silent, restart, or be gone. Each is what Xen'
 stack has to cope with.
 """
 
-import dataclasses
 import enum
 
 from libxlpy.simxen.errors import SimxenError
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import SHUTDOWN_CRASH, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT
 
 #: What a fault at the suspend request shuts a guest down with.
@@ -53,8 +53,7 @@ XENSTORED_FAULTS: dict[str, str] = {
 SLOW = 2.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Value):
     """One fault as it was asked for.
 
     Args:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import errno
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -105,7 +104,7 @@ class Host:
         if domid > DOMID_MAX:
             raise SimxenError("all domids were used: stop this host and start another")
         self._next_domid = max(self._next_domid, domid + 1)
-        domain = Domain(domid, replace(spec, uuid=uuid), self._shut_down)
+        domain = Domain(domid, spec.replace(uuid=uuid), self._shut_down)
         self.domains[domid] = domain
         try:
             write_keys(self.store, domain)

@@ -7,13 +7,13 @@ Source: helper/src/simxen/simxen.h.
 """
 
 import ctypes
-import dataclasses
 import functools
 import importlib.util
 import os
 from pathlib import Path
 
 from libxlpy.simxen.errors import SimxenError
+from libxlpy_protocol.value import Value
 
 
 def compiled(name: str) -> Path:
@@ -29,8 +29,7 @@ def compiled(name: str) -> Path:
     raise SimxenError(f"{name} is missing: install libxlpy again with a C compiler")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Value):
     """What reading a guest's whole memory found.
 
     Args:

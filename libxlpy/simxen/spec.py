@@ -1,6 +1,5 @@
 """What a domain to be created should be like, checked once, at the edge."""
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ from uuid import UUID
 from libxlpy.simxen.errors import SimxenError
 from libxlpy.simxen.vcpu import FULL_SPEED, Pattern, TrackerKind
 from libxlpy_protocol.fields import brief
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import DOMID_MAX
 
 #: The smallest guest has one batch of libxc's, 1024 pages; memory bounds the largest.
@@ -23,8 +23,7 @@ TYPES = ("pv", "hvm", "pvh")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}", re.ASCII)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class DomainSpec:
+class DomainSpec(Value):
     """What a domain is like from its creation on.
 
     Args:
@@ -68,7 +67,7 @@ class DomainSpec:
     uuid: UUID | None = None
     keep_uuid: bool = False
     domid: int | None = None
-    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    config: Mapping[str, Any] = {}
 
     @property
     def nr_pages(self) -> int:

@@ -1,7 +1,6 @@
 """Where the reading is and what it reads: shared by the three layers of the grammar."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 from libxlpy.streams.errors import StreamRuleBroken
@@ -13,7 +12,6 @@ from libxlpy_protocol.stream.formats import padding
 HeaderT = TypeVar("HeaderT")
 
 
-@dataclass(slots=True)
 class Cursor:
     """Position in the stream, the piece being read, and what was completed.
 
@@ -24,10 +22,11 @@ class Cursor:
         events: Completed pieces that nobody has collected yet.
     """
 
-    offset: int = 0
-    piece: str = "stream"
-    start: int = 0
-    events: list[StreamEvent] = field(default_factory=list)
+    def __init__(self, piece: str) -> None:
+        self.offset = 0
+        self.piece = piece
+        self.start = 0
+        self.events: list[StreamEvent] = []
 
     def begin(self, piece: str, start: int | None = None) -> None:
         """Name what is read from now on; it starts here unless said otherwise."""

@@ -4,7 +4,8 @@ Offsets are absolute, in bytes from the first byte that was fed.
 """
 
 import enum
-from dataclasses import dataclass
+
+from libxlpy_protocol.value import Value
 
 
 class Layer(enum.Enum):
@@ -15,8 +16,7 @@ class Layer(enum.Enum):
     LIBXC = "libxc"  #: libxc image, version 2 or 3
 
 
-@dataclass(frozen=True, slots=True)
-class XlHeaderRead:
+class XlHeaderRead(Value):
     """The xl file header is complete and sound, with its configuration.
 
     Attributes:
@@ -36,8 +36,7 @@ class XlHeaderRead:
     config_is_json: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LibxlHeaderRead:
+class LibxlHeaderRead(Value):
     """The libxl stream header is sound.
 
     Attributes:
@@ -53,8 +52,7 @@ class LibxlHeaderRead:
     legacy: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LibxcHeaderRead:
+class LibxcHeaderRead(Value):
     """The image and domain headers of the libxc image are sound.
 
     Attributes:
@@ -72,8 +70,7 @@ class LibxcHeaderRead:
     xen_version: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRead:
+class RecordRead(Value):
     """One record is complete and sound.
 
     Attributes:

@@ -1,12 +1,9 @@
 """What is known of a libxc image while it is read."""
 
-from dataclasses import dataclass, field
-
 from libxlpy.streams.cursor import Cursor
 from libxlpy.streams.frames import NamedFrames
 
 
-@dataclass(slots=True)
 class Image:
     """One libxc image being read.
 
@@ -30,20 +27,29 @@ class Image:
         pfns: Frames named by the current record.
     """
 
-    cursor: Cursor
-    version: int
-    pv: bool
-    legacy: bool
-    checkpointed: bool
-    width: int = 0
-    max_pfn: int = -1
-    frames: NamedFrames | None = None
-    verifying: bool = False
-    contents: bool = False
-    registers: bool = False
-    stage: int = 0
-    seen: set[int] = field(default_factory=set)
-    seen_in_checkpoint: set[int] = field(default_factory=set)
-    vcpus: set[tuple[int, int]] = field(default_factory=set)
-    pages: int = 0
-    pfns: int = 0
+    def __init__(
+        self,
+        cursor: Cursor,
+        version: int,
+        *,
+        pv: bool,
+        legacy: bool,
+        checkpointed: bool,
+    ) -> None:
+        self.cursor = cursor
+        self.version = version
+        self.pv = pv
+        self.legacy = legacy
+        self.checkpointed = checkpointed
+        self.width = 0
+        self.max_pfn = -1
+        self.frames: NamedFrames | None = None
+        self.verifying = False
+        self.contents = False
+        self.registers = False
+        self.stage = 0
+        self.seen: set[int] = set()
+        self.seen_in_checkpoint: set[int] = set()
+        self.vcpus: set[tuple[int, int]] = set()
+        self.pages = 0
+        self.pfns = 0

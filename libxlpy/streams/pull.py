@@ -7,14 +7,12 @@ on how the bytes were cut, and no more is held than the one need that is open.
 
 import struct
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 #: Bytes; the most one need may keep. Anything longer is read in blocks or skipped.
 MAX_KEEP = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
 class Need:
     """The next bytes a grammar asks for.
 
@@ -23,8 +21,11 @@ class Need:
         keep: Hand them over; else they are counted and dropped.
     """
 
-    count: int
-    keep: bool
+    __slots__ = ("count", "keep")
+
+    def __init__(self, count: int, *, keep: bool) -> None:
+        self.count = count
+        self.keep = keep
 
 
 #: A grammar: yields needs, is sent the kept bytes (b"" for skipped ones).

@@ -8,7 +8,6 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from libxlpy.streams.events import (
     LibxcHeaderRead,
@@ -27,7 +26,6 @@ MAX_TYPES = 64
 OTHERS = "(other types)"
 
 
-@dataclass(slots=True)
 class Summary:
     """What a checked file holds.
 
@@ -40,12 +38,17 @@ class Summary:
         size: Bytes in all.
     """
 
-    xl: XlHeaderRead | None = None
-    libxl: LibxlHeaderRead | None = None
-    libxc: LibxcHeaderRead | None = None
-    records: Counter[str] = field(default_factory=Counter)
-    pages: int = 0
-    size: int = 0
+    def __init__(self) -> None:
+        self.xl: XlHeaderRead | None = None
+        self.libxl: LibxlHeaderRead | None = None
+        self.libxc: LibxcHeaderRead | None = None
+        self.records: Counter[str] = Counter()
+        self.pages = 0
+        self.size = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all that they hold."""
+        return isinstance(other, Summary) and vars(self) == vars(other)
 
     def add(self, event: StreamEvent) -> None:
         """Count one event of the grammar."""

@@ -7,12 +7,12 @@ specification and the code of the saver disagree.
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from libxlpy.streams import bodies
 from libxlpy.streams.image import Image
 from libxlpy.streams.pull import Reading
 from libxlpy_protocol.stream.formats import LibxcRecord as Record
+from libxlpy_protocol.value import Value
 
 
 class Stage(enum.IntEnum):
@@ -39,8 +39,7 @@ class Domains(enum.Enum):
     ALL = "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """What is asked of one type of record.
 
     Attributes:

@@ -7,7 +7,6 @@ in one byte each, lists have an end.
 import struct
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from libxlpy.streams.errors import StreamRuleBroken
 from libxlpy.streams.events import (
@@ -28,6 +27,7 @@ from libxlpy_protocol.stream.formats import (
     LibxlRecord,
     padding,
 )
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: HVM parameters that are kept; Xen knows fewer than 64.
@@ -40,16 +40,19 @@ _TSC = struct.Struct("<IIQII")
 _PARAMS_PIECE = "HVM_PARAMS record"
 
 
-@dataclass(slots=True)
 class RecordCount:
     """Records of one type: how many, and their bytes with headers and padding."""
 
-    count: int = 0
-    bytes: int = 0
+    def __init__(self) -> None:
+        self.count = 0
+        self.bytes = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Compare both."""
+        return isinstance(other, RecordCount) and vars(self) == vars(other)
 
 
-@dataclass(frozen=True, slots=True)
-class TscInfo:
+class TscInfo(Value):
     """How the guest sees time: Xen's mode, frequency in kHz, times it was restored."""
 
     mode: int
@@ -57,7 +60,6 @@ class TscInfo:
     incarnation: int
 
 
-@dataclass(slots=True)
 class FileSummary:
     """What was read of a file.
 
@@ -83,25 +85,26 @@ class FileSummary:
         failure: What the system said when reading failed.
     """
 
-    xl: XlHeaderRead | None = None
-    libxl: LibxlHeaderRead | None = None
-    libxc: LibxcHeaderRead | None = None
-    records: dict[tuple[Layer, str], RecordCount] = field(default_factory=dict)
-    entries: Counter[int] = field(default_factory=Counter)
-    pages: int = 0
-    frames: PageMap = field(default_factory=PageMap)
-    verify_entries: int = 0
-    p2m_frames: int | None = None
-    guest_width: int | None = None
-    tsc: TscInfo | None = None
-    params: list[tuple[int, int]] = field(default_factory=list)
-    emulator_id: int | None = None
-    emulator_bytes: int | None = None
-    emulator_keys: int = 0
-    size: int = 0
-    file_size: int | None = None
-    damage: StreamRuleBroken | None = None
-    failure: OSError | None = None
+    def __init__(self) -> None:
+        self.xl: XlHeaderRead | None = None
+        self.libxl: LibxlHeaderRead | None = None
+        self.libxc: LibxcHeaderRead | None = None
+        self.records: dict[tuple[Layer, str], RecordCount] = {}
+        self.entries: Counter[int] = Counter()
+        self.pages = 0
+        self.frames = PageMap()
+        self.verify_entries = 0
+        self.p2m_frames: int | None = None
+        self.guest_width: int | None = None
+        self.tsc: TscInfo | None = None
+        self.params: list[tuple[int, int]] = []
+        self.emulator_id: int | None = None
+        self.emulator_bytes: int | None = None
+        self.emulator_keys = 0
+        self.size = 0
+        self.file_size: int | None = None
+        self.damage: StreamRuleBroken | None = None
+        self.failure: OSError | None = None
 
     @property
     def page_bytes(self) -> int:

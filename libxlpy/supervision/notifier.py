@@ -3,12 +3,12 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from struct import pack
 from typing import Self
 
 from libxlpy.errors import UsageError
 from libxlpy_protocol.fields import brief
+from libxlpy_protocol.value import Value
 
 #: Microseconds in a second: the supervisor's unit.
 USEC = 1_000_000
@@ -20,8 +20,7 @@ FIRST_LISTEN_FD = 3
 DIGITS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Supervisor:
+class Supervisor(Value):
     """What a supervisor said in the environment of a daemon.
 
     Attributes:
@@ -34,7 +33,7 @@ class Supervisor:
     address: str = ""
     watchdog: float | None = None
     room: int = 0
-    handed: Mapping[str, int] = field(default_factory=dict)
+    handed: Mapping[str, int] = {}
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import os
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ from libxlpy.jobs.watchers import Watcher
 from libxlpy.recovery.recovery import Recovered
 from libxlpy.supervision.notifier import USEC, Notifier, Supervisor
 from libxlpy.supervision.stream_store import StreamStore
+from libxlpy_protocol.value import Value
 
 #: Seconds between two ticks at most.
 TICK = 1.0
@@ -41,8 +41,7 @@ NAMED = 4
 FLUSH = "flush"
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
+class Drained(Value):
     """What became of the jobs that ran when a service was to stop."""
 
     #: Ended by themselves, well or not.

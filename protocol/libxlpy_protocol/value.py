@@ -2,36 +2,43 @@
 
 It does what a frozen dataclass does. A helper starts anew for every job, and half the
 time that it took to start went into making the code of 40 dataclasses: they, and
-``inspect``, which they need, cost 60 of 110 ms. So does not ``typing``, which brings
-``re`` along: here, as in all that a helper loads, it is for checkers only, who hold any
-``TYPE_CHECKING`` for true.
+``inspect``, which they need, cost 60 of 110 ms. ``xlpy save`` had made 69 of them.
 """
 
-from __future__ import annotations
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar, Never, Self, dataclass_transform
-else:
-
-    def dataclass_transform(**_):
-        """Do nothing: it is for checkers."""
-        return lambda kind: kind
-
+from typing import ClassVar, Never, Self, dataclass_transform
 
 __all__ = ["Value"]
+
+_put = object.__setattr__
 
 
 @dataclass_transform(frozen_default=True)
 class Value:
-    """Named fields: a subclass says them by annotations, with or without a default."""
+    """Named fields: a subclass says them by annotations, with or without a default.
+
+    They are given in order or by name; with ``kw_only=True`` behind the base by name
+    alone. A default must not change, as all share it, but for ``{}``: that is a new one
+    each time. A ClassVar is no field. An annotation that only checkers know is quoted.
+    """
 
     _names: ClassVar[tuple[str, ...]] = ()
+    #: How many may be given in order: all, or none.
+    _ordered: ClassVar[int] = 0
+    _defaults: ClassVar[dict[str, object]] = {}
+    #: Those whose default is a new {}.
+    _fresh: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls) -> None:
-        """Note the names of the fields, in order; those of the base come first."""
-        cls._names = tuple(dict.fromkeys((*cls._names, *cls.__annotations__)))
-        setattr(cls, "__match_args__", cls._names)  # noqa: B010 - checkers make their own
+    def __init_subclass__(cls, *, kw_only: bool = False) -> None:
+        """Note the fields, in order; those of the base come first."""
+        own = [name for name, hint in cls.__annotations__.items() if _is_field(hint)]
+        names = tuple(dict.fromkeys((*cls._names, *own)))
+        given = vars(cls)
+        cls._names = names
+        cls._ordered = 0 if kw_only else len(names)
+        cls._defaults = cls._defaults | {n: given[n] for n in own if n in given}
+        cls._fresh = tuple(n for n, each in cls._defaults.items() if each == {})
+        matched = names[: cls._ordered]
+        setattr(cls, "__match_args__", matched)  # noqa: B010 - checkers make their own
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -44,9 +51,14 @@ class Value:
         Raises:
             TypeError: One is missing, given twice, or none of ours.
         """
-        if named or len(values) != len(self._names):
+        if named or not values or len(values) != self._ordered:
             values = self._completed(values, named)
-        self.__dict__.update(zip(self._names, values, strict=True))
+        for name, value in zip(self._names, values, strict=True):
+            _put(self, name, value)  # one by one: CPython reads such attributes faster
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Look at the fields, in a subclass that refuses some."""
 
     def replace(self, **changes: object) -> Self:
         """Return one with some fields changed.
@@ -56,27 +68,27 @@ class Value:
         """
         return type(self)(**{**vars(self), **changes})
 
+    __replace__ = replace  # what copy.replace() calls
+
     def _completed(
         self, values: tuple[object, ...], named: dict[str, object]
     ) -> tuple[object, ...]:
-        names = self._names
-        if len(values) > len(names):
-            raise self._misfit(f"has {len(names)} fields, not {len(values)}")
-        fields = dict(zip(names, values, strict=False))
-        if twice := fields.keys() & named.keys():
-            raise self._misfit(f"is given {min(twice)} twice")
-        if unknown := named.keys() - set(names):
-            raise self._misfit(f"has no field {min(unknown)}")
-        fields |= named
-        return tuple(self._chosen(fields, name) for name in names)
-
-    def _chosen(self, fields: dict[str, object], name: str) -> object:
-        if name in fields:
-            return fields[name]
+        """Put what is given by name, and defaults, behind what is given in order."""
+        names, count = self._names, len(values)
+        if count > self._ordered:
+            raise self._misfit(f"has {self._ordered} fields in order, not {count}")
+        fields = self._defaults | {name: {} for name in self._fresh} | named
+        if values:
+            if twice := named.keys() & names[:count]:
+                raise self._misfit(f"is given {min(twice)} twice")
+            fields.update(zip(names, values, strict=False))
         try:
-            return getattr(type(self), name)  # its default
-        except AttributeError:
-            raise self._misfit(f"needs {name}") from None
+            whole = tuple(map(fields.__getitem__, names))
+        except KeyError as exc:
+            raise self._misfit(f"needs {exc.args[0]}") from None
+        if len(fields) != len(names):
+            raise self._misfit(f"has no field {min(fields.keys() - set(names))}")
+        return whole
 
     def _misfit(self, why: str) -> TypeError:
         return TypeError(f"{type(self).__name__} {why}")
@@ -103,3 +115,9 @@ class Value:
         """Show the call that makes it."""
         fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__qualname__}({fields})"
+
+
+def _is_field(hint: object) -> bool:
+    if isinstance(hint, str):
+        return not hint.startswith("ClassVar")
+    return hint is not ClassVar and getattr(hint, "__origin__", None) is not ClassVar

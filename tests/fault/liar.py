@@ -3,7 +3,6 @@
 import re
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tests.support.victim import Victim
 
 LIAR = Path(__file__).with_name("lying_helper.py")
 #: Where waiting for a lie's end takes long and any time will do.
-QUICK = replace(DEADLINES, exit_after_complete=0.5)
+QUICK = DEADLINES.replace(exit_after_complete=0.5)
 HELLO = "<Hello"
 
 
@@ -61,5 +60,5 @@ def lying(lie: str) -> Attack:
 def deadlines(lie: str, place: Place) -> Deadlines:
     """Give the bounds of the job; its repair has the context's."""
     if lie == "half" and place in {0, HELLO}:
-        return replace(DEADLINES, hello=4.0)
+        return DEADLINES.replace(hello=4.0)
     return QUICK if lie == "eof" else DEADLINES

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,8 +23,8 @@ from tests.support.shell import environment
 
 #: Seconds for a sign of life, or for the stream to get on.
 SILENT = 3.0
-DEADLINES = replace(
-    QUICK, peer_ready=2 * SILENT, peer_answer=2 * SILENT, peer_silent=SILENT
+DEADLINES = QUICK.replace(
+    peer_ready=2 * SILENT, peer_answer=2 * SILENT, peer_silent=SILENT
 )
 #: Seconds for both ends, as each finds out for itself; a bound, not a measure.
 PATIENCE = 30.0
@@ -140,7 +140,7 @@ def test_control_is_lost(hvm: Guest, other_host: Path, place: str, how: str):
 @pytest.mark.parametrize("how", ["cut", "hole"])
 @pytest.mark.parametrize("place", ["offer", "copy"])
 def test_stream_is_lost(hvm: Guest, other_host: Path, place: str, how: str):
-    deadlines = replace(DEADLINES, no_progress=SILENT)
+    deadlines = DEADLINES.replace(no_progress=SILENT)
     ends = migrate(hvm, other_host, deadlines, place, how, "stream")
     (here,) = ends.here
     assert here.running, ends

@@ -5,7 +5,6 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Self, TypeVar
 
 from libxlpy.streams import Format, StreamParser
@@ -27,8 +26,8 @@ Kind = TypeVar("Kind", bound=Message)
 #: Between two signs of life.
 BEAT = 0.2
 #: Of the product's end: short where a test waits for one to pass.
-DEADLINES = replace(
-    QUICK, peer_ready=1.0, peer_built=2.0, peer_answer=2.0, peer_silent=1.0
+DEADLINES = QUICK.replace(
+    peer_ready=1.0, peer_built=2.0, peer_answer=2.0, peer_silent=1.0
 )
 
 

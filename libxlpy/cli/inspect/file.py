@@ -7,7 +7,6 @@ it; say what is wrong with it.
 import json as json_text
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from libxlpy.cli.inspect.facts import (
@@ -26,10 +25,10 @@ from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.streams import RecordRead, StreamEvent
 from libxlpy.streams.summary import FileSummary, summarize
+from libxlpy_protocol.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InspectOptions:
+class InspectOptions(Value, kw_only=True):
     """Options of `xlpy inspect`, see `options.looks`."""
 
     json: bool

@@ -10,10 +10,10 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from libxlpy.streams.page_map import CHUNK_FRAMES, MAX_FRAMES, PageMap
 from libxlpy_protocol.stream.formats import PAGE_TYPE_NAMES, PageType
+from libxlpy_protocol.value import Value
 
 #: Cells in a row: powers of two, so that rows begin at round addresses.
 MIN_COLUMNS, MAX_COLUMNS = 16, 128
@@ -57,24 +57,21 @@ KINDS = bytes(map(_kind, range(256)))
 _BROKEN = frozenset(kind_of(PageType.BROKEN, again=again) for again in (False, True))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Value):
     """Cells from frame ``first`` on, a kind each."""
 
     first: int
     cells: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Value):
     """Frames without pages, from ``first`` on."""
 
     first: int
     frames: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryMap:
+class MemoryMap(Value):
     """A guest's memory, laid out.
 
     Attributes:

@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 from xml.sax.saxutils import escape
 
 from libxlpy.cli.terminal.outcome import CommandFailed
+from libxlpy_protocol.value import Value
 
 INK = "#1a1a1a"
 PAPER = "#ffffff"
@@ -16,8 +16,7 @@ FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 Anchor = Literal["start", "middle", "end"]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Value):
     """A filled rectangle; all numbers are units from the top left corner."""
 
     x: int
@@ -27,8 +26,7 @@ class Box:
     colour: str
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Value):
     """One line of text; ``y`` is its base line, ``x`` where its anchor is."""
 
     x: int
@@ -39,7 +37,6 @@ class Text:
     anchor: Anchor = "start"
 
 
-@dataclass(slots=True)
 class Picture:
     """What is drawn, in the order of drawing: boxes, then text.
 
@@ -47,11 +44,12 @@ class Picture:
         title: For those who can't see it.
     """
 
-    width: int
-    height: int
-    title: str
-    boxes: list[Box] = field(default_factory=list)
-    texts: list[Text] = field(default_factory=list)
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self.width = width
+        self.height = height
+        self.title = title
+        self.boxes: list[Box] = []
+        self.texts: list[Text] = []
 
 
 # ---- SVG -------------------------------------------------------------------------

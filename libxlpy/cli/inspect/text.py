@@ -1,12 +1,12 @@
 """The facts of `xlpy inspect` as tables: rich ones on a terminal, else aligned text."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from libxlpy.cli.inspect.facts import Facts
 from libxlpy.cli.terminal.output import one_line, size_text
 from libxlpy.streams import RecordRead
 from libxlpy.streams.page_map import MAX_FRAMES
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Widths of the list of records, which is printed before it is known whole.
@@ -15,8 +15,7 @@ RECORD_TITLES = _RECORD.format("Offset", "Layer", "Record", "Bytes", "Frames", "
 UNKNOWN = "not reached"
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Value):
     """One table.
 
     Attributes:

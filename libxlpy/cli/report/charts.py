@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Final
 
 from libxlpy.cli.report.story import Point
+from libxlpy_protocol.value import Value
 
 #: Units of the picture: all of it, and the margins around the curve.
 WIDTH, HEIGHT = 720, 220
@@ -16,8 +16,7 @@ TICKS: Final = 6
 FEW: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Value):
     """From a value to its place between 0 and 1, and what stands beside the axis."""
 
     lowest: float

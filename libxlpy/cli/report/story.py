@@ -1,7 +1,6 @@
 """What happens in one save or migration, gathered for its report."""
 
 import time
-from dataclasses import dataclass, field
 from typing import Final
 
 from libxlpy import (
@@ -29,31 +28,35 @@ AGAIN: Final = ("moved", "complete", "settle", "done")
 Point = tuple[float, float]
 
 
-@dataclass(slots=True)
 class Story:
     """One job, from what is told while it runs and from how it ended."""
 
-    #: ``"save"`` or ``"migration"``.
-    kind: str
-    #: File, or the target as it was given.
-    where: str
-    domain: DomainInfo | None = None
-    #: Wall clock, seconds.
-    began: float = field(default_factory=time.time)
-    result: SaveResult | MigrateResult | None = None
-    #: Milliseconds, as known in the end.
-    downtime: float | None = None
-    #: What the command has left it as; "" if nothing else than the job.
-    guest: str = ""
-    #: How it failed, as one line; "" if it did not.
-    failed: str = ""
-    error: JobError | None = None
-    #: Bytes of the stream.
-    sent: list[Point] = field(default_factory=list)
-    #: Passes that were looked at while the guest ran, and when.
-    looked_at: list[tuple[float, PrecopyEvent]] = field(default_factory=list)
-    #: What the clock said when the job began.
-    _clock: float = field(default_factory=time.monotonic)
+    def __init__(self, kind: str, where: str) -> None:
+        """Begin one.
+
+        Args:
+            kind: ``"save"`` or ``"migration"``.
+            where: File, or the target as it was given.
+        """
+        self.kind = kind
+        self.where = where
+        self.domain: DomainInfo | None = None
+        #: Wall clock, seconds.
+        self.began = time.time()
+        self.result: SaveResult | MigrateResult | None = None
+        #: Milliseconds, as known in the end.
+        self.downtime: float | None = None
+        #: What the command has left it as; "" if nothing else than the job.
+        self.guest = ""
+        #: How it failed, as one line; "" if it did not.
+        self.failed = ""
+        self.error: JobError | None = None
+        #: Bytes of the stream.
+        self.sent: list[Point] = []
+        #: Passes that were looked at while the guest ran, and when.
+        self.looked_at: list[tuple[float, PrecopyEvent]] = []
+        #: What the clock said when the job began.
+        self._clock = time.monotonic()
 
     def hear(self, event: JobEvent) -> None:
         """Take an event as it happens."""

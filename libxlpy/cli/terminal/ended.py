@@ -1,6 +1,5 @@
 """What is told of a job that has ended: figures or a failure, also as JSON."""
 
-from dataclasses import asdict
 from typing import Any
 
 from libxlpy import DomainInfo, JobError, MigrateResult, RestoreResult, SaveResult
@@ -17,9 +16,9 @@ def speed_text(size: int, seconds: float) -> str:
 
 def result_facts(result: SaveResult | RestoreResult | MigrateResult) -> dict[str, Any]:
     """Give what a result has for JSON; its report is for people."""
-    facts = asdict(result)
+    facts = {**vars(result), "guest": result.guest.value}
     del facts["report"]
-    return {**facts, "guest": result.guest.value}
+    return facts
 
 
 def tell_failure(

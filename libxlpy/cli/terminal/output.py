@@ -43,8 +43,8 @@ class Output:
             _drop(sys.stdout)
 
     def json(self, value: Any) -> None:
-        """Print one JSON value on a line of its own."""
-        self.fact(json.dumps(value, separators=(",", ":")))
+        """Print one JSON value on a line of its own; of a Value, its fields."""
+        self.fact(json.dumps(value, separators=(",", ":"), default=vars))
 
     def note(self, text: str) -> None:
         """Print lines about what goes on; dropped if stderr takes them no more.

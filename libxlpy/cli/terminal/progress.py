@@ -5,7 +5,6 @@ phase and pass over memory; with ``--json`` one object for each event.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
@@ -95,7 +94,7 @@ class JsonView(View):
     def show(self, event: JobEvent) -> None:
         """Print one event: its kind and its fields."""
         kind = type(event).__name__.removesuffix("Event").lower()
-        self._out.json({"event": kind, **asdict(event)})
+        self._out.json({"event": kind, **vars(event)})
 
 
 def pass_text(event: PrecopyEvent) -> str:

@@ -1,6 +1,5 @@
 """What is said before the command: backend, host, how much to print."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,6 @@ from libxlpy.cli.terminal.signals import Signals
 BackendName = Literal["auto", "xen", "simxen"]
 
 
-@dataclass(slots=True)
 class Settings:
     """Options of `xlpy` itself.
 
@@ -23,9 +21,12 @@ class Settings:
         changed: The command has changed something: an unread answer is no failure.
     """
 
-    out: Output
-    signals: Signals = field(default_factory=Signals)
-    backend: BackendName = "auto"
-    host: Path | None = None
-    verbose: bool = False
-    changed: bool = False
+    def __init__(
+        self, out: Output, signals: Signals | None = None, *, verbose: bool = False
+    ) -> None:
+        self.out = out
+        self.signals = signals or Signals()
+        self.backend: BackendName = "auto"
+        self.host: Path | None = None
+        self.verbose = verbose
+        self.changed = False

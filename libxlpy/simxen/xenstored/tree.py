@@ -7,10 +7,11 @@ new node in place of the old one. A snapshot is therefore a copy of the mapping,
 Source: Xen, docs/misc/xenstore.txt; tools/xenstored/core.c.
 """
 
-import dataclasses
 import enum
 import re
 from collections.abc import Callable
+
+from libxlpy_protocol.value import Value
 
 #: Bytes in an absolute path, and in one that is relative to a domain's own path.
 MAX_ABSOLUTE_PATH = 3072
@@ -57,8 +58,7 @@ _LETTERS = {
 _LETTER_OF = {access: letter for letter, access in _LETTERS.items()}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Value):
     """One entry of a node's permissions; the first names owner and default."""
 
     access: Access
@@ -81,8 +81,7 @@ class Permission:
         return cls(_LETTERS[match[1]], int(match[2]))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Node:
+class Node(Value):
     """One node as it is between two writes.
 
     Args:

@@ -3,17 +3,16 @@
 Source: Xen, tools/xenstored/watch.c, fire_watches().
 """
 
-import dataclasses
 from collections.abc import Callable
 
 from libxlpy.simxen.xenstored.tree import XenstoreError
+from libxlpy_protocol.value import Value
 
 #: Watches that a guest may have.
 MAX_GUEST_WATCHES = 128
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value):
     """A path that changed.
 
     Args:
@@ -26,8 +25,7 @@ class Change:
     exact: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(Value):
     """One client's interest in a path and all below it.
 
     Args:

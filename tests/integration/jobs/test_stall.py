@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -69,7 +68,7 @@ async def test_callback_has_a_deadline_of_its_own(ctx: Context, pv: Guest):
     async def never() -> int:
         return await asyncio.Future()
 
-    deadlines = replace(QUICK, per_callback={"suspend": 0.2})
+    deadlines = QUICK.replace(per_callback={"suspend": 0.2})
     with open(os.devnull, "wb", buffering=0) as null:  # noqa: PTH123
         job = await ctx.xc_domain_save(
             pv.domid, null.fileno(), SaveCallbacks(suspend=never), deadlines=deadlines
@@ -86,7 +85,7 @@ async def test_stream_that_nobody_reads_is_no_progress(
 ):
     """Heartbeats go on, and they are bytes that are written, too."""
     reading, writing = os.pipe()
-    deadlines = replace(QUICK, **{deadline: 1.5}, total=30)  # several heartbeats
+    deadlines = QUICK.replace(**{deadline: 1.5}, total=30)  # several heartbeats
     try:
         job = await ctx.domain_suspend(pv.domid, writing, deadlines=deadlines)
         with pytest.raises(TimedOut) as caught:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +224,7 @@ def test_hook_that_raises_leaves_nothing_behind(host: Path):
 
     loop = ForeignLoop()
     with pytest.raises(MemoryError):
-        libxl_ctx_alloc("simxen", host, hooks=replace(loop.hooks(), fd_register=refuse))
+        libxl_ctx_alloc("simxen", host, hooks=loop.hooks().replace(fd_register=refuse))
 
 
 FORKED = """

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +236,7 @@ async def test_one_that_says_much_is_not_kept_waiting(host: Path, folder: Folder
 # ----- of a migration -------------------------------------------------------------
 
 Script = Callable[[Peer], Awaitable[None]]
-DEADLINES = replace(QUICK, peer_ready=2.0, peer_answer=2.0)
+DEADLINES = QUICK.replace(peer_ready=2.0, peer_answer=2.0)
 
 
 async def migrate(

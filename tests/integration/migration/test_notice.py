@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ from tests.support.real_host import QUICK
 from tests.support.shell import PATIENCE, ROOT, environment
 
 NOTICE, HOLD = "control/libxlpy/migrate", "data/libxlpy/hold"
-DEADLINES = replace(QUICK, guest_hold=1.0, peer_built=5.0)
+DEADLINES = QUICK.replace(guest_hold=1.0, peer_built=5.0)
 DYING = ROOT / "tests" / "fault" / "dying_migration.py"
 #: A hold that is longer than the test.
 FOR_EVER = 600_000
@@ -61,7 +60,7 @@ async def migrating(
         playing = asyncio.create_task(play())
         try:
             fd = theirs.fileno()
-            deadlines = replace(DEADLINES, guest_hold=hold)
+            deadlines = DEADLINES.replace(guest_hold=hold)
             yield await ctx.domain_migrate(guest.domid, fd, fd, deadlines=deadlines)
         finally:
             playing.cancel()

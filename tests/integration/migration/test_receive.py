@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from tests.support.interfaces import libxl_nodes
 from tests.support.peers import Peer
 from tests.support.real_host import QUICK
 
-DEADLINES = replace(QUICK, peer_ready=1.0, peer_built=1.0, peer_answer=1.0)
+DEADLINES = QUICK.replace(peer_ready=1.0, peer_built=1.0, peer_answer=1.0)
 Script = Callable[[Peer], Awaitable[None]]
 RAN = REPORT + b"\0"
 DID_NOT = REPORT + b"\xff"

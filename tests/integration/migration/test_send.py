@@ -6,7 +6,6 @@ be, ours runs on.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,8 +35,7 @@ from tests.support.peers import Peer
 from tests.support.real_host import QUICK
 
 #: Short where a test waits for one to pass.
-DEADLINES = replace(
-    QUICK,
+DEADLINES = QUICK.replace(
     peer_ready=1.0,
     peer_built=1.0,
     peer_answer=1.0,

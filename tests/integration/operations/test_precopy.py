@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +136,7 @@ async def test_guest_that_never_fits_its_budget_is_copied_until_the_time_is_up(
     ctx: Context, busy: Guest, slow_fd: int
 ):
     tight = policies.DowntimeBudget(1)
-    deadlines = replace(QUICK, total=2.0)
+    deadlines = QUICK.replace(total=2.0)
     job = await ctx.domain_suspend(
         busy.domid, slow_fd, LIVE, policy=tight, deadlines=deadlines
     )
@@ -191,7 +190,7 @@ async def test_stop_that_would_not_end_in_time_is_held_back(
             slow_fd,
             LIVE,
             policy=policies.Xen(max_iters=1),
-            deadlines=replace(QUICK, total=2.0),
+            deadlines=QUICK.replace(total=2.0),
         )
         events = asyncio.create_task(looked_at(job))
         with pytest.raises(TimedOut) as caught:
@@ -242,7 +241,7 @@ async def test_coroutine_that_hangs_is_ended_by_its_deadline_or_replaced(
     async def hangs(view: PrecopyView) -> int:
         return await asyncio.Future()
 
-    deadlines = replace(QUICK, per_callback={"precopy_policy": 0.3})
+    deadlines = QUICK.replace(per_callback={"precopy_policy": 0.3})
     job = await ctx.domain_suspend(
         pv.domid, null_fd, LIVE, policy=hangs, deadlines=deadlines
     )

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from libxlpy.journal import Entry, Identity, Stream
+from libxlpy.results.report import GuestFacts
 
 
 def entry(**fields):
@@ -21,5 +22,6 @@ def entry(**fields):
         "parent": Identity.own(),
         "stream": stream,
         "state_path": "/x",
+        "guest": GuestFacts(),
     }
     return Entry(**{**fixed, **fields})

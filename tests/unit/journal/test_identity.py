@@ -1,6 +1,5 @@
 """A process is known by more than its number."""
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ def test_own_process_lives():
 def test_another_start_or_boot_is_another_process():
     own = Identity.own()
     for change in ({"start_time": own.start_time - 1}, {"boot_id": "x"}):
-        other = dataclasses.replace(own, **change)
+        other = own.replace(**change)
         assert not other.alive()
         assert not other.signal(signal.SIGKILL)
 
@@ -28,7 +27,7 @@ def test_identity_is_of_one_process_only():
     pidfd = own.open()
     assert pidfd is not None
     os.close(pidfd)
-    assert dataclasses.replace(own, start_time=own.start_time + 1).open() is None
+    assert own.replace(start_time=own.start_time + 1).open() is None
     with pytest.raises(ProcessLookupError):
         Identity.of(2**22 + 1)
 

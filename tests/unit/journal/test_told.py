@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 
 import pytest
 
@@ -54,7 +53,7 @@ def test_figures_come_back_as_they_were():
     ],
 )
 def test_what_is_no_figure_is_not_taken(change):
-    assert decode(json.dumps({**asdict(FIGURES), **change}).encode()) is None
+    assert decode(json.dumps({**vars(FIGURES), **change}).encode()) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", encode(FIGURES)[:90], b"\xff"])

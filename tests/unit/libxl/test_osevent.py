@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,7 +166,7 @@ def test_hook_that_raises_comes_out_where_it_was_called(foreign: ForeignLoop):
     def refuse(*arguments: Any) -> None:
         raise MemoryError("no room")
 
-    made = Hooked(replace(foreign.hooks(), timeout_register=refuse))
+    made = Hooked(foreign.hooks().replace(timeout_register=refuse))
     timer = made.loop.call_later(1000, print)
     with pytest.raises(MemoryError, match="no room"):
         foreign.occur(made)

@@ -1,6 +1,5 @@
 """Which program a choice of helper stands for."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def on_xen(backend: Backend, tmp_path: Path, monkeypatch) -> Backend:
         program = tmp_path / f"xen-4.{minor}"
         program.write_text("#!/bin/true\n")
         program.chmod(0o755)
-    return replace(backend, kind="xen", host=None)
+    return backend.replace(kind="xen", host=None)
 
 
 def test_own_is_no_program(on_xen: Backend):

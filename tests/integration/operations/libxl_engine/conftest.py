@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from libxlpy import Context
 from tests.support.libxl_helpers import DROP_IN, LIARS, liar_program, program
 from tests.support.real_host import QUICK
 
-DEADLINES = replace(QUICK, message=1.0, abort_grace=1.0, term_grace=1.0)
+DEADLINES = QUICK.replace(message=1.0, abort_grace=1.0, term_grace=1.0)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Helpers that lie, hang or die: a typed outcome, the guest as it was, nothing left."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ LIVE = SuspendFlags.LIVE
 STALL = "'stall'"
 HELLO = "'hello'"
 #: Shorter where it is to pass; our own helper must say hello, too.
-BOUNDS = {STALL: replace(DEADLINES, stall=1.0), HELLO: replace(DEADLINES, hello=8.0)}
+BOUNDS = {STALL: DEADLINES.replace(stall=1.0), HELLO: DEADLINES.replace(hello=8.0)}
 
 #: Liar -> outcome, and a word of it.
 LIES: dict[str, tuple[type[JobError], str]] = {

@@ -82,7 +82,8 @@ def test_svg_is_sound_and_holds_all_text():
 
 
 def test_svg_takes_any_name():
-    drawn = Picture(10, 10, "\x00\x1b[31m\ud800", texts=[Text(1, 1, "\x07")])
+    drawn = Picture(10, 10, "\x00\x1b[31m\ud800")
+    drawn.texts.append(Text(1, 1, "\x07"))
     root = ET.fromstring(svg(drawn))
     assert root[0].text == "??[31m?"
 

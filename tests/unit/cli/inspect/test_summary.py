@@ -23,7 +23,7 @@ from tests.unit.cli.inspect.files import (
 
 def everything(summary):
     """Give what can be compared of a summary."""
-    names = [name for name in summary.__slots__ if name not in ("frames", "file_size")]
+    names = [name for name in vars(summary) if name not in ("frames", "file_size")]
     facts = {name: getattr(summary, name) for name in names}
     return {**facts, "damage": str(summary.damage)}, summary.frames.histogram()
 
