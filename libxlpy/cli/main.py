@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from libxlpy.cli.terminal.signals import Signals
 
 #: New objects between two looks for garbage. By Python's 700 it would look again and
-#: again through what is loaded, 100,000 objects of which none goes.
+#: again through what is loaded, of which nothing goes.
 COLLECT_AFTER = 50_000
 
 
