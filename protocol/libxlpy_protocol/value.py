@@ -2,10 +2,22 @@
 
 It does what a frozen dataclass does. A helper starts anew for every job, and half the
 time that it took to start went into making the code of 40 dataclasses: they, and
-``inspect``, which they need, cost 60 of 110 ms. ``xlpy save`` had made 69 of them.
+``inspect``, which they need, cost 60 of 110 ms. ``xlpy save`` had made 69 of them. So
+does not ``typing``, which brings ``re`` along: here, as in all that a helper loads, it
+is for checkers only, who hold any ``TYPE_CHECKING`` for true.
 """
 
-from typing import ClassVar, Never, Self, dataclass_transform
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Never, Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Do nothing: it is for checkers."""
+        return lambda kind: kind
+
 
 __all__ = ["Value"]
 
@@ -118,6 +130,4 @@ class Value:
 
 
 def _is_field(hint: object) -> bool:
-    if isinstance(hint, str):
-        return not hint.startswith("ClassVar")
-    return hint is not ClassVar and getattr(hint, "__origin__", None) is not ClassVar
+    return "ClassVar" not in (hint if isinstance(hint, str) else repr(hint))
