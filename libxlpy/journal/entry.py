@@ -136,7 +136,8 @@ def _read(cls: type[Made], value: Any, where: str) -> Made:
         ValueError: It has not, or one is of another type.
     """
     assert issubclass(cls, Value | GuestFacts)
-    hints = typing.get_type_hints(cls)
+    # Value itself knows this word for checkers only.
+    hints = typing.get_type_hints(cls, localns={"ClassVar": typing.ClassVar})
     names = cls.names()
     if not isinstance(value, dict) or set(value) != set(names):
         raise ValueError(f"{where} has not the fields that it must have")
