@@ -61,7 +61,8 @@ class Stream(Value):
         view = memoryview(data)
         while view:
             self.check()
-            view = view[os.write(self.fd, view) :]
+            with self._unless_cut():
+                view = view[os.write(self.fd, view) :]
 
     def read(self, size: int) -> bytes:
         """Read exactly ``size`` bytes.
@@ -74,11 +75,21 @@ class Stream(Value):
         data = bytearray()
         while len(data) < size:
             self.check()
-            part = os.read(self.fd, size - len(data))
+            with self._unless_cut():
+                part = os.read(self.fd, size - len(data))
             if not part:
                 raise StreamEndedError
             data += part
         return bytes(data)
+
+    @contextmanager
+    def _unless_cut(self) -> Iterator[None]:
+        """An error that is an abort's doing is none of the stream's."""
+        try:
+            yield
+        except OSError:
+            self.check()
+            raise
 
     def at_end(self) -> bool:
         """Tell whether there is no more to read; does not wait, may take a byte.
