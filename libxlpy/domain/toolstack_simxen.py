@@ -144,11 +144,10 @@ class SimxenToolstack:
         async with self._host(GUEST_TIMEOUT, NO_ANSWER) as client:
             await client.launch(domid, uuid=uuid, paused=paused)
 
-    async def launch_once(self, domid: int, uuid: str) -> None:
-        """Launch a guest paused, unless it was launched already."""
+    async def launched(self, domid: int) -> bool:
+        """Tell whether a guest that was restored has had its launch."""
         async with self._host(GUEST_TIMEOUT, NO_ANSWER) as client:
-            if (await client.info(domid))["guest_pid"] is None:
-                await client.launch(domid, uuid=uuid, paused=True)
+            return bool((await client.info(domid))["launched"])
 
     async def remove(self, domid: int, uuid: str) -> None:
         """Destroy a domain that is half built; errors as of the host."""

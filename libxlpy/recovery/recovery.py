@@ -218,7 +218,7 @@ class Recovery:
                 return Decision(Outcome.ROLLED_BACK, text, steps)
         toolstack = toolstack_of(self._env)
         if entry.kind == "restore" and toolstack.kind == "simxen":
-            return self._restore(toolstack)
+            return await self._restore(toolstack)
         text = "what is in the domain is for its toolstack to say"
         return Decision(Outcome.LEFT, text)
 
@@ -248,19 +248,28 @@ class Recovery:
         if self._finish and not file.regular and facts.suspended:
             text = "whether its stream is whole only its reader knows; not resumed"
             return Decision(Outcome.LEFT, text, self._state())
-        steps = [Step("", self._repair), *self._state()]
         if entry.complete and file.final is not None:
+            steps = [Step("", self._repair), *self._state()]
             text = f"{self._name()} is whole, the guest goes on, as after save -c"
             return Decision(Outcome.FINISHED, text, steps, ImageState.COMPLETE)
-        steps += self._removed()
-        return Decision(Outcome.ROLLED_BACK, self._death(), steps)
+        return self._rolled_back(*self._removed())
 
-    def _restore(self, host: "SimxenToolstack") -> Decision:
-        """A restore that was whole is launched, else there is nothing to launch."""
+    async def _restore(self, host: "SimxenToolstack") -> Decision:
+        """A restore that was whole is launched, else there is nothing to launch.
+
+        The host knows whether it was launched, whatever the journal's disk has kept:
+        a guest that has had its launch is nobody's to destroy.
+        """
         entry = self._entry
+        if await host.launched(entry.domid):
+            return Decision(
+                Outcome.FINISHED, "its guest was launched", (), ImageState.COMPLETE
+            )
         if entry.complete:
-            fact = "guest launched, if it was not yet"
-            launch = Step(fact, lambda: host.launch_once(entry.domid, entry.uuid))
+            fact = "guest launched, paused"
+            launch = Step(
+                fact, lambda: host.launch(entry.domid, entry.uuid, paused=True)
+            )
             text = "all was read"
             return Decision(Outcome.FINISHED, text, [launch], ImageState.COMPLETE)
         fact = "half-built domain destroyed"
@@ -271,12 +280,14 @@ class Recovery:
         moving = Moving(self._env, entry := self._entry, self._left_by())
         if entry.kind == "receive":
             return moving.received(facts)
-        steps = [Step("", self._repair), *self._state()]
-        rolled_back = Decision(Outcome.ROLLED_BACK, self._death(), steps)
-        if entry.kind == "remus":
-            return rolled_back  # the guest is here, whatever its backup holds
-        steps += moving.named_back()
-        return moving.sent(facts) or rolled_back
+        if entry.kind == "remus":  # the guest is here, whatever its backup holds
+            return self._rolled_back()
+        return moving.sent(facts) or self._rolled_back(*moving.named_back())
+
+    def _rolled_back(self, *more: Step) -> Decision:
+        """The guest is here, and goes on."""
+        steps = [Step("", self._repair), *self._state(), *more]
+        return Decision(Outcome.ROLLED_BACK, self._death(), steps)
 
     def _death(self) -> str:
         where = f"in {self._entry.phase!r}" if self._entry.phase else "as it began"

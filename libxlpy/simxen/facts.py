@@ -78,6 +78,7 @@ def domain_facts(domain: Domain, name: str) -> dict[str, Any]:
         "shutdown_reason": domain.shutdown_reason,
         "dying": domain.dying,
         "valid": domain.valid,
+        "launched": domain.launched,
         "guest_pid": domain.guest.pid if domain.guest else None,
         "guest_id": domain.vcpu["arch.guest_id"],
         "counter": domain.vcpu["arch.counter"],

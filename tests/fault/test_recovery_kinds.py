@@ -43,7 +43,10 @@ def test_raw_save_leaves_the_guest_to_its_toolstack(hvm_victim, tmp_path):
 @long
 @pytest.mark.parametrize("how", ["alone", "with its helper"])
 def test_parent_of_a_restore_killed_at_every_kind_of_message(pv_victim, tmp_path, how):
-    """What was whole is launched, paused; what was not leaves no domain."""
+    """What was whole is launched, paused; what was not leaves no domain.
+
+    A domain that the journal knows, and that is not kept yet, ends with its toolstack.
+    """
     path = tmp_path / "image"
     config = asyncio.run(image_of(pv_victim, path))
     watcher, before = Saboteur(-1), domids(pv_victim)
@@ -64,5 +67,6 @@ def test_parent_of_a_restore_killed_at_every_kind_of_message(pv_victim, tmp_path
         assert left(pv_victim, tmp_path) == [], what
     finished = {what for what in outcomes if outcomes[what] is Outcome.FINISHED}
     assert finished == {">Release"}
-    assert set(outcomes.values()) == {Outcome.FINISHED, Outcome.ROLLED_BACK}
+    ends = {Outcome.FINISHED, Outcome.ROLLED_BACK}
+    assert ends <= {*outcomes.values()} <= {*ends, Outcome.GUEST_GONE}
     pv_victim.assert_unharmed(how)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy import GuestState, Outcome
 from libxlpy.simxen.client import request
 from libxlpy.streams import Format, walk_to_end
 from libxlpy.streams.reader import read_xl_header
@@ -17,19 +18,12 @@ from tests.support.victim import Victim
 XLPY = Path(__file__).with_name("scarce_xlpy.py")
 
 
-@pytest.mark.parametrize("phase", ["suspend", "suspended", "settle", "done"])
-@pytest.mark.parametrize("what", ["ENOSPC", "EIO", "EMFILE"])
-@pytest.mark.parametrize("option", ["-c", ""])
-def test_save_ends_with_the_guest_looked_after(
-    host: Path, tmp_path: Path, what: str, phase: str, option: str
-):
-    guest, path = Guest(host, "hvm"), tmp_path / "image"
-    options = [option] if option else []
-    done = subprocess.run(
-        [
-            *(sys.executable, str(XLPY), what, phase, "--host", str(host)),
-            *("save", *options, guest.name, str(path)),
-        ],
+def xlpy(
+    what: str, phase: str, host: Path, *words: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command that has nothing more of it once its job enters the phase."""
+    return subprocess.run(
+        [sys.executable, str(XLPY), what, phase, "--host", str(host), *words],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -37,6 +31,17 @@ def test_save_ends_with_the_guest_looked_after(
         timeout=PATIENCE,
         check=False,
     )
+
+
+@pytest.mark.parametrize("phase", ["suspended", "settle", "done"])
+@pytest.mark.parametrize("what", ["ENOSPC", "EIO", "EMFILE"])
+@pytest.mark.parametrize("option", ["-c", ""])
+def test_save_ends_with_the_guest_looked_after(
+    host: Path, tmp_path: Path, what: str, phase: str, option: str
+):
+    guest, path = Guest(host, "hvm"), tmp_path / "image"
+    options = [option] if option else []
+    done = xlpy(what, phase, host, "save", *options, guest.name, str(path))
     said = f"{done.returncode}: {done.stderr}"
     assert done.returncode in (0, 1), said
     assert "Traceback" not in done.stderr, said
@@ -55,6 +60,28 @@ def test_save_ends_with_the_guest_looked_after(
         assert not facts["paused"], f"{said} {found}"
     assert not list((host / "jobs").glob(f"{guest.domid}.*")), f"{said} {found}"
     guest.destroy()
+
+
+@pytest.mark.parametrize("option", ["-p", ""])
+def test_restored_guest_outlives_a_journal_that_could_not_be_written(
+    host: Path, tmp_path: Path, option: str
+):
+    """Its entry says that the restore has begun, and is there when all has ended."""
+    guest, path = Guest(host, "pv"), tmp_path / "image"
+    saved = xlpy("nothing", "never", host, "save", guest.name, str(path))
+    assert saved.returncode == 0, saved.stderr
+    options = ["restore", *[option] * bool(option), "--name", "lost", str(path)]
+    done = xlpy("EIO", "start", host, *options)
+    assert done.returncode == 0, done.stderr
+    [made] = request(host, "list")["domains"]
+    assert (host / "jobs" / f"{made['domid']}.json").exists(), "nothing was tried"
+    [found] = recover(Victim(host, made["domid"], "pv"))
+    assert found.outcome is Outcome.FINISHED
+    assert found.guest is (GuestState.PAUSED if option else GuestState.RUNNING)
+    [left] = request(host, "list")["domains"]
+    assert left["guest_pid"] == made["guest_pid"]
+    assert not list((host / "jobs").iterdir())
+    request(host, "destroy", domid=made["domid"])
 
 
 def assert_whole(path: Path) -> None:
