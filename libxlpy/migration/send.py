@@ -1,19 +1,12 @@
 """Give a domain away, in order of execution.
 
 The receiver says that it is there -> header and configuration, or an offer -> a live
-save -> the receiver has a whole copy, paused -> ours gets another name -> GO -> the
-receiver says that its copy runs -> ours is destroyed. The table is
-``libxlpy_protocol.migration.handshake.SENDER``.
-
-Until GO the guest is ours: whatever fails, it runs on here; should we die, the save's
-helper, which stays as its guard, lets it. From GO on only the receiver knows. That we
-come so far is written down before a byte of GO is sent.
+save -> the receiver has a whole copy, paused -> it is given away, see ``giving``.
 
 Xen: tools/xl/xl_migrate.c, migrate_domain().
 """
 
 import logging
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -23,46 +16,35 @@ from libxlpy.domain.names import away
 from libxlpy.domain.notice import GuestNotice
 from libxlpy.domain.pauses import is_held
 from libxlpy.domain.remedies import both_asked
-from libxlpy.domain.repair import ask_guest, failed, is_failed
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import (
     GuestFailed,
     JobError,
-    MigrationOpen,
     NotSupported,
-    PeerFailed,
 )
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stall import StallPolicy
 from libxlpy.migration.channel import Channel
+from libxlpy.migration.giving import Giving
 from libxlpy.migration.greeting import Connect, Greeted, greet
 from libxlpy.migration.hooks import Hooks, MigrationHooks
 from libxlpy.migration.talk import Talk
-from libxlpy.migration.waiting import Interruptible
 from libxlpy.operations.flags import SuspendFlags
-from libxlpy.operations.save import RAN_ON, GuestSave
+from libxlpy.operations.save import GuestSave
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.results.of_jobs import MigrateResult
-from libxlpy.results.report import GuestState, JobReport, Kind, Settled
+from libxlpy.results.report import JobReport, Kind, Settled
 from libxlpy_protocol.enums import OnParentLoss
-from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Log, Suspend
-from libxlpy_protocol.migration.handshake import SENDER, Event, Sending, Word
+from libxlpy_protocol.migration.handshake import Sending, Word
 from libxlpy_protocol.xen import XTL_INFO
 
 if TYPE_CHECKING:
     from libxlpy.policies import AnyPolicy
 
-#: The copy at the other end may run.
-GIVEN = frozenset({Sending.GO, Sending.REPORT, Sending.MOVED, Sending.OPEN})
-#: A cancel is heard.
-OURS = frozenset({Sending.COPY, Sending.RECEIVED, Sending.NAME})
-DESTROYED = "domain destroyed here"
-NAMED_BACK = "name given back"
 #: State -> what hooks are told of the end; of all others that it has failed.
 OUTCOMES = {Sending.MOVED: "moved", Sending.OPEN: "open"}
-STARTED_NOT = "could not start its copy"
 WOULD_RUN = (
     "xl's handshake can't say so, and the target would let it run; give -p here and to "
     "the receiver, or unpause it first"
@@ -134,8 +116,7 @@ class Send(GuestSave[MigrateResult]):
         self._name = ""
         self._receiver: Greeted | None = None
         self._hooks = Hooks(env, hooks, "send")
-        self._state = Sending.READY
-        self._waits = Interruptible()
+        self._giving: Giving
 
     @property
     def what(self) -> str:
@@ -160,7 +141,7 @@ class Send(GuestSave[MigrateResult]):
         self._is_left_paused |= self._receiver.keeps_paused
         self._check_stays_paused()
         self.stream_fd = self._receiver.stream_fd
-        self._state = SENDER[self._state][Event.DONE]
+        self._giving = Giving(self.env, self._domain, self._talk)
 
     def _check_stays_paused(self) -> None:
         if self._domain.paused and not self._is_left_paused:
@@ -240,17 +221,17 @@ class Send(GuestSave[MigrateResult]):
             run.record.exit_status = run.guard.end
             run.record.rusage = run.guard.rusage
         await self._part(run)
-        outcome = OUTCOMES.get(self._state, "failed")
+        outcome = OUTCOMES.get(self._giving.state, "failed")
         run.record.remarks += await self._after(outcome, settled.guest.value)
         return settled
 
     async def _part(self, run: Run) -> None:
         """Tell the receiver, if it can be told, that the guest is ours; then close."""
-        if self._state not in GIVEN:
+        if not self._giving.is_given:
             try:
                 await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
             except JobError:
-                if self._state is Sending.STAYS:
+                if self._giving.state is Sending.STAYS:
                     settled_by = both_asked(self._name, self._reached_by)
                     remark = f"{MAY_WAIT}, {settled_by} removes that"
                     run.record.remarks.append(remark)
@@ -269,121 +250,26 @@ class Send(GuestSave[MigrateResult]):
         )
 
     async def _settle(self, run: Run) -> Settled:
-        if self._state in GIVEN:
+        giving = self._giving
+        if giving.is_given:
             return await self._left()  # a defect came between, or it is asked again
         settled = await super().settle(run)
         if run.failure is None:
-            await self._hand_over(run)
-            if self._state in GIVEN:
+            if await giving.go_through(run):
                 return await self._left()
             settled = await self._repair(run)
         remark = await self._notice.withdraw()
         run.record.remarks += [remark] if remark else []
-        return settled.also(*await self._name_back())
+        return settled.also(*await giving.name_back())
 
-    async def _hand_over(self, run: Run) -> None:
-        """Go through the table from where the copy is sent."""
-        self._state = SENDER[Sending.COPY][Event.DONE]
-        while self._state in SENDER:
-            event = Event.DONE
-            try:
-                event = await self._step(run)
-            except JobError as exc:
-                self._fail(run, exc)
-                event = Event.FAILED
-            except LibxlpyError as exc:
-                self._fail(run, JobError(str(exc)))
-                event = Event.FAILED
-            self._state = SENDER[self._state][event]
-
-    async def _step(self, run: Run) -> Event:
-        """Do what the state says; an error is FAILED."""
-        match self._state:
-            case Sending.RECEIVED:
-                run.enter("received")
-                hear = self._talk.hear(Word.RECEIVED, deadline="peer_built")
-                await self._waits.wait(hear)
-            case Sending.NAME:
-                run.enter("name")
-                await self._waits.wait(self._rename(self._name, away(self._name)))
-            case Sending.GO:
-                await self._check_suspended()
-                run.commit("go")
-                if run.guard is not None:
-                    await run.guard.let_go()
-                await self._talk.say(Word.GO)
-            case Sending.REPORT:
-                return await self._report(run)
-            case _:
-                await self._talk.hear(Word.PERMISSION, deadline="peer_answer")
-        return Event.DONE
-
-    async def _check_suspended(self) -> None:
-        """See that nobody has let the guest run while the receiver was waited for.
-
-        From here on it is the guard's answer that tells: should we be stopped between a
-        look and GO, it is the guard that lets the guest run.
-        """
-        settled = await ask_guest(self.env, self.domid, self.uuid)
-        if settled.guest is not GuestState.SUSPENDED:
-            raise GuestFailed(settled.guest.value, RAN_ON)
-
-    async def _report(self, run: Run) -> Event:
-        run.enter("report")
-        report = (Word.RUNS, Word.DOES_NOT_RUN)
-        if await self._talk.hear(*report, deadline="peer_answer") is not Word.RUNS:
-            run.fail(PeerFailed(STARTED_NOT, self._talk.why))
-            return Event.REFUSED
-        run.record.meter.resumed(time.monotonic())
-        run.enter("moved")
-        return Event.DONE
-
-    def _fail(self, run: Run, error: JobError) -> None:
-        """Take what ends it: in doubt about the guest, the doubt."""
-        if self._state is Sending.REPORT:
-            text = f"nobody here knows whether {self._name!r} runs at the other end"
-            error = MigrationOpen(f"{text}: {error.args[0]}")
-        run.fail(error)
+    async def _left(self) -> Settled:
+        settled = await self._giving.left()
+        self.is_left = self._giving.is_left
+        return settled
 
     def interrupt(self, reason: str) -> bool:
         """See the base class: until GO is said the guest can stay."""
-        if self._state not in OURS:
-            return False
-        self._waits.cancel(reason)
-        return True
-
-    # ----- what is left here ------------------------------------------------------
-
-    async def _left(self) -> Settled:
-        """Destroy ours, if the receiver's runs."""
-        facts: list[str] = []
-        if self._state in SENDER:  # a defect came between
-            self._state = Sending.OPEN
-        if self._state is Sending.MOVED:
-            try:
-                await requests.destroy(self.env, self.domid, self.uuid)
-                facts.append(DESTROYED)
-            except LibxlpyError as exc:
-                facts.append(failed(DESTROYED, exc))
-        settled = await ask_guest(self.env, self.domid, self.uuid)
-        self.is_left = self._state is Sending.OPEN or any(map(is_failed, facts))
-        return Settled(settled.guest, (*facts, *settled.repairs))
-
-    async def _name_back(self) -> list[str]:
-        """Give the guest its name again, if it has lost it."""
-        if self._state is not Sending.STAYS:
-            return []
-        try:
-            if (await requests.look(self.env, self.domid)).name != away(self._name):
-                return []
-            await self._rename(away(self._name), self._name)
-        except LibxlpyError as exc:
-            return [failed(NAMED_BACK, exc)]
-        return [NAMED_BACK]
-
-    async def _rename(self, old: str, new: str) -> None:
-        env, domid = self.env, self.domid
-        await requests.rename(env, domid, new, uuid=self.uuid, old=old)
+        return self._giving.interrupt(reason)
 
     async def abandon(self, run: Run) -> Settled | None:
         """Leave it: it runs at the other end."""

@@ -25,7 +25,7 @@ from libxlpy import (
     UsageError,
 )
 from libxlpy.migration.control import Control
-from libxlpy.migration.send import Send
+from libxlpy.migration.giving import Giving
 from libxlpy.recovery.claim import claim
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration.own import (
@@ -172,7 +172,7 @@ async def test_copy_that_may_wait_there_is_told(
     async def renamed(*arguments: Any, **named: Any) -> None:
         monkeypatch.setattr(Control, "say", gone)
 
-    monkeypatch.setattr(Send, "_rename", renamed)
+    monkeypatch.setattr(Giving, "_rename", renamed)
     with pytest.raises(PeerFailed) as caught:
         await migrate(ctx, pv, received_then_waits)
     words = "`xlpy migrate --resolve pv-"
