@@ -127,6 +127,7 @@ async def announced(
     *,
     paused: bool,
     monitor: bool,
+    ready: bytes = own.READY,
 ) -> AsyncIterator[Announced]:
     """Say that we are there, and hear which domain comes; what fails then is told.
 
@@ -136,6 +137,7 @@ async def announced(
         source: Where the stream comes from; None for xl's handshake.
         paused: The domain is to stay paused.
         monitor: A process is to look after it.
+        ready: What is said first in our own handshake.
 
     Raises:
         DryRun: The sender only asks; it has its answer.
@@ -158,7 +160,7 @@ async def announced(
             monitor=monitor,
         )
         return
-    await channel.say(own.READY, "peer_answer", env.deadlines.peer_answer)
+    await channel.say(ready, "peer_answer", env.deadlines.peer_answer)
     control = Control(channel, env.deadlines)
     try:
         offer = await control.hear_one(own.Offer, failed="did not offer a domain")

@@ -128,17 +128,17 @@ class Control:
 
     # ----- from the other end -----------------------------------------------------
 
-    async def hear(self, deadline: str) -> Message:
+    async def hear(self, deadline: str | None) -> Message:
         """Wait for the next message that is no sign of life.
 
         Args:
-            deadline: Name of what bounds it.
+            deadline: Name of what bounds it; None while there are signs of life.
 
         Raises:
             PeerFailed: The connection has ended, or what came is no message.
             TimedOut: It did not come, or the other end is silent.
         """
-        seconds = getattr(self._deadlines, deadline)
+        seconds = None if deadline is None else getattr(self._deadlines, deadline)
         try:
             async with asyncio.timeout(seconds):
                 while not self._came:
@@ -147,21 +147,27 @@ class Control:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError as exc:
-            raise TimedOut(deadline, seconds) from exc
+            raise TimedOut(deadline or "", seconds or 0.0) from exc
         return self._came.popleft()
 
-    async def hear_one(self, *kinds: type[Kind], failed: str) -> Kind:
+    async def hear_one(
+        self,
+        *kinds: type[Kind],
+        failed: str,
+        deadline: str | None = "peer_answer",
+    ) -> Kind:
         """Wait for one of some kinds of messages, as the answer to what was said.
 
         Args:
             kinds: What is due.
             failed: What the other end has not done if something else comes.
+            deadline: See :meth:`hear`.
 
         Raises:
             PeerFailed: It has given up, or said something else; see :meth:`hear`.
             TimedOut: See there.
         """
-        message = await self.hear("peer_answer")
+        message = await self.hear(deadline)
         if isinstance(message, kinds):
             return message
         if isinstance(message, GiveUp):

@@ -46,6 +46,7 @@ async def greet(
     domain: DomainInfo,
     config: bytes,
     connect: Connect | None,
+    ready: bytes = own.READY,
 ) -> Greeted:
     """Greet a receiver.
 
@@ -55,6 +56,7 @@ async def greet(
         domain: Is to come.
         config: Of it, libxl's JSON.
         connect: Leads to where the stream is handed in; None for xl's handshake only.
+        ready: What it says first in ours.
 
     Raises:
         MigrationRefused: It does not take the domain.
@@ -63,7 +65,7 @@ async def greet(
     """
     await channel.reach()
     deadlines = env.deadlines
-    texts = [xl.READY] if connect is None else [xl.READY, own.READY]
+    texts = [xl.READY] if connect is None else [xl.READY, ready]
     said = await channel.hear_one(texts, "peer_ready", deadlines.peer_ready)
     if said == xl.READY or connect is None:
         header = pack_header(config, json=True)

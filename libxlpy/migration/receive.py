@@ -42,7 +42,7 @@ def receive(
 ) -> Operation[RestoreResult]:
     """Give the operation that takes a domain."""
     toolstack, wanted = toolstack_of(env), domain.wanted()
-    operation: _Receive = (
+    operation: Receive = (
         XenReceive(env, toolstack, wanted)
         if isinstance(toolstack, XenToolstack)
         else SimxenReceive(env, toolstack, wanted)
@@ -51,7 +51,7 @@ def receive(
     return operation
 
 
-class _Receive(Operation[RestoreResult]):
+class Receive(Operation[RestoreResult]):
     """What comes behind the restore, on each backend."""
 
     kind: Kind = "receive"
@@ -151,7 +151,7 @@ class _Receive(Operation[RestoreResult]):
         return RestoreResult.of(report, record.stat, record.restore_results, name)
 
 
-class XenReceive(_Receive, XenRestore):
+class XenReceive(Receive, XenRestore):
     """On real Xen."""
 
     async def choose(self) -> None:
@@ -164,7 +164,7 @@ class XenReceive(_Receive, XenRestore):
         return await XenRestore.settle(self, run)
 
 
-class SimxenReceive(_Receive, SimxenRestore):
+class SimxenReceive(Receive, SimxenRestore):
     """On an embedded host."""
 
     async def restored(self, run: Run) -> Settled:

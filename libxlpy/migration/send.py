@@ -6,117 +6,35 @@ save -> the receiver has a whole copy, paused -> it is given away, see ``giving`
 Xen: tools/xl/xl_migrate.c, migrate_domain().
 """
 
-import logging
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from libxlpy.domain import hypercalls, requests
+from libxlpy.domain import hypercalls
 from libxlpy.domain.info import DomainInfo
-from libxlpy.domain.names import away
 from libxlpy.domain.notice import GuestNotice
 from libxlpy.domain.pauses import is_held
-from libxlpy.domain.remedies import both_asked
-from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.errors import (
     GuestFailed,
-    JobError,
     NotSupported,
 )
 from libxlpy.jobs.operation import Run
-from libxlpy.jobs.stall import StallPolicy
-from libxlpy.migration.channel import Channel
-from libxlpy.migration.giving import Giving
-from libxlpy.migration.greeting import Connect, Greeted, greet
-from libxlpy.migration.hooks import Hooks, MigrationHooks
-from libxlpy.migration.talk import Talk
-from libxlpy.operations.flags import SuspendFlags
-from libxlpy.operations.save import GuestSave
-from libxlpy.process.environment import Environment
-from libxlpy.process.escalation import Step
+from libxlpy.migration.sender import Sender
 from libxlpy.results.of_jobs import MigrateResult
-from libxlpy.results.report import JobReport, Kind, Settled
-from libxlpy_protocol.enums import OnParentLoss
-from libxlpy_protocol.messages import CallMessage, Log, Suspend
-from libxlpy_protocol.migration.handshake import Sending, Word
-from libxlpy_protocol.xen import XTL_INFO
+from libxlpy.results.report import JobReport, Kind
+from libxlpy_protocol.messages import CallMessage, Suspend
 
 if TYPE_CHECKING:
-    from libxlpy.policies import AnyPolicy
+    pass
 
-#: State -> what hooks are told of the end; of all others that it has failed.
-OUTCOMES = {Sending.MOVED: "moved", Sending.OPEN: "open"}
 WOULD_RUN = (
     "xl's handshake can't say so, and the target would let it run; give -p here and to "
     "the receiver, or unpause it first"
 )
-#: What is longer has no room in the journal, and is not noted.
-WORDS_MAX = 4096
-MAY_BE_HALF = (
-    "the target could not be told: if part of a copy is left there, `xlpy recover` "
-    "there removes it"
-)
-MAY_WAIT = "the target could not be told: if it has kept a paused copy"
 
 
-logger = logging.getLogger("libxlpy")
-
-
-class Send(GuestSave[MigrateResult]):
+class Send(Sender[MigrateResult]):
     """One migration, seen from the host that the domain leaves."""
 
     kind: Kind = "migrate"
-
-    def __init__(
-        self,
-        env: Environment,
-        domid: int,
-        channel: Channel,
-        flags: SuspendFlags,
-        *,
-        connect: Connect | None = None,
-        config: bytes | None = None,
-        paused: bool = False,
-        reached_by: str = "",
-        hooks: MigrationHooks | None = None,
-        stall: StallPolicy | None = None,
-        policy: "AnyPolicy | None" = None,
-    ) -> None:
-        """Migrate a domain.
-
-        Args:
-            env: Backend, deadlines, the helpers for hypercalls.
-            domid: Of the domain.
-            channel: To the receiver; in xl's handshake the stream goes there, too.
-            flags: LIVE, DEBUG.
-            connect: See :func:`.greet`.
-            config: In libxl's JSON; None for what its toolstack keeps of it.
-            paused: The receiver leaves it paused in any case.
-            reached_by: Shell's words that run a command on its host, for who recovers.
-            hooks: To be run before and after it.
-            stall: See the base class.
-            policy: See the base class.
-
-        Raises:
-            UsageError: ``flags`` has a bit that means nothing, or ``policy`` is none.
-        """
-        super().__init__(
-            env,
-            domid,
-            flags,
-            on_parent_loss=OnParentLoss.RESUME_UNLESS_RELEASED,
-            stall=stall,
-            policy=policy,
-        )
-        self._channel = channel
-        self._connect = connect
-        self._config = config
-        self._is_left_paused = paused
-        self._reached_by = reached_by if len(reached_by) <= WORDS_MAX else ""
-        self._domain: DomainInfo
-        self._name = ""
-        self._receiver: Greeted | None = None
-        self._hooks = Hooks(env, hooks, "send")
-        self._giving: Giving
 
     @property
     def what(self) -> str:
@@ -125,62 +43,23 @@ class Send(GuestSave[MigrateResult]):
 
     # ----- before the job ---------------------------------------------------------
 
-    async def prepare(self) -> None:
-        """See that the domain can be saved, and that the receiver is there."""
-        await super().prepare()
-        toolstack_of(self.env).check_name(away(self._name))
-        config = self._config
-        if config is None:
-            config = await requests.retrieve_config(self.env, self.domid)
-        await self._hooks.before(domid=self.domid, uuid=self.uuid, name=self._name)
+    def take(self, info: DomainInfo) -> None:
+        """See the base class."""
+        super().take(info)
+        self._notice = GuestNotice(self.env, info.domid, info.uuid)
+
+    async def _greet(self, config: bytes) -> None:
+        """See the base class; a guest that is paused has to stay so."""
         if self._connect is None:  # xl's handshake, whoever is there
             self._check_stays_paused()
-        self._receiver = await greet(
-            self.env, self._channel, self._domain, config, self._connect
-        )
+        await super()._greet(config)
+        assert self._receiver is not None
         self._is_left_paused |= self._receiver.keeps_paused
         self._check_stays_paused()
-        self.stream_fd = self._receiver.stream_fd
-        self._giving = Giving(self.env, self._domain, self._talk)
 
     def _check_stays_paused(self) -> None:
         if self._domain.paused and not self._is_left_paused:
             raise NotSupported(f"domain {self.domid} is paused: {WOULD_RUN}")
-
-    async def discard(self) -> None:
-        """See the base class."""
-        await super().discard()
-        if self._receiver is not None:
-            with suppress(JobError):
-                await self._talk.say(Word.GIVEN_UP)
-            await self._talk.close()
-        for failure in await self._after("failed", ""):
-            logger.warning("%s: %s", self.what, failure)
-
-    def take(self, info: DomainInfo) -> None:
-        """See the base class."""
-        super().take(info)
-        self._domain = info
-        self._name = info.name
-        self._notice = GuestNotice(self.env, info.domid, info.uuid)
-
-    def journal(self) -> dict[str, Any]:
-        """See the base class."""
-        return {**super().journal(), "reached_by": self._reached_by}
-
-    @property
-    def _talk(self) -> Talk:
-        assert self._receiver is not None
-        return self._receiver.talk
-
-    def began(self, run: Run) -> None:
-        """Go on only while the receiver is there; both call the migration the same."""
-        super().began(run)
-        assert self._receiver is not None
-        if self._receiver.migration:
-            text = f"at the other end it is migration {self._receiver.migration}, too"
-            run.record.news(Log(XTL_INFO, -1, "libxlpy", text))
-        self._talk.watch(lambda error: run.fail(error, Step.ABORT))
 
     # ----- callbacks --------------------------------------------------------------
 
@@ -212,68 +91,10 @@ class Send(GuestSave[MigrateResult]):
 
     # ----- the end ----------------------------------------------------------------
 
-    async def settle(self, run: Run) -> Settled:
-        """Settle with the receiver who has the guest; repair if it is ours."""
-        self._talk.watch(None)
-        settled = await self._settle(run)
-        if run.guard is not None:
-            await run.guard.release()
-            run.record.exit_status = run.guard.end
-            run.record.rusage = run.guard.rusage
-        await self._part(run)
-        outcome = OUTCOMES.get(self._giving.state, "failed")
-        run.record.remarks += await self._after(outcome, settled.guest.value)
-        return settled
-
-    async def _part(self, run: Run) -> None:
-        """Tell the receiver, if it can be told, that the guest is ours; then close."""
-        if not self._giving.is_given:
-            try:
-                await self._talk.say(Word.GIVEN_UP, str(run.failure or ""))
-            except JobError:
-                if self._giving.state is Sending.STAYS:
-                    settled_by = both_asked(self._name, self._reached_by)
-                    remark = f"{MAY_WAIT}, {settled_by} removes that"
-                    run.record.remarks.append(remark)
-                elif not self._talk.has_given_up:
-                    run.record.remarks.append(MAY_BE_HALF)
-        await self._talk.close()
-
-    async def _after(self, outcome: str, guest: str) -> list[str]:
-        """Have the hooks run that follow; give what fails."""
-        return await self._hooks.after(
-            domid=self.domid,
-            uuid=self.uuid,
-            name=self._name,
-            outcome=outcome,
-            guest=guest,
-        )
-
-    async def _settle(self, run: Run) -> Settled:
-        giving = self._giving
-        if giving.is_given:
-            return await self._left()  # a defect came between, or it is asked again
-        settled = await super().settle(run)
-        if run.failure is None:
-            if await giving.go_through(run):
-                return await self._left()
-            settled = await self._repair(run)
+    async def _stays(self) -> list[str]:
+        """See the base class: the guest is told."""
         remark = await self._notice.withdraw()
-        run.record.remarks += [remark] if remark else []
-        return settled.also(*await giving.name_back())
-
-    async def _left(self) -> Settled:
-        settled = await self._giving.left()
-        self.is_left = self._giving.is_left
-        return settled
-
-    def interrupt(self, reason: str) -> bool:
-        """See the base class: until GO is said the guest can stay."""
-        return self._giving.interrupt(reason)
-
-    async def abandon(self, run: Run) -> Settled | None:
-        """Leave it: it runs at the other end."""
-        return None
+        return [remark] if remark else []
 
     def result(self, run: Run, report: JobReport) -> MigrateResult:
         """Give what a migration that succeeded has done."""

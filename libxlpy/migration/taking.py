@@ -8,7 +8,9 @@ stays paused: the sender's host may be gone, and the copy the guest. Only a send
 says so goes on with its own. From GO on it is ours.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, ClassVar
 
 from libxlpy.domain import requests
 from libxlpy.domain.names import incoming
@@ -23,19 +25,27 @@ from libxlpy.process.environment import Environment
 from libxlpy.results.report import GuestState, Settled
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.migration.handshake import RECEIVER, Event, Receiving, Word
+from libxlpy_protocol.migration.protection import Holding
+
+#: Of a receiver, or a backup.
+State = Receiving | Holding
 
 REMOVED = "copy destroyed"
 NAMED = "copy given its name"
-#: The domain is whole, and the sender may know it.
-WHOLE = frozenset(Receiving) - {Receiving.CONFIG, Receiving.BUILD}
+#: The domain is not whole, or the sender can't know it.
+PART = frozenset({Receiving.CONFIG, Receiving.BUILD})
 
 
 class Taking:
     """One guest that is taken; its domain is known once it is whole."""
 
+    table: ClassVar[Mapping[Any, Mapping[Event, Any]]] = RECEIVER
+    #: The state in which it is.
+    whole: ClassVar[State] = RECEIVER[Receiving.BUILD][Event.DONE]
+
     def __init__(self, env: Environment, domain: Announced) -> None:
         """Begin while its copy is built."""
-        self.state = Receiving.BUILD
+        self.state: State = Receiving.BUILD
         #: Something is left that is not for us to remove.
         self.is_left = False
         self._env = env
@@ -52,7 +62,7 @@ class Taking:
     @property
     def is_whole(self) -> bool:
         """Tell whether the sender may know that there is a whole copy."""
-        return self.state in WHOLE
+        return self.state not in PART
 
     def interrupt(self, reason: str) -> bool:
         """Have it end with the copy as it is, if it can be; tell whether it can."""
@@ -63,18 +73,12 @@ class Taking:
 
     # ----- the table --------------------------------------------------------------
 
-    async def go_through(
-        self,
-        run: Run,
-        domid: int,
-        uuid: str,
-        state: Receiving = RECEIVER[Receiving.BUILD][Event.DONE],
-    ) -> None:
-        """Go through the table from where the copy is whole, or from another state."""
-        self._domid, self._uuid, self.state = domid, uuid, state
+    async def go_through(self, run: Run, domid: int, uuid: str) -> None:
+        """Go through the table from where the copy is whole."""
+        self._domid, self._uuid, self.state = domid, uuid, self.whole
         try:
-            while self.state in RECEIVER:
-                self.state = RECEIVER[self.state][await self._event(run)]
+            while self.state in self.table:
+                self.state = self.table[self.state][await self._event(run)]
             run.record.remarks += await self._announcement.end()
         finally:
             await self._announcement.stop()
@@ -151,7 +155,7 @@ class Taking:
         """Take what ends it: in doubt about the guest, the doubt."""
         if self.state is Receiving.REPORT:
             return  # it runs here: what the sender makes of that is for the sender
-        match RECEIVER[self.state][Event.FAILED]:
+        match self.table[self.state][Event.FAILED]:
             case Receiving.DECLINE:
                 self._doubt = error
                 return
@@ -204,7 +208,7 @@ class Taking:
     async def left(self) -> Settled:
         """Tell what was done since it was last asked, and where the copy is."""
         facts, self._facts = self._facts, []
-        if self.state in RECEIVER:  # a defect came between
+        if self.state in self.table:  # a defect came between
             self.state = Receiving.DOUBT
         kept = self.state in (Receiving.OPEN, Receiving.DOUBT)
         self.is_left = kept or any(map(is_failed, facts))

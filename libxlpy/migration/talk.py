@@ -15,6 +15,8 @@ from libxlpy_protocol.migration.own import (
     GiveUp,
     Go,
     GoPaused,
+    HandOver,
+    Held,
     Permission,
     Received,
     Report,
@@ -28,6 +30,7 @@ WORDS: Final = {
     GoPaused: Word.GO,
     Permission: Word.PERMISSION,
     GiveUp: Word.GIVEN_UP,
+    HandOver: Word.HAND_OVER,
 }
 
 
@@ -53,12 +56,12 @@ class Talk(ABC):
         """
 
     @abstractmethod
-    async def hear(self, *words: Word, deadline: str) -> Word:
+    async def hear(self, *words: Word, deadline: str | None) -> Word:
         """Wait for one of some words.
 
         Args:
             words: What may come; the first is what is due.
-            deadline: Name of what bounds it.
+            deadline: Name of what bounds it; None while the other end is there.
 
         Raises:
             PeerFailed: Something else came, or the connection ended.
@@ -97,8 +100,9 @@ class XlTalk(Talk):
             seconds = self._deadlines.peer_answer
             await self._channel.say(TEXTS[word], "peer_answer", seconds)
 
-    async def hear(self, *words: Word, deadline: str) -> Word:
+    async def hear(self, *words: Word, deadline: str | None) -> Word:
         """See the base class."""
+        assert deadline is not None  # the end of the stream is all that is heard
         due, seconds = words[0], getattr(self._deadlines, deadline)
         if due is not Word.RUNS:
             await self._channel.hear(TEXTS[due], deadline, seconds)
@@ -130,7 +134,7 @@ class OwnTalk(Talk):
             message = GoPaused()
         await self._control.say(message)
 
-    async def hear(self, *words: Word, deadline: str) -> Word:
+    async def hear(self, *words: Word, deadline: str | None) -> Word:
         """See the base class."""
         message = await self._control.hear(deadline)
         self.why = getattr(message, "text", "")
@@ -142,6 +146,24 @@ class OwnTalk(Talk):
             raise PeerFailed("has given up", self.why)
         said = type(message).__name__
         raise PeerFailed(f'did not say "{words[0].value}"', f"it said {said}")
+
+    # ----- epochs -----------------------------------------------------------------
+
+    async def say_held(self, epoch: int) -> None:
+        """Say that an epoch is held; errors as of :meth:`say`."""
+        await self._control.say(Held(epoch))
+
+    async def hear_held(self) -> int:
+        """Wait for the next one that is, while the backup is there; give its number.
+
+        Raises:
+            PeerFailed: It has given up, says something else, or is gone.
+            TimedOut: It is silent.
+        """
+        failed = "did not say which epoch it holds"
+        return (await self._control.hear_one(Held, failed=failed, deadline=None)).epoch
+
+    # ----- news -------------------------------------------------------------------
 
     def watch(self, lost: Callable[[JobError], None] | None) -> None:
         """See the base class."""
@@ -167,6 +189,8 @@ def _message(word: Word, why: str) -> Message:
             return Permission()
         case Word.GIVEN_UP:
             return GiveUp(why)
+        case Word.HAND_OVER:
+            return HandOver()
         case _:
             return Report(word is Word.RUNS, why)
 

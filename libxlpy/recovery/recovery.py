@@ -280,8 +280,6 @@ class Recovery:
         moving = Moving(self._env, entry := self._entry, self._left_by())
         if entry.kind == "receive":
             return moving.received(facts)
-        if entry.kind == "remus":  # the guest is here, whatever its backup holds
-            return self._rolled_back()
         return moving.sent(facts) or self._rolled_back(*moving.named_back())
 
     def _rolled_back(self, *more: Step) -> Decision:

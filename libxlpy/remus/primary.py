@@ -6,16 +6,19 @@ written -> it runs again -> the rest of the epoch -> the backup says that it has
 it -> what the guest has sent is let go -> after the interval the next one.
 
 Whatever fails, the guest runs on here, without protection, and what was held back
-leaves in order. It never ends by itself: :meth:`Protect.stop` ends it.
+leaves in order. It never ends by itself: :meth:`Protect.stop` ends it, the guest here,
+or :meth:`Protect.switch_over`: then it goes on at the backup, as after a migration.
 
 Xen: tools/libs/light/libxl_remus.c.
 """
 
 import asyncio
+import enum
 import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from libxlpy.callbacks import AnswerTo
 from libxlpy.domain import hypercalls
@@ -23,14 +26,18 @@ from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.repair import ask_guest
 from libxlpy.domain.resume import tell_resumed
 from libxlpy.domain.suspend import GuestSuspend
-from libxlpy.errors import JobError, TimedOut, UsageError
+from libxlpy.errors import JobError, NotSupported, TimedOut, UsageError
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stream_fd import StreamFd
+from libxlpy.migration.channel import Channel
+from libxlpy.migration.greeting import Connect
+from libxlpy.migration.sender import Sender
+from libxlpy.migration.talk import OwnTalk
 from libxlpy.operations.flags import SuspendFlags
-from libxlpy.operations.save import SUSPENDED, GuestSave
+from libxlpy.operations.save import SUSPENDED
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
-from libxlpy.remus.acks import Acks
+from libxlpy.remus.acks import Acks, SpokenAcks
 from libxlpy.remus.devices import Device, Devices
 from libxlpy.remus.epochs import Epochs
 from libxlpy.results.of_jobs import RemusResult
@@ -38,52 +45,87 @@ from libxlpy.results.report import JobReport, Kind, Settled
 from libxlpy_protocol.enums import Mode, Op, StreamType
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Checkpoint, Postcopy, Start
+from libxlpy_protocol.migration.handshake import Word
+from libxlpy_protocol.migration.own import READY_TO_HOLD
 
 #: Answers to libxenguest.
 GO_ON, ENOUGH = 1, 0
+
+
+class Ending(enum.Enum):
+    """How a protection is asked to end."""
+
+    #: The guest runs on here.
+    STOP = "stop"
+    #: It goes on at the backup.
+    SWITCH_OVER = "switch over"
+
+
 #: Pauses that are remembered.
 PAUSES = 4096
 
 
-class Protect(GuestSave[RemusResult]):
+class Protect(Sender[RemusResult]):
     """The protection of one guest, on the host where it runs."""
 
     kind: Kind = "remus"
+    ready = READY_TO_HOLD
 
     def __init__(
         self,
         env: Environment,
         domid: int,
-        acks: Acks,
+        channel: Channel,
+        connect: Connect,
         *,
         interval: float,
         devices: Iterable[Device] = (),
+        **more: Any,
     ) -> None:
         """Protect a domain.
 
         Args:
             env: Backend, deadlines, the helpers for hypercalls.
             domid: Of the domain.
-            acks: What the backup says.
+            channel: To the backup.
+            connect: See :func:`.greet`.
             interval: Seconds that the guest runs, at least, between two suspends.
             devices: What is held back until an epoch is acknowledged.
+            more: ``config``, ``reached_by``, ``hooks`` as of the base class.
         """
-        super().__init__(env, domid, SuspendFlags.LIVE)
+        live = SuspendFlags.LIVE
+        super().__init__(env, domid, channel, live, connect=connect, **more)
         self.epochs = Epochs()
         #: Seconds that the guest was suspended at the end of the last epochs.
         self.pauses: deque[float] = deque(maxlen=PAUSES)
-        self._acks = acks
+        self._acks: Acks
         self._interval = interval
         self._devices = Devices(devices)
         self._resumed_at = 0.0
-        self._stopping = asyncio.Event()
+        self._ending: Ending | None = None
+        self._asked_to_end = asyncio.Event()
         #: An epoch was acknowledged.
         self._news = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
+        #: The guest has had its last epoch here.
+        self.gives_away = False
+
+    @property
+    def what(self) -> str:
+        """See the base class."""
+        return f"protection of domain {self.domid}"
 
     def stop(self) -> None:
         """Have it end with the epoch under way; the guest runs on here."""
-        self._stopping.set()
+        self._end_by(Ending.STOP)
+
+    def switch_over(self) -> None:
+        """Have it end with the next epoch; the guest goes on at the backup."""
+        self._end_by(Ending.SWITCH_OVER)
+
+    def _end_by(self, ending: "Ending") -> None:
+        self._ending = self._ending or ending
+        self._asked_to_end.set()
 
     # ----- before the job ---------------------------------------------------------
 
@@ -91,6 +133,13 @@ class Protect(GuestSave[RemusResult]):
         """See that the domain can be protected; set up what is to be held back."""
         await super().prepare()
         await self._devices.setup()
+
+    async def _greet(self, config: bytes) -> None:
+        await super()._greet(config)
+        talk = self._talk
+        if not isinstance(talk, OwnTalk):  # nothing would be acknowledged
+            raise NotSupported("xl's migrate-receive acknowledges nothing")
+        self._acks = SpokenAcks(talk)
 
     def take(self, info: DomainInfo) -> None:
         """See the base class.
@@ -123,8 +172,8 @@ class Protect(GuestSave[RemusResult]):
         self._listening = asyncio.create_task(self._listen(run))
 
     def guards(self, stream: StreamFd) -> bool:
-        """See the base class: the guest is left running, there is nothing to guard."""
-        return False
+        """See the base class: one that runs on here needs no guard."""
+        return self.gives_away
 
     async def _listen(self, run: Run) -> None:
         """Take what the backup acknowledges, and let it be seen, in order."""
@@ -133,6 +182,8 @@ class Protect(GuestSave[RemusResult]):
                 epoch = await self._acks.heard()
                 self.epochs.acknowledge(epoch)
                 await self._devices.commit(epoch)
+                if epoch == 1:
+                    run.enter("protected")
                 self._news.set()
         except JobError as exc:
             run.fail(exc, Step.ABORT)
@@ -167,8 +218,14 @@ class Protect(GuestSave[RemusResult]):
         return SUSPENDED
 
     async def _let_run(self, run: Run) -> int:
-        """Let the guest run: its memory is written; what else it was, is kept."""
+        """Let the guest run: its memory is written; what else it was, is kept.
+
+        The last one, of a guest that goes on at the backup, is left suspended.
+        """
         assert run.link is not None
+        if self._ending is Ending.SWITCH_OVER:
+            self.gives_away = True
+            return GO_ON
         await self._devices.preresume(self.epochs.closed)
         if self._device_model is not None:
             await self._device_model.go_on(run.link)
@@ -193,16 +250,22 @@ class Protect(GuestSave[RemusResult]):
         seconds = self.deadlines.peer_silent
         try:
             async with asyncio.timeout(seconds):
-                while not self.epochs.may_close:
+                while not self._may_go_on:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError as exc:
             raise TimedOut("peer_silent", seconds) from exc
+        if self.gives_away:
+            return ENOUGH
         with suppress(TimeoutError):
             left = self._resumed_at + self._interval - time.monotonic()
             async with asyncio.timeout(max(left, 0.0)):
-                await self._stopping.wait()
-        return ENOUGH if self._stopping.is_set() else GO_ON
+                await self._asked_to_end.wait()
+        return ENOUGH if self._ending is Ending.STOP else GO_ON
+
+    @property
+    def _may_go_on(self) -> bool:
+        return not self.epochs.lag if self.gives_away else self.epochs.may_close
 
     # ----- the end ----------------------------------------------------------------
 
@@ -210,21 +273,33 @@ class Protect(GuestSave[RemusResult]):
         """See the base class: it was stopped, and what counts is asked for then."""
 
     async def settle(self, run: Run) -> Settled:
-        """Have the guest run, then let go what was held back."""
+        """Have the guest run here or there, then let go what was held back."""
+        settled = await super().settle(run)
+        return settled.also(*await self._devices.teardown())
+
+    async def _saved(self, run: Run) -> Settled:
+        """See the base class; a backup that holds all of it is told that it is all."""
+        if run.failure is None and self.gives_away:
+            await self._end_listening()
+            try:
+                await self._talk.say(Word.HAND_OVER)
+            except JobError as exc:
+                run.fail(exc)
+            else:
+                return await super()._saved(run)
         try:
             if run.started:
-                settled = await self._repair(run)
-            else:
-                settled = await ask_guest(self.env, self.domid, self.uuid)
+                return await self._repair(run)
+            return await ask_guest(self.env, self.domid, self.uuid)
         finally:
             await self._end_listening()
-        return settled.also(*await self._devices.teardown())
 
     async def _end_listening(self) -> None:
         if self._listening is not None:
             self._listening.cancel()
             with suppress(asyncio.CancelledError, LibxlpyError):
                 await self._listening
+            self._listening = None
 
     def result(self, run: Run, report: JobReport) -> RemusResult:
         """Give what was protected until it was stopped."""

@@ -34,6 +34,8 @@ class Word(enum.Enum):
     #: Either, before GO: has given up, and goes on with what it has, or with nothing.
     #: Not in xl's handshake.
     GIVEN_UP = "given up"
+    #: Primary: what the backup holds is the guest's last epoch here.
+    HAND_OVER = "hand over"
 
 
 class Event(enum.Enum):

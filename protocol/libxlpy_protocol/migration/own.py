@@ -33,6 +33,8 @@ from libxlpy_protocol.messages import Message
 
 #: Receiver: is there, and speaks this handshake.
 READY: Final = b"libxlpy migration receiver ready, offer a domain.\n"
+#: Receiver: the same, and it will hold a copy, epoch by epoch.
+READY_TO_HOLD: Final = b"libxlpy backup ready, offer a domain.\n"
 
 VERSION: Final = 1
 MIN_VERSION: Final = oldest_spoken(VERSION)
@@ -156,11 +158,22 @@ class GiveUp(Message):
     text: Text
 
 
+class Held(Message):
+    """Backup: has all of an epoch: memory, device model, and the end of it."""
+
+    epoch: U64
+
+
+class HandOver(Message):
+    """Primary: see :attr:`.Word.HAND_OVER`."""
+
+
 NUMBERS: Final[Mapping[int, type[Message]]] = dict(
     enumerate(
         (
             *(Offer, Accept, Refuse, Beat, Received, Go),
             *(Report, Permission, GiveUp, GoPaused),
+            *(Held, HandOver),
         ),
         start=1,
     )

@@ -1,12 +1,13 @@
 """A guest and its backup on two embedded hosts: epochs, acknowledgements, failover."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -18,21 +19,35 @@ from libxlpy import (
     GuestState,
     Job,
     JobError,
+    MigrationOpen,
     PeerFailed,
     RestoreResult,
+    StreamError,
     TimedOut,
     UsageError,
 )
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_simxen import SimxenToolstack
-from libxlpy.operations.restore_target import Wanted
-from libxlpy.remus.acks import Acks
-from libxlpy.remus.backup import Primary, SimxenBackup
+from libxlpy.migration.announced import announced
+from libxlpy.migration.channel import Channel
+from libxlpy.migration.control import Control
+from libxlpy.migration.hooks import Hooks
+from libxlpy.remus.backup import SimxenBackup
 from libxlpy.remus.devices import Device
 from libxlpy.remus.primary import Protect
+from libxlpy.remus.succession import Primary
 from libxlpy.results.of_jobs import RemusResult
 from libxlpy.simxen.client import request
-from libxlpy_protocol.acks import pack_ack
+from libxlpy_protocol.messages import Message
+from libxlpy_protocol.migration.own import (
+    READY_TO_HOLD,
+    VERSION,
+    Accept,
+    GiveUp,
+    Held,
+    Offer,
+    Received,
+)
 from tests.support.guest import PATIENCE, Guest, aside
 from tests.support.real_host import QUICK
 
@@ -72,12 +87,12 @@ class Recorder(Device):
 
 
 class Pair:
-    """A primary and a backup, joined by two socket pairs."""
+    """A primary and a backup, joined by two socket pairs: words, and the stream."""
 
     def __init__(self, here: Context, there: Context, guest: Guest) -> None:
         self.here, self.there, self.guest = here, there, guest
+        self.control, self.other_control = socket.socketpair()
         self.sends, self.receives = socket.socketpair()
-        self.hears, self.says = socket.socketpair()
         self.device = Recorder()
         #: What the backup is told of the primary.
         self.primary = Primary.GONE
@@ -89,45 +104,56 @@ class Pair:
     async def fence(self) -> Primary:
         return self.primary
 
-    async def begin_backup(self) -> None:
-        env = self.there._env()
-        toolstack = toolstack_of(env)
-        assert isinstance(toolstack, SimxenToolstack)
-        config = await self.here.retrieve_config(self.guest.domid)
-        self.backup = SimxenBackup(
-            env,
-            toolstack,
-            Wanted(config=config, name=None),
-            Acks(self.says.fileno(), env.deadlines),
-            self.fence,
-        )
-        self.copy = await self.there._jobs.start(self.backup, self.receives.fileno())
+    async def connect(self, _landing: str) -> int:
+        return self.sends.fileno()
 
     async def begin(self) -> None:
-        env = self.here._env()
+        """Begin both: each waits for the other's words."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self.begin_backup())
+            both.create_task(self.begin_primary())
+
+    async def begin_backup(self) -> None:
+        env, fd = self.there._env(), self.other_control.fileno()
+        toolstack = toolstack_of(env)
+        assert isinstance(toolstack, SimxenToolstack)
+        channel, stream = Channel(fd, fd), self.receives.fileno()
+        async with announced(
+            env, channel, stream, paused=False, monitor=False, ready=READY_TO_HOLD
+        ) as domain:
+            hooks = Hooks(env, None, "receive")
+            self.backup = SimxenBackup(env, toolstack, domain, hooks, self.fence)
+            self.copy = await self.there._jobs.start(self.backup, fd)
+
+    async def begin_primary(self) -> None:
+        env, fd = self.here._env(), self.control.fileno()
         self.protect = Protect(
             env,
             self.guest.domid,
-            Acks(self.hears.fileno(), env.deadlines),
+            Channel(fd, fd),
+            self.connect,
             interval=INTERVAL,
             devices=[self.device],
         )
-        self.protection = await self.here._jobs.start(self.protect, self.sends.fileno())
+        self.protection = await self.here._jobs.start(self.protect, fd)
 
     async def protected(self, epochs: int = EPOCHS) -> None:
-        def there() -> bool:
-            assert not self.protection.done(), self.protection.error
-            return self.protect.epochs.acknowledged >= epochs
+        await self.seen(lambda: self.protect.epochs.acknowledged >= epochs)
 
-        await until(there)
+    async def seen(self, there: Callable[[], bool]) -> None:
+        """Wait until it is, looking whenever the protection has news."""
+        async with asyncio.timeout(PATIENCE):
+            while not there():
+                assert not self.protection.done(), self.protection.error
+                await asyncio.sleep(0.005)
 
     def cut(self) -> None:
         """End both connections."""
-        for end in (self.sends, self.hears):
+        for end in (self.sends, self.control):
             end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        for end in (self.sends, self.receives, self.hears, self.says):
+        for end in (self.sends, self.receives, self.control, self.other_control):
             end.close()
 
 
@@ -147,7 +173,6 @@ async def pair(ctx: Context, there: Context, guest: Guest) -> AsyncIterator[Pair
 @pytest.fixture
 async def both(pair: Pair) -> Pair:
     """Give a pair whose guest is protected."""
-    await pair.begin_backup()
     await pair.begin()
     await pair.protected()
     return pair
@@ -174,7 +199,6 @@ def assert_ordered(done: list[str]) -> None:
 async def test_protection_that_is_stopped_leaves_the_guest_running_here(
     both: Pair,
 ) -> None:
-    both.primary = Primary.ALIVE
     both.protect.stop()
     result = await both.protection
     assert result.guest is GuestState.RUNNING
@@ -183,31 +207,52 @@ async def test_protection_that_is_stopped_leaves_the_guest_running_here(
     assert_ordered(both.device.done)
     assert both.device.done[0] == "setup"
     assert both.device.done[-1] == "teardown"
-    both.cut()
-    with pytest.raises(PeerFailed, match="its guest runs there"):
+    with pytest.raises(PeerFailed, match="goes on with its own guest"):
         await both.copy
-    assert both.guest.name not in await aside(domains, both.backup.env.backend.host)
+    assert await aside(domains, both.there.backend.host) == {}
+
+
+async def test_guest_that_is_switched_over_goes_on_at_the_backup(both: Pair) -> None:
+    both.protect.switch_over()
+    result = await both.protection
+    assert result.guest is GuestState.GONE
+    copy = await both.copy
+    assert copy.guest is GuestState.RUNNING
+    assert both.backup.held == both.protect.epochs.closed == result.epoch
+    assert_ordered(both.device.done)
+    assert both.device.done[-1] == "teardown"
+    assert both.device.done[-2] == f"commit {result.epoch}"
+    assert await aside(domains, both.here.backend.host) == {}
+    await assert_runs_there(both, copy.domid)
 
 
 async def test_backup_goes_on_from_the_last_epoch_it_has_acknowledged(
     both: Pair,
 ) -> None:
     """Its primary is gone, helper, guest and all."""
-    pid = both.protection.helper_pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    await aside(both.guest.destroy)
-    os.kill(pid, signal.SIGKILL)
-    with pytest.raises(JobError):
-        await both.protection
+    await lose_primary(both)
     acknowledged = both.protect.epochs.acknowledged
-    both.cut()
     result = await both.copy
     assert result.guest is GuestState.RUNNING
     assert both.backup.held >= acknowledged
-    host = both.backup.env.backend.host
-    assert (await aside(domains, host))[both.guest.name]["domid"] == result.domid
-    assert (await aside(lambda: request(host, "verify", domid=result.domid)))["match"]
+    await assert_runs_there(both, result.domid)
+
+
+async def test_silent_primary_is_gone_though_nothing_has_ended(
+    ctx: Context, there: Context, guest: Guest
+) -> None:
+    """Its host is off: no connection says so."""
+    there._deadlines = QUICK.replace(peer_silent=2.5)
+    pair = Pair(ctx, there, guest)
+    try:
+        await pair.begin()
+        await pair.protected()
+        await lose_primary(pair, cut=False)
+        result = await pair.copy
+        assert result.guest is GuestState.RUNNING
+        await assert_runs_there(pair, result.domid)
+    finally:
+        pair.close()
 
 
 async def test_nobody_knows_whether_the_primary_is_gone(both: Pair) -> None:
@@ -217,7 +262,7 @@ async def test_nobody_knows_whether_the_primary_is_gone(both: Pair) -> None:
     with pytest.raises(JobError) as here:
         await both.protection
     assert here.value.guest is GuestState.RUNNING
-    with pytest.raises(JobError, match="nobody knows") as there:
+    with pytest.raises(MigrationOpen, match="nobody knows") as there:
         await both.copy
     assert there.value.guest is GuestState.PAUSED
     await aside(both.guest.assert_untouched)
@@ -227,68 +272,62 @@ async def test_nobody_knows_whether_the_primary_is_gone(both: Pair) -> None:
 
 @pytest.mark.parametrize("dies", ["backup", "its helper", "primary's helper"])
 async def test_guest_runs_on_here_whoever_dies(both: Pair, dies: str) -> None:
-    both.primary = Primary.ALIVE
+    """No fence is asked: who is left hears it from the other."""
+    both.primary = Primary.UNKNOWN
     job = both.protection if dies == "primary's helper" else both.copy
     assert job.helper_pid is not None
     if dies == "backup":
         await both.copy.cancel()
-        both.receives.close()
-        both.says.close()
     else:
         os.kill(job.helper_pid, signal.SIGKILL)
-        both.cut()
     with pytest.raises(JobError) as caught:
         await both.protection
     assert caught.value.guest is GuestState.RUNNING
     await aside(both.guest.assert_untouched)
     assert_ordered(both.device.done)
     assert both.device.done[-1] == "teardown"
-    with pytest.raises(JobError):
+    with pytest.raises(JobError) as there:
         await both.copy
-    assert both.guest.name not in await aside(domains, both.backup.env.backend.host)
+    assert there.value.guest is GuestState.GONE
+    assert await aside(domains, both.there.backend.host) == {}
 
 
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        (pack_ack(2), "acknowledges epoch 2: 1 was the last one sent"),
-        (pack_ack(0), "acknowledges epoch 0: it had acknowledged 0 before"),
-        (b"my copy is well ", "can't be understood"),
+        (Held(2), "acknowledges epoch 2: 1 was the last one sent"),
+        (Held(0), "acknowledges epoch 0: it had acknowledged 0 before"),
+        (Received(), "did not say which epoch it holds: it said Received"),
+        (GiveUp("no disk is left"), "has given up: no disk is left"),
     ],
 )
-async def test_acknowledgement_that_can_not_be_ends_it_by_name(
-    pair: Pair, said: bytes, text: str
+async def test_what_a_backup_can_not_say_ends_it_by_name(
+    pair: Pair, said: Message, text: str
 ) -> None:
-    drain = asyncio.create_task(aside(emptied, pair.receives))
-    await pair.begin()
-    await until(lambda: pair.protect.epochs.closed == 1)
-    await aside(pair.says.send, said)
-    with pytest.raises(PeerFailed, match=text) as caught:
-        await pair.protection
+    async with Liar.of(pair) as liar:
+        await pair.seen(lambda: pair.protect.epochs.closed == 1)
+        await liar.say(said)
+        with pytest.raises(PeerFailed, match=text) as caught:
+            await pair.protection
     assert caught.value.guest is GuestState.RUNNING
     await aside(pair.guest.assert_untouched)
     assert "commit 1" not in pair.device.done
     assert pair.device.done[-1] == "teardown"
-    pair.cut()
-    await drain
 
 
 async def test_backup_that_acknowledges_nothing_is_gone_within_its_bound(
     ctx: Context, there: Context, guest: Guest
 ) -> None:
-    quick = Deadlines(peer_silent=0.5)
+    """It gives signs of life, and that is all."""
+    ctx._deadlines = Deadlines(peer_silent=2.5)
     pair = Pair(ctx, there, guest)
-    drain = asyncio.create_task(aside(emptied, pair.receives))
     try:
-        ctx._deadlines = quick
-        await pair.begin()
-        with pytest.raises(TimedOut, match="peer_silent") as caught:
-            await pair.protection
+        async with Liar.of(pair):
+            with pytest.raises(TimedOut, match="peer_silent") as caught:
+                await pair.protection
         assert caught.value.guest is GuestState.RUNNING
         assert pair.protect.epochs.closed == 1
     finally:
-        pair.cut()
-        await drain
         pair.close()
 
 
@@ -301,16 +340,15 @@ async def test_device_that_fails_ends_it_with_the_guest_running(
         step: BackendError("it is broken"),
         "teardown": BackendError("it is still broken"),
     }
-    await pair.begin_backup()
     text = "recorder could not [a-z ]*: it is broken"
+    backup = asyncio.create_task(pair.begin_backup())
     with pytest.raises(JobError, match=rf"{text}"):
-        await protection(pair)
+        await protected_to_the_end(pair)
     assert pair.device.done[-1] == "teardown"
     await aside(pair.guest.assert_untouched)
-    pair.primary = Primary.ALIVE
-    pair.cut()
-    with pytest.raises(JobError):
-        await pair.copy
+    with pytest.raises((PeerFailed, StreamError)):  # the stream may end first
+        await held_to_the_end(pair, backup)
+    assert await aside(domains, pair.there.backend.host) == {}
 
 
 async def test_cancelled_protection_lets_go_what_was_held_back(both: Pair) -> None:
@@ -320,9 +358,7 @@ async def test_cancelled_protection_lets_go_what_was_held_back(both: Pair) -> No
     assert caught.value.guest is GuestState.RUNNING
     assert both.device.done[-1] == "teardown"
     await aside(both.guest.assert_untouched)
-    both.primary = Primary.ALIVE
-    both.cut()
-    with pytest.raises(PeerFailed):
+    with pytest.raises(PeerFailed, match="goes on with its own guest"):
         await both.copy
 
 
@@ -332,21 +368,74 @@ async def test_guest_that_does_not_run_is_not_protected(
     pair = Pair(ctx, there, pv)
     await ctx.domain_pause(pv.domid)
     with pytest.raises(UsageError, match="is paused: what does not run"):
-        await pair.begin()
+        await pair.begin_primary()
     assert pair.device.done == []
     pair.close()
 
 
-async def protection(pair: Pair) -> RemusResult:
-    await pair.begin()
+async def protected_to_the_end(pair: Pair) -> RemusResult:
+    await pair.begin_primary()
     return await pair.protection
 
 
-async def until(there: Callable[[], bool]) -> None:
-    """Look until it is."""
-    async with asyncio.timeout(PATIENCE):
-        while not there():
-            await asyncio.sleep(0.005)
+async def held_to_the_end(pair: Pair, begins: "asyncio.Task[None]") -> RestoreResult:
+    await begins
+    return await pair.copy
+
+
+class Liar:
+    """A backup that takes what comes, and says what a test has it say."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        fd = pair.other_control.fileno()
+        self._channel = Channel(fd, fd)
+        self._control: Control
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, pair: Pair) -> AsyncIterator[Self]:
+        """Give one that has accepted what a pair's primary offers."""
+        liar = cls(pair)
+        drain = asyncio.create_task(aside(emptied, pair.receives))
+        begins = asyncio.create_task(pair.begin_primary())
+        await liar._channel.say(READY_TO_HOLD, "peer_answer", PATIENCE)
+        liar._control = Control(liar._channel, QUICK)
+        await liar._control.hear_one(Offer, failed="did not offer")
+        await liar.say(Accept(VERSION, "test", ""))
+        await begins
+        try:
+            yield liar
+        finally:
+            await liar._control.close()
+            pair.cut()
+            await drain
+
+    async def say(self, message: Message) -> None:
+        await self._control.say(message)
+
+
+async def lose_primary(pair: Pair, *, cut: bool = True) -> None:
+    """Have its host gone: guest and helper at once, without a word to the backup."""
+    pid = pair.protection.helper_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    await aside(pair.guest.destroy)
+    await pair.protect._talk.close()
+    if cut:
+        pair.cut()
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(JobError):
+        await pair.protection
+
+
+async def assert_runs_there(pair: Pair, domid: int) -> None:
+    """Only the copy is there, under its own name, with what the guest had."""
+    host = pair.there.backend.host
+    found = await aside(domains, host)
+    assert [*found] == [pair.guest.name]
+    assert found[pair.guest.name]["domid"] == domid
+    assert (await aside(lambda: request(host, "verify", domid=domid)))["match"]
 
 
 def emptied(end: socket.socket) -> None:

@@ -19,6 +19,8 @@ from libxlpy_protocol.migration.own import (
     GiveUp,
     Go,
     GoPaused,
+    HandOver,
+    Held,
     Offer,
     Permission,
     Received,
@@ -47,6 +49,8 @@ FRAMES = {
     Permission(): b"\x91\x08",
     GiveUp("no"): b"\x92\x09\xa2no",
     GoPaused(): b"\x91\x0a",
+    Held(300): b"\x92\x0b\xcd\x01\x2c",
+    HandOver(): b"\x91\x0c",
 }
 
 

@@ -1,0 +1,123 @@
+"""What becomes of a copy that is held: the backup's table, from there to its end.
+
+It is removed if the primary goes on with its own guest, taken if the primary hands it
+over, and taken over only if the primary is proved to be gone: should nobody know, it is
+left paused, for who can tell. The table is
+``libxlpy_protocol.migration.protection.BACKUP``.
+"""
+
+import asyncio
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar
+
+from libxlpy.errors import JobError, MigrationOpen, PeerFailed
+from libxlpy.jobs.operation import Run
+from libxlpy.migration.announced import Announced
+from libxlpy.migration.taking import State, Taking
+from libxlpy.process.environment import Environment
+from libxlpy_protocol.errors import LibxlpyError
+from libxlpy_protocol.migration.handshake import RECEIVER, Event, Word
+from libxlpy_protocol.migration.protection import BACKUP, Holding
+
+
+class Primary(enum.Enum):
+    """What is known of the primary's guest."""
+
+    #: It does not run, and will not: its host is off, or was fenced.
+    GONE = "gone"
+    #: It runs.
+    ALIVE = "alive"
+    #: Nobody can tell.
+    UNKNOWN = "unknown"
+
+
+#: Asked once the primary is not heard any more.
+Fence = Callable[[], Awaitable[Primary]]
+
+#: What is known -> what it means for the copy.
+FENCED: dict[Primary, Event] = {
+    Primary.GONE: Event.DONE,
+    Primary.ALIVE: Event.REFUSED,
+    Primary.UNKNOWN: Event.FAILED,
+}
+
+
+class Succession(Taking):
+    """One copy; until it is whole, what the primary says is only noted."""
+
+    table: ClassVar[Mapping[Any, Mapping[Event, Any]]] = {**RECEIVER, **BACKUP}
+    whole: ClassVar[State] = Holding.HELD
+
+    def __init__(self, env: Environment, domain: Announced, fence: Fence) -> None:
+        """Begin while nothing is held.
+
+        Args:
+            env: Backend, deadlines, the helpers for hypercalls.
+            domain: What the primary has announced.
+            fence: Asked before the copy runs without the primary's word.
+        """
+        super().__init__(env, domain)
+        self._fence = fence
+        self._heard: asyncio.Task[Word | JobError] | None = None
+
+    def listen(self, ended: Callable[[], None]) -> None:
+        """Hear the primary from here on; tell once it has ended it, or is not heard."""
+        self._heard = asyncio.create_task(self._hear())
+        self._heard.add_done_callback(lambda _: ended())
+
+    async def _hear(self) -> Word | JobError:
+        """Wait until the primary ends it, or is not heard any more."""
+        words = (Word.HAND_OVER, Word.GIVEN_UP)
+        try:
+            return await self._talk.hear(*words, deadline=None)
+        except JobError as exc:
+            return exc
+
+    async def stop(self) -> None:
+        """Hear nothing more."""
+        if self._heard is not None:
+            self._heard.cancel()
+            await asyncio.gather(self._heard, return_exceptions=True)
+
+    async def _step(self, run: Run) -> Event:
+        """See the base class."""
+        match self.state:
+            case Holding.HELD:
+                return await self._ended(run)
+            case Holding.FENCE:
+                run.enter("fence")
+                return FENCED[await self._asked(run)]
+            case Holding.TAKE_OVER:
+                run.commit("take over")
+                await self._start()
+                return Event.DONE
+            case _:
+                return await super()._step(run)
+
+    async def _ended(self, run: Run) -> Event:
+        """Wait for what the primary says of the end of its stream."""
+        run.enter("held")
+        assert self._heard is not None  # since it began
+        heard = await self._waits.wait(asyncio.shield(self._heard))
+        if heard is Word.HAND_OVER:
+            return Event.DONE
+        if heard is Word.GIVEN_UP:
+            run.fail(PeerFailed("goes on with its own guest", self._talk.why))
+            return Event.REFUSED
+        run.record.later.append(str(heard))
+        return Event.FAILED
+
+    async def _asked(self, run: Run) -> Primary:
+        try:
+            found = await self._fence()
+        except LibxlpyError as exc:
+            run.record.later.append(str(exc))
+            found = Primary.UNKNOWN
+        name = self._domain.name
+        if found is Primary.ALIVE:
+            run.fail(PeerFailed("ended the protection", "its guest runs there"))
+        if found is Primary.UNKNOWN:
+            text = f"the copy of {name!r} is left paused"
+            run.fail(MigrationOpen(f"{text}: nobody knows whether the primary is gone"))
+        return found
