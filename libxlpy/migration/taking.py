@@ -25,10 +25,7 @@ from libxlpy.process.environment import Environment
 from libxlpy.results.report import GuestState, Settled
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.migration.handshake import RECEIVER, Event, Receiving, Word
-from libxlpy_protocol.migration.protection import Holding
-
-#: Of a receiver, or a backup.
-State = Receiving | Holding
+from libxlpy_protocol.migration.protection import State
 
 REMOVED = "copy destroyed"
 NAMED = "copy given its name"
@@ -144,8 +141,7 @@ class Taking:
                 return Event.REFUSED
         except JobError as exc:
             run.record.later.append(str(exc))
-        run.fail(self._open(self._doubt))
-        return Event.DONE
+        raise self._doubt
 
     def _open(self, error: JobError) -> MigrationOpen:
         text = f"whether {self._domain.name!r} is ours the sender has not said"

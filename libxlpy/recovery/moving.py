@@ -16,8 +16,9 @@ from libxlpy.results.report import ImageState
 
 #: Phases of a sender whose copy may run.
 GIVEN = frozenset({"go", "report"})
-#: Phases of a receiver whose sender may know that the copy is whole.
-WHOLE = frozenset({"received", "go", "unpause"})
+#: Phases of a receiver whose sender may know that the copy is whole, or of a backup
+#: whose copy may be all that is left.
+WHOLE = frozenset({"received", "go", "unpause", "held", "fence", "take over"})
 MOVED = "moved"
 
 

@@ -210,7 +210,7 @@ class Recovery:
         match entry.kind:
             case "save":
                 return await self._save(facts)
-            case "migrate" | "receive" | "remus":
+            case "migrate" | "receive" | "remus" | "backup":
                 return self._moving(facts)
             case "xc_domain_save":
                 text = "suspended or not, the guest is its toolstack's"
@@ -278,7 +278,7 @@ class Recovery:
 
     def _moving(self, facts: DomainFacts) -> Decision:
         moving = Moving(self._env, entry := self._entry, self._left_by())
-        if entry.kind == "receive":
+        if entry.kind in ("receive", "backup"):
             return moving.received(facts)
         return moving.sent(facts) or self._rolled_back(*moving.named_back())
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 from libxlpy.errors import JobError, MigrationOpen, PeerFailed
 from libxlpy.jobs.operation import Run
 from libxlpy.migration.announced import Announced
-from libxlpy.migration.taking import State, Taking
+from libxlpy.migration.taking import Taking
 from libxlpy.process.environment import Environment
 from libxlpy_protocol.errors import LibxlpyError
-from libxlpy_protocol.migration.handshake import RECEIVER, Event, Word
-from libxlpy_protocol.migration.protection import BACKUP, Holding
+from libxlpy_protocol.migration.handshake import Event, Word
+from libxlpy_protocol.migration.protection import BACKUP, Holding, State
 
 
 class Primary(enum.Enum):
@@ -46,7 +46,7 @@ FENCED: dict[Primary, Event] = {
 class Succession(Taking):
     """One copy; until it is whole, what the primary says is only noted."""
 
-    table: ClassVar[Mapping[Any, Mapping[Event, Any]]] = {**RECEIVER, **BACKUP}
+    table: ClassVar[Mapping[Any, Mapping[Event, Any]]] = BACKUP
     whole: ClassVar[State] = Holding.HELD
 
     def __init__(self, env: Environment, domain: Announced, fence: Fence) -> None:
@@ -121,3 +121,14 @@ class Succession(Taking):
             text = f"the copy of {name!r} is left paused"
             run.fail(MigrationOpen(f"{text}: nobody knows whether the primary is gone"))
         return found
+
+    def _fail(self, run: Run, error: JobError) -> None:
+        """See the base class; what only leads to the fence is no failure yet."""
+        if self.table[self.state][Event.FAILED] is Holding.FENCE:
+            run.record.later.append(str(error))
+        else:
+            super()._fail(run, error)
+
+    def _open(self, error: JobError) -> MigrationOpen:
+        name, why = self._domain.name, error.args[0]
+        return MigrationOpen(f"the copy of {name!r} is left paused: {why}")

@@ -5,6 +5,7 @@ from itertools import filterfalse
 from typing import Any, Final, TypeAlias
 
 from libxlpy_protocol.migration.handshake import Event, Receiving, Sending
+from libxlpy_protocol.migration.protection import Holding
 from tests.support.migration_model import (
     Copy,
     Journal,
@@ -43,6 +44,16 @@ def kept_when_the_sender_host_is_gone(world: World) -> bool:
     return not (lost and given) or unable
 
 
+def kept_when_the_primary_is_gone(world: World) -> bool:
+    """A backup's copy outlives the primary, unless that went on with its own guest."""
+    if world.source is not Source.LOST or world.copy is not Copy.NONE:
+        return True
+    went_on = (Holding.HELD, Holding.FENCE, Receiving.GO, Receiving.DECLINE)
+    told = {past(place, Event.REFUSED) for place in went_on}
+    unable = past(Receiving.START, Event.FAILED) in world.receiver.seen
+    return unable or bool(told & set(world.receiver.seen))
+
+
 def receiver_tells_the_truth(world: World) -> bool:
     """In RUNS the copy runs, in NOTHING there is none, in OPEN it is paused."""
     told: dict[Place, set[Copy]] = {
@@ -55,11 +66,15 @@ def receiver_tells_the_truth(world: World) -> bool:
 
 
 def sender_tells_the_truth(world: World) -> bool:
-    """The sender, or its journal, ends in MOVED if the copy runs; not so in STAYS."""
+    """The sender, or its journal, ends in MOVED if the copy runs; not so in STAYS.
+
+    One that is gone with its host says nothing.
+    """
     place, runs = world.sender.place, world.copy is Copy.RUNNING
     if place is Sending.MOVED or world.journal is Journal.MOVED:
         return runs
-    return place is not Sending.STAYS or not runs
+    says = place is Sending.STAYS and world.sender.life is not Life.LOST
+    return not (says and runs)
 
 
 def one_runs_or_it_is_said(world: World) -> bool:
@@ -95,6 +110,12 @@ def one_runs_if_both_outlive_one_fault(world: World) -> bool:
     return not both or Source.RUNNING is world.source or Copy.RUNNING is world.copy
 
 
+def copy_runs_if_only_the_primary_is_gone(world: World) -> bool:
+    """In the end, after that one fault, the guest goes on."""
+    gone = world.source is Source.LOST and world.sender.life is Life.LOST
+    return not gone or world.copy is Copy.RUNNING
+
+
 def open_only_if_the_copy_may_run(explored: Explored) -> Iterator[World]:
     """What has led the sender to OPEN leads to a copy that runs, in some world."""
     where = [w for w in explored.came if w.sender.place is Sending.OPEN]
@@ -116,6 +137,15 @@ IN_THE_END: Final[Mapping[Check, int | None]] = {
     one_runs_if_both_outlive_one_fault: 1,
     it_moves_without_a_fault: 0,
 }
+#: Of a primary and its backup, besides: it has its own word for what is kept.
+PROTECTED_ALWAYS: Final[tuple[Check, ...]] = (
+    *(check for check in ALWAYS if check is not kept_when_the_sender_host_is_gone),
+    kept_when_the_primary_is_gone,
+)
+PROTECTED_IN_THE_END: Final[Mapping[Check, int | None]] = {
+    **IN_THE_END,
+    copy_runs_if_only_the_primary_is_gone: 1,
+}
 CHECKS: Final = (*ALWAYS, *IN_THE_END, open_only_if_the_copy_may_run)
 
 
@@ -133,9 +163,11 @@ def _failing(
     walks: Mapping[int | None, Explored],
 ) -> Iterator[tuple[Callable[..., Any], int | None, Iterator[World]]]:
     """Each check, the walk it is about, and the worlds there where it does not hold."""
-    for check in ALWAYS:
+    protects = walks[None].pair.protects
+    for check in PROTECTED_ALWAYS if protects else ALWAYS:
         yield check, None, filterfalse(check, walks[None].came)
-    for check, most in IN_THE_END.items():
+    in_the_end = PROTECTED_IN_THE_END if protects else IN_THE_END
+    for check, most in in_the_end.items():
         yield check, most, filterfalse(check, walks[most].ended())
     every = walks[None]
     yield open_only_if_the_copy_may_run, None, open_only_if_the_copy_may_run(every)

@@ -16,9 +16,10 @@ from libxlpy_protocol.migration.handshake import (
     Sending,
     Word,
 )
+from libxlpy_protocol.migration.protection import BACKUP, Holding
 from libxlpy_protocol.migration.xl import GO, READY, RECEIVED, TEXTS
 
-Place: TypeAlias = Sending | Receiving
+Place: TypeAlias = Sending | Receiving | Holding
 
 HEADER: Final = b"header and configuration"
 STREAM: Final = b"stream"
@@ -27,6 +28,7 @@ IT_DOES_NOT: Final = TEXTS[Word.DOES_NOT_RUN]
 #: Of our own handshake.
 ACCEPT: Final = b"accept"
 GIVEN_UP: Final = b"given up"
+HAND_OVER: Final = b"hand over"
 
 #: What a trace calls them.
 NAMES: Final = {
@@ -39,6 +41,7 @@ NAMES: Final = {
     IT_DOES_NOT: "REPORT (it does not)",
     ACCEPT: "ACCEPT",
     GIVEN_UP: "GIVEN_UP",
+    HAND_OVER: "HAND_OVER",
 }
 
 
@@ -107,6 +110,8 @@ class Deed(enum.Enum):
     BUILD = "completes the copy, paused"
     UNPAUSE = "lets the copy run"
     REMOVE = "destroys the copy"
+    #: See `tests.support.migration_walk`: what it says depends on the guest.
+    FENCE = "asks whether the primary is gone"
 
 
 EFFECTS: Final[Mapping[Deed, Mapping[str, Any]]] = {
@@ -122,6 +127,7 @@ EFFECTS: Final[Mapping[Deed, Mapping[str, Any]]] = {
     Deed.BUILD: {"copy": Copy.PAUSED},
     Deed.UNPAUSE: {"copy": Copy.RUNNING},
     Deed.REMOVE: {"copy": Copy.NONE},
+    Deed.FENCE: {},
 }
 
 
@@ -195,6 +201,15 @@ OWN_ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
     Receiving.NOTHING: (Say(GIVEN_UP),),
 }
 
+#: What a backup does, which has an epoch, and its primary, which may end it any time.
+PROTECTION_ACTS: Final[Mapping[Place, tuple[Act, ...]]] = {
+    **OWN_ACTS,
+    Sending.COPY: (Deed.SUSPEND, Say(HAND_OVER)),
+    Holding.HELD: (Hear(HAND_OVER, refused=GIVEN_UP),),
+    Holding.FENCE: (Deed.FENCE,),
+    Holding.TAKE_OVER: (Deed.UNPAUSE,),
+}
+
 #: Where FAILED must mean that the state's last act has had no effect. Whoever can't
 #: tell must find out, or undo it, before it says FAILED.
 CERTAIN: Final[frozenset[Place]] = frozenset(
@@ -205,6 +220,7 @@ CERTAIN: Final[frozenset[Place]] = frozenset(
         Receiving.START,
         Receiving.REMOVE,
         Receiving.WITHDRAW,
+        Holding.TAKE_OVER,
     }
 )
 
@@ -216,13 +232,15 @@ class Pair:
     sender: Mapping[Sending, Mapping[Event, Sending]] = field(
         default_factory=lambda: SENDER
     )
-    receiver: Mapping[Receiving, Mapping[Event, Receiving]] = field(
+    receiver: Mapping[Any, Mapping[Event, Any]] = field(
         default_factory=lambda: RECEIVER
     )
     acts: Mapping[Place, tuple[Act, ...]] = field(default_factory=lambda: ACTS)
     certain: frozenset[Place] = CERTAIN
     #: The sender's helper lets the guest run again if its parent dies, or is silent.
     guarded: bool = True
+    #: A guest that is protected, and its backup: they begin with an epoch that is held.
+    protects: bool = False
 
     def follows(self, place: Place, event: Event) -> Place | None:
         """What comes next; None after an end."""
@@ -231,6 +249,11 @@ class Pair:
         else:
             row = self.receiver.get(place)
         return None if row is None else row.get(event)
+
+
+def protection() -> Pair:
+    """Give a primary and its backup, as they are built."""
+    return Pair(receiver=BACKUP, acts=PROTECTION_ACTS, protects=True)
 
 
 def past(place: Place, event: Event) -> str:

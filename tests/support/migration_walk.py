@@ -10,6 +10,8 @@ that can happen does:
 - a wait ends without the text, also while that is on its way: an end of the connection
   and a time-out are one, so a death needs no cut of its own;
 - an end dies, the sender also with its host; its journal is read later;
+- who is asked whether the primary is gone says so if it is, or has made it so; that it
+  is not if its guest runs; else, or at any time, that nobody knows;
 - the sender is stopped for so long that its guard lets the guest run, then goes on.
 
 Whatever does not go as it should is a fault, unless another fault makes it certain.
@@ -20,10 +22,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from libxlpy_protocol.migration.handshake import Event
+from libxlpy_protocol.migration.handshake import Event, Sending
+from libxlpy_protocol.migration.protection import Holding
 from tests.support.migration_model import (
     EFFECTS,
     NAMES,
+    Copy,
     Deed,
     End,
     Guard,
@@ -92,6 +96,8 @@ def _acts(pair: Pair, world: World, name: str) -> Iterator[Step]:
             outcomes = _heard(pair, world, name, act)
         case Say():
             outcomes = _said(world, name, act, sure=sure)
+        case Deed.FENCE:
+            outcomes = _fenced(world)
         case _:
             unsure = pair.follows(end.place, Event.UNSURE) is not None
             outcomes = _done(world, act, sure=sure, unsure=unsure)
@@ -140,6 +146,24 @@ def _done(world: World, deed: Deed, *, sure: bool, unsure: bool) -> Iterator[Out
     if not sure:
         words += ": fails, yet it is done"
         yield Outcome(words, after, Event.FAILED, good=False)
+
+
+def _fenced(world: World) -> Iterator[Outcome]:
+    """It looks, or has the primary's host switched off."""
+    is_gone = world.source in (Source.LOST, Source.DESTROYED)
+    if is_gone:
+        yield Outcome("hears that the primary is gone", world, Event.DONE, good=True)
+    else:
+        lost = replace(world.sender, life=Life.LOST)
+        after = replace(world, sender=lost, source=Source.LOST)
+        words = "has the primary's host switched off"
+        yield Outcome(words, after, Event.DONE, good=True)
+    if world.source is Source.RUNNING:
+        words = "hears that the primary's guest runs"
+        yield Outcome(words, world, Event.REFUSED, good=True)
+    is_clear = is_gone or world.source is Source.RUNNING
+    words = "hears that nobody knows of the primary"
+    yield Outcome(words, world, Event.FAILED, good=not is_clear)
 
 
 def _is_refused(world: World, deed: Deed) -> bool:
@@ -234,6 +258,13 @@ def explore(pair: Pair, most: int | None = None) -> Explored:
         most: So many faults at most; None for any number, uncounted.
     """
     first = World(guard=Guard.THERE if pair.guarded else Guard.LET_GO)
+    if pair.protects:
+        first = replace(
+            first,
+            sender=End(Sending.COPY),
+            receiver=End(Holding.HELD),
+            copy=Copy.PAUSED,
+        )
     came: dict[World, tuple[str, World] | None] = {first: None}
     queue = deque([first])
     while queue:

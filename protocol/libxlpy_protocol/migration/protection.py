@@ -2,18 +2,19 @@
 
 It holds epochs until something ends that: the primary hands over, or says that it goes
 on with its own guest, or is not heard any more. Only a proof that the primary's guest
-does not run, and will not, lets the copy run. The other states are a receiver's, see
-``handshake``; the primary is a sender whose copy takes long.
+does not run, and will not, lets the copy run without the primary's word. The other
+states are a receiver's, see ``handshake``; the primary is a sender whose copy takes
+long.
 
 What holds, whatever is lost or dies (``tests/unit/protocol/test_protection_model.py``):
-two never run, and no copy is removed that may be the only one.
+two never run, and no copy is removed that may be all that is left of the guest.
 """
 
 import enum
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
-from libxlpy_protocol.migration.handshake import Event, Receiving
+from libxlpy_protocol.migration.handshake import RECEIVER, Event, Receiving
 
 
 class Holding(enum.Enum):
@@ -29,7 +30,10 @@ class Holding(enum.Enum):
     TAKE_OVER = "take over"
 
 
-BACKUP: Final[Mapping[Holding, Mapping[Event, Holding | Receiving]]] = {
+State: TypeAlias = Receiving | Holding
+
+BACKUP: Final[Mapping[State, Mapping[Event, State]]] = {
+    **dict[State, Mapping[Event, State]](RECEIVER.items()),
     Holding.HELD: {
         Event.DONE: Receiving.RECEIVED,
         Event.REFUSED: Receiving.WITHDRAW,
@@ -45,5 +49,15 @@ BACKUP: Final[Mapping[Holding, Mapping[Event, Holding | Receiving]]] = {
         Event.DONE: Receiving.RUNS,
         Event.FAILED: Receiving.OPEN,
         Event.UNSURE: Receiving.DOUBT,
+    },
+    # A receiver's copy is nothing without its sender's word; a backup's may be all.
+    Receiving.RECEIVED: {
+        Event.DONE: Receiving.GO,
+        Event.FAILED: Holding.FENCE,
+    },
+    Receiving.DECLINE: {
+        Event.DONE: Holding.FENCE,
+        Event.REFUSED: Receiving.WITHDRAW,
+        Event.FAILED: Holding.FENCE,
     },
 }
