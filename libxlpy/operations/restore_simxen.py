@@ -7,6 +7,7 @@ failure destroys the half-built domain. For real Xen see ``restore_xen``.
 """
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,12 @@ class SimxenRestore(Operation[RestoreResult]):
         self.domid, self.uuid, self._name = built.domid, built.uuid, built.name
         if built.has_device_model:
             load(device_model)  # while nothing was read yet
+
+    async def prepare(self) -> None:
+        """Have who can say where the domain is, before anything may be scarce."""
+        with contextlib.suppress(LibxlpyError):  # the job will meet that
+            async with self.env.hypercalls():
+                pass
 
     def _made(self) -> Building:
         assert self._building is not None  # chosen before all else
