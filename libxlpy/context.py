@@ -267,7 +267,7 @@ class Context:
             deadlines: For this job instead of the context's.
 
         Raises:
-            UsageError: ``fd`` or ``config`` can't be used.
+            UsageError: ``fd``, ``config`` or ``name`` can't be used.
             BackendError: The host refuses to build the domain.
         """
         wanted = restore_target.Wanted(

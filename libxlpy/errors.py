@@ -420,8 +420,8 @@ def reason_of(exc: OSError, helps: Mapping[int, str] | None = None) -> str:
 def exit_text(*, signal: int | None, status: int | None) -> str:
     """Give how a process ended as text."""
     if signal is not None:
-        known = signal in signals.valid_signals()
-        return f"signal {signals.Signals(signal).name if known else signal}"
+        names = {each.value: each.name for each in signals.Signals}
+        return f"signal {names.get(signal, signal)}"
     return "status unknown" if status is None else f"exit status {status}"
 
 

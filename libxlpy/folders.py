@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from libxlpy.errors import BackendError, reason_of
 from libxlpy_protocol.errors import LibxlpyError
 
 #: Links that Linux follows, include/linux/namei.h.
@@ -27,6 +28,8 @@ STATFS_SIZE = 256
 #: What is at a name itself; of a folder it serves as ``dir_fd``.
 LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+#: A folder that is not there, or not for us to enter.
+NO_MATTER = (FileNotFoundError, NotADirectoryError, PermissionError)
 #: Modes by which others can put names into a folder.
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -79,18 +82,28 @@ def check_alone(path: Path) -> None:
 
     Raises:
         NotOursAlone: Another user owns it, or may write there.
+        BackendError: Nobody can tell; there may be no more descriptors.
     """
-    with suppress(OSError):
-        walk = _Walk(os.fspath(path), alone=os.geteuid() == 0)
-        folder, name, _, _ = walk.run()
-        try:
-            fd = os.open(name, LOOK, dir_fd=folder)
-        finally:
-            os.close(folder)
-        try:
-            _refuse(fd, os.fstat(fd), str(path))
-        finally:
-            os.close(fd)
+    try:
+        _look_whose(path)
+    except NO_MATTER:
+        pass
+    except OSError as exc:
+        text = f"can't see whose {path} is: {reason_of(exc)}"
+        raise BackendError(text) from exc
+
+
+def _look_whose(path: Path) -> None:
+    walk = _Walk(os.fspath(path), alone=os.geteuid() == 0)
+    folder, name, _, _ = walk.run()
+    try:
+        fd = os.open(name, LOOK, dir_fd=folder)
+    finally:
+        os.close(folder)
+    try:
+        _refuse(fd, os.fstat(fd), str(path))
+    finally:
+        os.close(fd)
 
 
 def trusted(uid: int) -> bool:

@@ -75,7 +75,7 @@ class Restore:
         Args:
             fd: Of the file.
             config: To be used.
-            name: Of the domain; "" if the configuration has none.
+            name: The domain will have; "" if it is not known.
         """
         settings = self._settings
         async with Context(settings.backend, settings.host, stall=STREAM) as ctx:
@@ -110,14 +110,20 @@ class Restore:
             f"{file}: {exc}; give another one: xlpy restore CONFIG {file}"
         )
 
-    @staticmethod
-    async def _in_the_way(ctx: Context, exc: LibxlpyError, name: str) -> Exception:
+    async def _in_the_way(
+        self, ctx: Context, exc: LibxlpyError, name: str
+    ) -> Exception:
         """Give the way out if another domain has the name."""
         with suppress(LibxlpyError):
             for info in await ctx.list_domains():
                 if info.name == name:
                     text = f"name '{name}' is taken by domain {info.domid}"
-                    remedy = "call it otherwise by --name NAME, or destroy that one"
+                    given = self._options.name is not None
+                    remedy = (
+                        "give another one by --name NAME, or destroy that domain"
+                        if given
+                        else "call it otherwise by --name NAME, or destroy that one"
+                    )
                     return CommandFailed(f"{text}: {remedy}")
         return exc
 
@@ -159,7 +165,7 @@ def _header(
     try:
         with named(path), told_if_stuck(out, f"more of {path}"):
             header = read_xl_header(fd)
-        name = config_name(header)
+        name = config_name(header) if options.name is None else options.name
     except StreamRuleBroken as exc:
         raise CommandFailed(f"{path}: {exc}") from exc
     if options.config is not None:

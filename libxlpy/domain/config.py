@@ -84,19 +84,15 @@ def checked_uuid(uuid: object) -> str | None:
         raise ConfigRefused(text) from exc
 
 
-def checked_name(name: object, missing: str = NO_NAME) -> str:
-    """Give a domain's name.
-
-    Args:
-        name: As it was given.
-        missing: What to say if there is none.
+def checked_name(name: object) -> str:
+    """Give a domain's name, as a configuration has it.
 
     Raises:
         ConfigRefused: There is none.
         UsageError: It is none.
     """
     if not isinstance(name, str) or not name:
-        raise ConfigRefused(missing)
+        raise ConfigRefused(NO_NAME)
     if not name.isprintable():  # what neither C nor xenstore can hold is among it
         raise UsageError(f"{brief(name)} can't be a domain's name")
     return name

@@ -41,6 +41,7 @@ class Building(Value):
     """An empty domain to restore into; it ends with us until it is kept."""
 
     domid: int
+    uuid: str
     name: str
     has_device_model: bool
     _client: SimClient
@@ -128,11 +129,12 @@ class SimxenToolstack:
         async with AsyncExitStack() as connection:
             async with _asked(BUILD_TIMEOUT, missing):
                 client = await connection.enter_async_context(SimClient(self._folder))
-                domid = await client.create(
-                    **fields, restore=True, keep_uuid=keep_uuid, tied=True
+                made = await client.ask(
+                    "create", **fields, restore=True, keep_uuid=keep_uuid, tied=True
                 )
             return Building(
-                domid,
+                int(made["domid"]),
+                str(made["uuid"]),
                 str(fields["name"]),
                 fields["type"] == "hvm",
                 client,

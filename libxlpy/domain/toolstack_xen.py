@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from libxlpy.aio import finish
 from libxlpy.domain.config import checked_name
-from libxlpy.errors import BackendError, DomainReused, last_line, reason_of
+from libxlpy.errors import BackendError, DomainReused, UsageError, last_line, reason_of
 from libxlpy.process.environment import Environment, found
 from libxlpy.process.escalation import Escalation, Step
 from libxlpy.process.helper import HelperProcess, start_process
@@ -77,7 +77,9 @@ class XenToolstack:
         Raises:
             UsageError: It can't.
         """
-        checked_name(name, "a domain's name can't be empty")
+        if not name:
+            raise UsageError("a domain's name can't be empty")
+        checked_name(name)
 
     async def destroy(self, domid: int, uuid: str) -> None:
         """Remove a domain with its devices, device model and xenstore nodes.

@@ -139,7 +139,7 @@ class Job(Generic[Result]):
             self._outcome = self._operation.result(run, report)
         else:
             run.failure.details = report
-            if left_undone(report) and run.started:
+            if left_undone(report) and (run.started or report.failed_repairs):
                 run.failure.unfinished = JobUnfinished(self._name, run.failure, run)
             self._outcome = run.failure
 

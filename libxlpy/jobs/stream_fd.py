@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import Literal, NoReturn, Self
 
-from libxlpy.errors import UsageError
+from libxlpy.errors import BackendError, UsageError, reason_of
 from libxlpy.forked import Owned
 from libxlpy.streams import Format, StreamRuleBroken, Walked, walk_to_end
 
@@ -39,6 +39,7 @@ class StreamFd(Owned):
 
         Raises:
             UsageError: It is not open, or not for this, or no file, pipe or socket.
+            BackendError: There may be no more descriptors.
         """
         super().__init__()
         self.fd = -1
@@ -55,7 +56,11 @@ class StreamFd(Owned):
         self._flags = flags
         self._access = access
         #: Our duplicate, which the helper inherits under the same number.
-        self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
+        try:
+            self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
+        except OSError as exc:
+            text = f"can't take stream descriptor {fd}: {reason_of(exc)}"
+            raise BackendError(text) from exc
         self._start = self._position()
         #: The same in a block device.
         self._from = self._device_offset()

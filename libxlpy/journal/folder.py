@@ -113,18 +113,33 @@ class Folder:
         """Give the domains of which there are entries, lowest first.
 
         Raises:
-            BackendError: See :meth:`check`.
+            BackendError: It can't be read; or as of :meth:`check`.
+        """
+        return sorted(int(name[1]) for name in self._names() if name[2] == "json")
+
+    def _names(self) -> list[re.Match[str]]:
+        """Give the names of what is ours in it.
+
+        Raises:
+            BackendError: It can't be read; or as of :meth:`check`.
         """
         if not self.check():
             return []
-        names = (NAME.fullmatch(path.name) for path in self.path.iterdir())
-        return sorted(int(name[1]) for name in names if name and name[2] == "json")
+        try:
+            found = [NAME.fullmatch(path.name) for path in self.path.iterdir()]
+        except FileNotFoundError:
+            return []  # it went with its host
+        except OSError as exc:
+            text = f"can't read the folder of jobs {self.path}: {reason_of(exc)}"
+            raise BackendError(text) from exc
+        return [name for name in found if name]
 
     def read(self, domid: int) -> Entry | None:
         """Give a domain's entry, None if there is none.
 
         Raises:
             JournalBroken: There is one that can't be used.
+            BackendError: There may be no more descriptors; it may be a good one.
         """
         path = self.path / f"{domid}.json"
         try:
@@ -132,7 +147,10 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise JournalBroken(path, f"can't be read: {reason_of(exc)}") from exc
+            text = f"can't be read: {reason_of(exc)}"
+            if exc.errno in (errno.EMFILE, errno.ENFILE):
+                raise BackendError(f"journal {path} {text}") from exc
+            raise JournalBroken(path, text) from exc
         try:
             entry = Entry.decode(data)
         except ValueError as exc:
@@ -180,12 +198,11 @@ class Folder:
         """Remove what killed processes have left of domains that have no entry.
 
         Raises:
-            BackendError: See :meth:`check`.
+            BackendError: As of :meth:`domids`.
         """
-        if not self.check():
-            return
-        names = (NAME.fullmatch(path.name) for path in self.path.iterdir())
-        for domid in {int(name[1]) for name in names if name} - {*self.domids()}:
+        there = self._names()
+        entries = {int(name[1]) for name in there if name[2] == "json"}
+        for domid in {int(name[1]) for name in there} - entries:
             with contextlib.suppress(Locked):
                 self.lock(domid).release()
 

@@ -87,11 +87,20 @@ class CrashReports:
         """Give all reports, written or half so, newest first."""
         found = []
         with contextlib.suppress(FileNotFoundError):
-            for path in self.path.iterdir():
+            for path in self._listed():
                 with contextlib.suppress(FileNotFoundError):
                     if NAME.fullmatch(path.name):
                         found.append((path.lstat().st_mtime_ns, path))
         return [path for _, path in sorted(found, reverse=True)]
+
+    def _listed(self) -> list[Path]:
+        try:
+            return list(self.path.iterdir())
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            text = f"can't read the folder of reports {self.path}: {reason_of(exc)}"
+            raise BackendError(text) from exc
 
     def _text(self, path: Path) -> str:
         try:

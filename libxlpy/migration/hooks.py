@@ -196,6 +196,7 @@ def executables(folder: Path) -> list[Path]:
     Raises:
         NotOursAlone: Another user could write one; says what to do.
         OSError: It can't be read.
+        BackendError: Whose it is nobody can tell.
     """
     check_alone(folder)
     named = sorted(each for each in folder.iterdir() if _is_meant(each))

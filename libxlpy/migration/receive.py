@@ -154,11 +154,6 @@ class Receive(Operation[RestoreResult]):
 class XenReceive(Receive, XenRestore):
     """On real Xen."""
 
-    async def choose(self) -> None:
-        """See the base class."""
-        await super().choose()
-        self.uuid = self._target.uuid
-
     async def restored(self, run: Run) -> Settled:
         """See the base class."""
         return await XenRestore.settle(self, run)

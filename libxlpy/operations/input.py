@@ -7,7 +7,7 @@ what can't be read twice the helper sees to it that END was read before the gues
 import errno
 
 from libxlpy.aio import aside
-from libxlpy.errors import StreamError, TimedOut
+from libxlpy.errors import BackendError, StreamError, TimedOut
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.streams import Format, StreamCut, StreamRuleBroken
 
@@ -21,13 +21,16 @@ async def check_input(stream: StreamFd, format: Format, seconds: float) -> None:
         seconds: Its disk may take.
 
     Raises:
-        StreamError: It is not, or can't be read.
+        StreamError: It is not, or can't be read, or nobody may do it.
         TimedOut: Its disk does not answer.
     """
     try:
         await aside(lambda: _look_through(stream, format), seconds)
     except TimeoutError as exc:
         raise TimedOut("check", seconds) from exc
+    except BackendError as exc:
+        text = f"{stream.path()} can't be looked through: {exc}"
+        raise StreamError(errno.EAGAIN, text) from exc
 
 
 def _look_through(stream: StreamFd, format: Format) -> None:

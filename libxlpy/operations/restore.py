@@ -18,8 +18,14 @@ else:
 
 
 def restore(env: Environment, wanted: Wanted) -> Operation[RestoreResult]:
-    """Give the restore of a domain."""
+    """Give the restore of a domain.
+
+    Raises:
+        UsageError: The name for it in place of the configured one can't be one.
+    """
     toolstack = toolstack_of(env)
+    if wanted.name is not None:
+        toolstack.check_name(wanted.name)
     if toolstack.kind == "xen":
         return restore_xen.XenRestore(env, toolstack, wanted)
     return restore_simxen.SimxenRestore(env, toolstack, wanted)

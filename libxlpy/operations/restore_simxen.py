@@ -8,6 +8,7 @@ failure destroys the half-built domain. For real Xen see ``restore_xen``.
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from libxlpy.aio import finish
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from libxlpy.domain import device_model
 else:  # only an HVM guest has one
     device_model = Later("libxlpy.domain.device_model")
+
+logger = logging.getLogger("libxlpy")
 
 #: Fact of a domain that a failed restore had begun to fill.
 DESTROYED = "half-built domain destroyed"
@@ -82,20 +85,30 @@ class SimxenRestore(Operation[RestoreResult]):
             wanted.config, wanted.name, keep_uuid=wanted.keep_uuid
         )
         self._building = built
-        self.domid, self._name = built.domid, built.name
+        self.domid, self.uuid, self._name = built.domid, built.uuid, built.name
         if built.has_device_model:
             load(device_model)  # while nothing was read yet
+
+    async def prepare(self) -> None:
+        """Have who can say where the domain is, before anything may be scarce."""
+        with contextlib.suppress(LibxlpyError):  # the job will meet that
+            async with self.env.hypercalls():
+                pass
 
     def _made(self) -> Building:
         assert self._building is not None  # chosen before all else
         return self._building
 
     async def discard(self) -> None:
-        """Destroy the empty domain."""
-        if self._building is not None:
-            with contextlib.suppress(LibxlpyError):
-                await self._toolstack.remove(self.domid, self.uuid)
-            await self._building.let_go()
+        """Destroy the empty domain, or leave that to its host."""
+        if self._building is None:
+            return
+        try:
+            await self._toolstack.remove(self.domid, self.uuid)
+        except LibxlpyError as exc:  # it was not kept yet, so that it ends with us
+            told = f"{failed(DESTROYED, exc)}; its host does that"
+            logger.warning("%s: %s", self.what, told)
+        await self._building.let_go()
 
     async def check(self, stream: StreamFd) -> None:
         """Have the domain kept, as the journal knows it; see that a file is whole."""

@@ -70,7 +70,7 @@ class XenRestore(Operation[RestoreResult]):
         """Settle which domain it will be."""
         domains = await list_domains(self.env)
         self._target = Target.of(self._wanted, domains)
-        self.domid = self._target.domid
+        self.domid, self.uuid = self._target.domid, self._target.uuid
 
     async def check(self, stream: StreamFd) -> None:
         """See that a file is whole."""
@@ -123,7 +123,7 @@ class XenRestore(Operation[RestoreResult]):
         facts: tuple[str, ...] = ()
         if run.failure is not None and run.started:
             facts = await self._clean(run)
-        settled = await ask_guest(self.env, self.domid, self._target.uuid)
+        settled = await ask_guest(self.env, self.domid, self.uuid)
         return Settled(settled.guest, (*facts, *settled.repairs))
 
     async def _clean(self, run: Run) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ class XenRestore(Operation[RestoreResult]):
         One that has run may have written to its disks: from then on the file is no
         longer its last state, and to destroy it would be to lose it.
         """
-        if found.uuid != self._target.uuid:
+        if found.uuid != self.uuid:
             return False
         return not told_all if found.dying else found.paused
 

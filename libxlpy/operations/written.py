@@ -5,8 +5,10 @@ what can't be read again the bytes are counted: by the offset in a file, else by
 kernel, which counts each byte that a process writes. There that can be too few only.
 """
 
+import errno
+
 from libxlpy.aio import aside
-from libxlpy.errors import ProtocolViolation, StreamError, TimedOut
+from libxlpy.errors import BackendError, ProtocolViolation, StreamError, TimedOut
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.streams import Format, StreamRuleBroken, Walked
 from libxlpy_protocol.xen import PAGE_SIZE
@@ -27,7 +29,7 @@ async def check_whole(
 
     Raises:
         ProtocolViolation: It is not.
-        StreamError: It can't be read again.
+        StreamError: It can't be read again, or nobody may do it.
         TimedOut: Its disk does not answer.
     """
     try:
@@ -40,6 +42,9 @@ async def check_whole(
         raise TimedOut("flush", seconds) from exc
     except OSError as exc:
         raise StreamError(exc.errno or 0, "it can't be read again") from exc
+    except BackendError as exc:
+        text = f"it can't be read again: {exc}"
+        raise StreamError(errno.EAGAIN, text) from exc
 
 
 def check_image(walked: Walked, kind: str, pages: int) -> None:

@@ -66,6 +66,13 @@ class Claim:
         Raises:
             BackendError: It can't be written.
         """
+        try:
+            return self._begun(known)
+        except OSError as exc:
+            text = f"can't write the journal of domain {self.domid}: {reason_of(exc)}"
+            raise BackendError(text) from exc
+
+    def _begun(self, known: dict[str, Any]) -> str:
         name = f"{self._what.split()[-1]}-{self.domid}-{os.urandom(NAME_BYTES).hex()}"
         self._entry = Entry(
             job=name,
@@ -76,11 +83,7 @@ class Claim:
             **known,
         )
         self._lock.tell(self._what, name)
-        try:
-            self._life = self._lock.begin(self._entry)
-        except OSError as exc:
-            text = f"can't write the journal of domain {self.domid}: {reason_of(exc)}"
-            raise BackendError(text) from exc
+        self._life = self._lock.begin(self._entry)
         self.kept = True
         return name
 

@@ -51,6 +51,22 @@ async def bounded(path: Path, work: Callable[[], Value], seconds: float) -> Valu
         raise SaveFileError(path, str(exc)) from exc
 
 
+async def closed(path: Path, file: Closable) -> None:
+    """Close a file; in the loop, if no thread may be started for it.
+
+    What would be left otherwise has a guest's memory in it.
+
+    Raises:
+        SaveFileError: Its disk does not answer; or closing it has raised it.
+    """
+    try:
+        await bounded(path, file.close, ANSWER_WITHIN)
+    except SaveFileError as exc:
+        if not isinstance(exc.__cause__, BackendError):
+            raise
+        file.close()
+
+
 async def opened(path: Path, opening: Callable[[], Opened]) -> Opened:
     """Open a file; should nobody want it any more, it goes once it is there.
 
@@ -76,7 +92,7 @@ async def opened(path: Path, opening: Callable[[], Opened]) -> Opened:
         await asyncio.gather(task, return_exceptions=True)
         for file in made:
             with contextlib.suppress(SaveFileError):
-                await bounded(path, file.close, ANSWER_WITHIN)
+                await closed(path, file)
 
     task = asyncio.create_task(bounded(path, work, ANSWER_WITHIN))
     try:

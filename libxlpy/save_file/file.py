@@ -17,7 +17,7 @@ from libxlpy.aio import finish
 from libxlpy.errors import UsageError, reason_of
 from libxlpy.folders import others_may_write, trusted
 from libxlpy.forked import Owned, lead_nowhere
-from libxlpy.save_file.beside import ANSWER_WITHIN, bounded, opened
+from libxlpy.save_file.beside import bounded, closed, opened
 from libxlpy.save_file.calls import (
     FS_APPEND_FL,
     FS_IMMUTABLE_FL,
@@ -134,9 +134,7 @@ class SaveFile(Owned):
             return
         # What ended the save counts; the next one to this name removes the rest.
         with contextlib.suppress(SaveFileError):
-            await finish(
-                asyncio.create_task(bounded(self.path, self.close, ANSWER_WITHIN))
-            )
+            await finish(asyncio.create_task(closed(self.path, self)))
 
     def __enter__(self) -> Self:
         """Return itself: all was opened by the constructor."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from libxlpy.backend import default_host
-from libxlpy.errors import reason_of
+from libxlpy.errors import BackendError, reason_of
 from libxlpy.folders import OTHERS_WRITE, NotOursAlone, check_alone
 from libxlpy.journal.folder import Folder
 from libxlpy.journal.identity import Identity, boot_id
@@ -170,11 +170,11 @@ def refuse_others(path: Path) -> None:
     """See that nobody else could have put anything into a host's directory.
 
     Raises:
-        SimxenError: Another user could; nothing in it was looked at.
+        SimxenError: Another user could, or nobody can tell; it was not looked at.
     """
     try:
         check_alone(path)
-    except NotOursAlone as exc:
+    except (NotOursAlone, BackendError) as exc:
         raise SimxenError(f"can't use the simxen host in {path}: {exc}") from exc
 
 

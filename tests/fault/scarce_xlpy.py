@@ -1,7 +1,8 @@
 """xlpy, with something that is scarce from the moment its guest is suspended.
 
 Run as ``python scarce_xlpy.py WHAT PHASE ARGUMENT...``: ENOSPC and EIO come from what
-the journal does to its files, EMFILE from the kernel, for whatever needs a descriptor.
+the journal does to its files, EMFILE from the kernel, for whatever needs a descriptor;
+no thread can be started once ``threads`` is scarce.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import errno
 import os
 import resource
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ def scarce(what: str) -> None:
                 os.dup(0)
         return
 
+    if what == "threads":
+        threading.Thread.start = no_thread  # type: ignore[method-assign]
+        return
+
     def makes(path: str, flags: int, *_: object) -> bool:
         new = flags & os.O_CREAT and not Path(path).exists()
         return what == "EIO" or bool(new)
@@ -39,6 +45,10 @@ def scarce(what: str) -> None:
     if what == "EIO":
         for name in ("unlink", "rename", "replace", "stat", "lstat"):
             refuse(number, name, str)
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def refuse(

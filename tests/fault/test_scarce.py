@@ -62,6 +62,57 @@ def test_save_ends_with_the_guest_looked_after(
     guest.destroy()
 
 
+@pytest.mark.parametrize(
+    "phase", ["spawn", "hello", "libxc", "suspended", "settle", "done"]
+)
+@pytest.mark.parametrize("option", ["-c", ""])
+def test_save_without_threads_fails_and_leaves_nothing(
+    host: Path, tmp_path: Path, phase: str, option: str
+):
+    guest, path = Guest(host, "hvm"), tmp_path / "image"
+    options = [option] * bool(option)
+    done = xlpy("threads", phase, host, "save", *options, guest.name, str(path))
+    assert done.returncode == 1, done.stderr
+    assert_one_line_of_threads(done.stderr)
+    assert not list(tmp_path.iterdir()), done.stderr
+    facts = guest.facts()
+    assert not facts["shutdown"], done.stderr
+    assert not facts["paused"], done.stderr
+    assert not recover(Victim(host, guest.domid, "hvm"))
+    guest.destroy()
+
+
+@pytest.mark.parametrize("phase", ["check", "spawn", "hello", "settle", "launch"])
+def test_restore_without_threads_fails_and_is_recovered(
+    host: Path, tmp_path: Path, phase: str
+):
+    guest, path = Guest(host, "pv"), tmp_path / "image"
+    saved = xlpy("nothing", "never", host, "save", guest.name, str(path))
+    assert saved.returncode == 0, saved.stderr
+    done = xlpy("threads", phase, host, "restore", "--name", "lost", str(path))
+    assert done.returncode == 1, done.stderr
+    assert_one_line_of_threads(done.stderr)
+    left = {each["domid"] for each in request(host, "list")["domains"]}
+    if left:
+        [domid] = left
+        assert f"domid {domid}" in done.stderr
+        [found] = recover(Victim(host, domid, "pv"))
+        if found.outcome is Outcome.FINISHED:  # all was read: it waits, paused
+            assert found.guest is GuestState.PAUSED
+            request(host, "destroy", domid=domid)
+        else:
+            assert found.outcome is Outcome.ROLLED_BACK
+    assert not request(host, "list")["domains"]
+    assert not list((host / "jobs").iterdir())
+
+
+def assert_one_line_of_threads(said: str) -> None:
+    assert "can't start new thread: there are too many (ulimit -u" in said
+    for word in ("Traceback", "bug in", "defect"):
+        assert word not in said, said
+    assert sum(line.startswith("xlpy: ") for line in said.splitlines()) == 1, said
+
+
 @pytest.mark.parametrize("option", ["-p", ""])
 def test_restored_guest_outlives_a_journal_that_could_not_be_written(
     host: Path, tmp_path: Path, option: str

@@ -25,7 +25,7 @@ MAY_USE: dict[str, set[str]] = {
     "aio": {"errors"},
     "forked": {"errors"},
     "events": set(),
-    "folders": set(),
+    "folders": {"errors"},
     "later": {"errors"},
     "save_file": {"aio", "errors", "folders", "forked"},
     "streams": set(),

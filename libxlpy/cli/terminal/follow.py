@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import Literal, TextIO, TypeVar
@@ -12,6 +11,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.progress import JsonView, PlainView, View
 from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.terminal.signals import signal_name
 from libxlpy.cli.terminal.waiting import SOON
 
 Result = TypeVar("Result")
@@ -87,7 +87,7 @@ def cause_text(error: JobError, interrupt: Interrupt) -> str:
     """Give what ended a job: ``"failed: ..."``, ``"cancelled by SIGINT"`` or other."""
     if isinstance(error, Cancelled):
         if interrupt.signum is not None:
-            return f"cancelled by {signal.Signals(interrupt.signum).name}"
+            return f"cancelled by {signal_name(interrupt.signum)}"
         reason = str(error.args[0])
         return reason if reason.startswith("cancelled") else f"cancelled: {reason}"
     phase = error.details.phase

@@ -23,6 +23,7 @@ ENDING = (
     *(signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
     *(signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGXCPU),
     signal.SIGSTKFLT,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
 SIGNALS = frozenset({*TAKEN, *ENDING})
 NOTHING_CHANGED = "nothing was changed"
@@ -170,7 +171,7 @@ class Signals:
         self._catch_up()
         if self._late is None:
             return ""
-        return f"; {signal.Signals(self._late).name} came too late"
+        return f"; {signal_name(self._late)} came too late"
 
 
 def _leave(signum: int, consequence: str = NOTHING_CHANGED) -> NoReturn:
@@ -180,5 +181,12 @@ def _leave(signum: int, consequence: str = NOTHING_CHANGED) -> NoReturn:
     os._exit(128 + signum)
 
 
+def signal_name(signum: int) -> str:
+    """Give ``"SIGTERM"``, ``"SIGRTMIN+3"``."""
+    if signal.SIGRTMIN < signum < signal.SIGRTMAX:  # Python has no names for them
+        return f"SIGRTMIN+{signum - signal.SIGRTMIN}"
+    return signal.Signals(signum).name
+
+
 def _stopped(signum: int, consequence: str = NOTHING_CHANGED) -> str:
-    return f"stopped by {signal.Signals(signum).name}; {consequence}"
+    return f"stopped by {signal_name(signum)}; {consequence}"

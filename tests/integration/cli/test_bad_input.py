@@ -198,6 +198,20 @@ def test_a_name_that_is_taken_is_refused(shell: Shell, tmp_path: Path) -> None:
         assert len(shell.domains()) == 1
 
 
+def test_a_name_that_was_given_is_what_is_refused(shell: Shell, tmp_path: Path) -> None:
+    image, option = tmp_path / "image", "--name"
+    with shell.guest("web"), shell.guest("other") as other:
+        shell.good("save", "-c", "web", image)
+        line = shell.bad("restore", option, "other", image)
+        text = f"name 'other' is taken by domain {other}: give another one by --name"
+        assert line == f"xlpy: {text} NAME, or destroy that domain"
+        for name in ("", "a/b", "12"):
+            line = shell.bad("restore", option, name, image)
+            assert line.startswith("xlpy: name must be letters, digits and _.+- ")
+            assert line.endswith(f"not '{name}'")
+        assert len(shell.domains()) == 2
+
+
 def test_a_configuration_without_domain_is_refused(
     shell: Shell, tmp_path: Path
 ) -> None:

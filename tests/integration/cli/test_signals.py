@@ -10,11 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy.cli.terminal.signals import signal_name
 from libxlpy.simxen.directory import CONTROL_SOCKET
 from tests.support.shell import XLPY, Shell, environment
 
 #: Not all of those that are taken: a shell's background has some ignored.
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 138}
+STATUS = {
+    signal.SIGINT: 130,
+    signal.SIGTERM: 143,
+    signal.SIGUSR1: 138,
+    signal.SIGRTMIN + 1: 163,
+    signal.SIGRTMAX: 192,
+}
 #: A module of that name that stops whoever loads it: a slow disk, at that point.
 SLOW_MODULE = "open({!r}).read()\n"
 #: xlpy on a disk that takes as long as it is told to.
@@ -49,7 +56,7 @@ def gate(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("signum", STATUS)
 @pytest.mark.parametrize("module", ["click", "msgpack"])
 def test_a_signal_while_it_loads(
-    shell: Shell, tmp_path: Path, gate: Path, signum: signal.Signals, module: str
+    shell: Shell, tmp_path: Path, gate: Path, signum: int, module: str
 ) -> None:
     (tmp_path / f"{module}.py").write_text(SLOW_MODULE.format(str(gate)))
     path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
@@ -57,7 +64,7 @@ def test_a_signal_while_it_loads(
     with shell.running("list", env=slow) as command, at_gate(gate):
         command.process.send_signal(signum)
         line = command.failure(STATUS[signum])
-    assert line == f"xlpy: stopped by {signum.name}; nothing was changed"
+    assert line == f"xlpy: stopped by {signal_name(signum)}; nothing was changed"
 
 
 SILENT: dict[str, Callable[[Path], list[object]]] = {
@@ -72,7 +79,7 @@ SILENT: dict[str, Callable[[Path], list[object]]] = {
 @pytest.mark.parametrize("signum", STATUS)
 @pytest.mark.parametrize("case", SILENT)
 def test_a_signal_while_it_waits_for_a_file(
-    shell: Shell, gate: Path, signum: signal.Signals, case: str
+    shell: Shell, gate: Path, signum: int, case: str
 ) -> None:
     with (
         shell.guest("web"),
@@ -82,7 +89,7 @@ def test_a_signal_while_it_waits_for_a_file(
         command.process.send_signal(signum)
         line = command.failure(STATUS[signum])
         assert shell.facts("web")["running"]
-    assert line == f"xlpy: stopped by {signum.name}; nothing was changed"
+    assert line == f"xlpy: stopped by {signal_name(signum)}; nothing was changed"
     assert list(gate.parent.iterdir()) == [gate]
 
 
@@ -169,7 +176,7 @@ def relay(shell: Shell) -> Iterator[Relay]:
 @pytest.mark.parametrize("signum", STATUS)
 @pytest.mark.parametrize("command", [["list"], ["verify", "web"]])
 def test_a_signal_while_the_host_is_asked(
-    shell: Shell, relay: Relay, signum: signal.Signals, command: list[str]
+    shell: Shell, relay: Relay, signum: int, command: list[str]
 ) -> None:
     through = Shell(relay.folder)
     with (
@@ -179,7 +186,7 @@ def test_a_signal_while_the_host_is_asked(
     ):
         asking.process.send_signal(signum)
         line = asking.failure(STATUS[signum])
-    assert line == f"xlpy: stopped by {signum.name}; nothing was changed"
+    assert line == f"xlpy: stopped by {signal_name(signum)}; nothing was changed"
 
 
 def test_a_domain_whose_creation_is_interrupted_is_gone(

@@ -1,5 +1,7 @@
 """Outcomes: each is one line and a full report."""
 
+import signal
+
 import pytest
 
 from libxlpy import errors
@@ -36,3 +38,10 @@ def test_all_outcomes_are_in_the_drawn_tree():
             continue
         if value.__module__ == errors.__name__:
             assert f"+- {name} " in errors.__doc__ + " "
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(9, "SIGKILL"), (signal.SIGRTMIN, "SIGRTMIN"), (40, "40")]
+)
+def test_a_signal_is_named_if_it_has_a_name(number: int, name: str):
+    assert errors.exit_text(signal=number, status=None) == f"signal {name}"

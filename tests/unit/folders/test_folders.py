@@ -1,5 +1,6 @@
 """What another user could have put there is not followed, and not believed."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from libxlpy.errors import BackendError
 from libxlpy.folders import (
     MAXSYMLINKS,
     NotOursAlone,
@@ -168,3 +170,14 @@ def test_root_of_the_system_is_whoever_owns_its_first_folder(
     seen = os.stat_result((status[stat.ST_MODE], *status[1:4], OTHER, *status[5:10]))
     monkeypatch.setattr(Path, "stat", lambda _: seen)
     assert trusted(OTHER)
+
+
+def test_what_nobody_can_look_at_is_not_taken_for_ours_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", none_left)
+    with pytest.raises(BackendError, match="Too many open files"):
+        check_alone(tmp_path)
