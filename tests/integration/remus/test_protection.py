@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from libxlpy import (
     Job,
     JobError,
     MigrationOpen,
+    Outcome,
     PeerFailed,
     RestoreResult,
     StreamError,
@@ -50,7 +52,9 @@ from libxlpy_protocol.migration.own import (
 )
 from tests.support.guest import PATIENCE, Guest, aside
 from tests.support.real_host import QUICK
+from tests.support.shell import ROOT
 
+DYING = ROOT / "tests/fault/dying_backup.py"
 EPOCHS = 5
 INTERVAL = 0.01
 
@@ -290,6 +294,25 @@ async def test_guest_runs_on_here_whoever_dies(both: Pair, dies: str) -> None:
         await both.copy
     assert there.value.guest is GuestState.GONE
     assert await aside(domains, both.there.backend.host) == {}
+
+
+async def test_backup_that_is_killed_leaves_what_recover_removes(pair: Pair) -> None:
+    """With its helper, and half an epoch: the guest runs on, and only here."""
+    ends = pair.other_control.fileno(), pair.receives.fileno()
+    host = pair.there.backend.host
+    words = [sys.executable, str(DYING), str(host), *map(str, (*ends, EPOCHS))]
+    backup = await asyncio.create_subprocess_exec(*words, pass_fds=ends, cwd=ROOT)
+    pair.other_control.close()
+    pair.receives.close()
+    await pair.begin_primary()
+    assert await backup.wait() == -signal.SIGKILL
+    with pytest.raises(JobError) as caught:
+        await pair.protection
+    assert caught.value.guest is GuestState.RUNNING
+    await aside(pair.guest.assert_untouched)
+    [found] = await pair.there.recover()
+    assert (found.kind, found.outcome) == ("backup", Outcome.ROLLED_BACK)
+    assert await aside(domains, host) == {}
 
 
 @pytest.mark.parametrize(
