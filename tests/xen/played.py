@@ -224,6 +224,8 @@ PLAYED: dict[str, Callable[[int], None]] = {
 def main() -> int:
     """Play all, or what is named."""
     rounds, *wanted = sys.argv[1:]
+    if unknown := ", ".join(sorted({*wanted} - {*PLAYED})):
+        sys.exit(f"nothing is called {unknown}: there are {', '.join(PLAYED)}")
     ok("xl", "sched-credit2", "-d", "0", "-w", "4096")
     have_bridge()
     for what, action in PLAYED.items():
