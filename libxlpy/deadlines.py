@@ -84,7 +84,7 @@ class Deadlines(Value, kw_only=True):
     #: One step of the repair.
     repair: float = 10.0
     #: Stream moves by not one byte or page (callbacks don't count).
-    no_progress: float | None = None
+    no_progress: float | None = 300.0
     #: The whole job, repair excluded.
     total: float | None = None
 

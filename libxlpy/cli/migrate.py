@@ -10,7 +10,6 @@ from pathlib import Path
 
 from libxlpy import (
     Context,
-    Deadlines,
     DomainInfo,
     GuestState,
     HookFailed,
@@ -60,8 +59,6 @@ STEPS = {
 }
 #: What SUSE's `xl` says then.
 BUSY = "Migration aborted as requested, domain is too busy."
-#: Seconds without a byte after which a target is given up, by default.
-NO_PROGRESS = 300
 
 
 class MigrateOptions(Value, kw_only=True):
@@ -175,9 +172,7 @@ class Migrate:
         self, override: Configuration | None
     ) -> tuple[DomainInfo, MigrateResult]:
         options, settings = self._options, self._settings
-        no_progress = options.no_progress or NO_PROGRESS
-        total = options.precopy.total
-        deadlines = Deadlines(total=total, no_progress=no_progress)
+        deadlines = options.precopy.deadlines(options.no_progress)
         async with Context(
             settings.backend, settings.host, deadlines, stall=STREAM
         ) as ctx:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from libxlpy.deadlines import Deadlines
 from libxlpy.later import Later
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ class PrecopyOptions(Value, kw_only=True):
     def total(self) -> int | None:
         """The deadline after which the job ends with the guest running."""
         return None if self._stops else self.timeout
+
+    def deadlines(self, no_progress: int | None) -> Deadlines:
+        """Give those that were given, and the defaults of all others."""
+        given: dict[str, float] = {}
+        if no_progress is not None:
+            given["no_progress"] = no_progress
+        return Deadlines(total=self.total, **given)
 
     @property
     def policy(self) -> "policies.Policy | None":

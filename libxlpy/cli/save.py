@@ -12,7 +12,6 @@ from typing import NoReturn
 
 from libxlpy import (
     Context,
-    Deadlines,
     DomainInfo,
     DomainNotFound,
     DomainReused,
@@ -101,8 +100,7 @@ class Save:
         self, override: Configuration | None
     ) -> tuple[DomainInfo, SaveResult]:
         options = self._options
-        total = options.precopy.total
-        deadlines = Deadlines(total=total, no_progress=options.no_progress)
+        deadlines = options.precopy.deadlines(options.no_progress)
         settings = self._settings
         disk = f"the disk of {one_line(str(options.file))}"
         async with Context(

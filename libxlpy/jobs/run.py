@@ -216,6 +216,7 @@ class JobRun(HelperRun[HelperLink]):
         self.enter(name)
         self._watchdog.disarm("flush")
         if name == "flush":
+            self._watchdog.disarm("no_progress")
             self._watchdog.disarm("stop_and_copy")
             self._watchdog.arm("flush", self.deadlines.flush)
 
@@ -227,7 +228,7 @@ class JobRun(HelperRun[HelperLink]):
         moved = self.record.moved(stat, io) or self._calls.active
         self.stall.sign(moved=moved)
         self.stall.passes(self.record.meter.history)
-        if moved:
+        if moved and self.record.phase != "flush":
             self._watchdog.arm("no_progress", deadlines.no_progress)
         self._watch_guest(moved=moved)
         self.record.feed.publish(

@@ -105,7 +105,7 @@ POLICY = {
     "--no-progress",
     type=SECONDS,
     metavar="S",
-    help="Give up once nothing was written for S seconds (45 while it is suspended).",
+    help="Give up once nothing was written for S seconds (300; 45 while suspended).",
 )
 @REPORT
 @JSON
@@ -211,7 +211,7 @@ def restore(settings: Settings, /, files: tuple[Path, ...], **options: Any) -> i
     "--no-progress",
     type=SECONDS,
     metavar="S",
-    help="Give up once nothing was sent for S seconds (45 while it is suspended).",
+    help="Give up once nothing was sent for S seconds (300; 45 while suspended).",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Only ask, and tell what is to be expected."

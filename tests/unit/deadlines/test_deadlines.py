@@ -16,6 +16,12 @@ def test_deadline_that_is_no_bound_is_refused(value: Any):
         Deadlines(per_callback={"suspend": value})
 
 
+def test_each_wait_has_a_bound_by_default_but_the_whole():
+    default = Deadlines()
+    endless = {name for name in Deadlines.names() if getattr(default, name) is None}
+    assert endless == {"total"}
+
+
 def test_only_two_deadlines_may_be_none_and_only_callbacks_have_their_own():
     endless = Deadlines(total=None, no_progress=None)
     assert (endless.total, endless.no_progress) == (None, None)

@@ -115,7 +115,8 @@ WAITS: dict[str, tuple[str, dict[str, float]]] = {
     "silent": ("heartbeat", {"heartbeat": 0.3}),
     "alive_but_stuck": ("no_progress", {"no_progress": 0.3}),
     "deaf": ("total", {"total": 1.0}),
-    "flushes": ("flush", {"flush": 0.3}),
+    # What is written is on its way to a disk, and does not move any more.
+    "flushes": ("flush", {"flush": 0.9, "no_progress": 0.3}),
     "stays_after_complete": ("exit_after_complete", {"exit_after_complete": 0.3}),
 }
 
