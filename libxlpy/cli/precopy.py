@@ -34,10 +34,10 @@ class PrecopyOptions(Value, kw_only=True):
 
     def deadlines(self, no_progress: int | None) -> Deadlines:
         """Give those that were given, and the defaults of all others."""
-        given: dict[str, float] = {}
-        if no_progress is not None:
-            given["no_progress"] = no_progress
-        return Deadlines(total=self.total, **given)
+        bounds = Deadlines(total=self.total)
+        if no_progress is None:
+            return bounds
+        return bounds.replace(no_progress=no_progress)
 
     @property
     def policy(self) -> "policies.Policy | None":
