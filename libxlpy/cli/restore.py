@@ -133,12 +133,13 @@ class Restore:
         tell_failure(self._settings, exc, json=self._options.json)
         defect = await self._defect(fd)
         cause = f"failed: {defect}" if defect else cause_text(exc, self._interrupt)
-        left = [*exc.details.failed_repairs, *exc.details.remarks]
+        left = list(exc.details.failed_repairs)
         if exc.guest not in (GuestState.GONE, GuestState.UNKNOWN):
             left.append(f"{GUESTS[exc.guest]}, domid {exc.details.domid}")
         line = "; ".join(
             [
                 f"restore from {self._options.file} {cause}",
+                *exc.details.remarks,
                 *(left or ["no domain is left of it"]),
             ]
         )

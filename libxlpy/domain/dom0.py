@@ -88,7 +88,13 @@ async def spare_kib(env: Environment) -> int:
 
 
 def _is_to_give(env: Environment, memory: HostMemory) -> bool:
-    return env.autoballoon == "on" or not memory.is_dom0_sized
+    sized = env.autoballoon == "auto" and memory.is_dom0_sized
+    return env.autoballoon != "off" and not sized
+
+
+def _numbers(needed: int, memory: HostMemory, are: str = "are") -> str:
+    mib = -(-needed // 1024)
+    return f"it needs {mib} MiB, and {memory.free_kib // 1024} MiB {are} free"
 
 
 async def _spare(ops: HelperLink, store: Xenstore) -> int:
@@ -122,18 +128,21 @@ class Dom0Memory:
         self._env = env
         #: KiB that its target is lower.
         self.taken = 0
+        #: What lacks, and dom0 is not to give; "" if nothing does.
+        self.lack = ""
 
     # ----- taken ------------------------------------------------------------------
 
     async def make_room(self, needed: int) -> None:
         """Have so many KiB free, if need be by dom0, if that is to give any.
 
+        If it is not, whether there is enough is for others to say: libxl counts a
+        little more than a domain takes.
+
         Raises:
             XenError: There is not so much; what was taken is for :meth:`give_back`.
             TimedOut: dom0 is at it, and slow.
         """
-        if self._env.autoballoon == "off":
-            return
         seconds = self._env.deadlines.build
         try:
             async with asyncio.timeout(seconds), self._env.hypercalls() as ops:
@@ -143,12 +152,17 @@ class Dom0Memory:
         except JobError:
             raise
         except LibxlpyError as exc:
+            if self._env.autoballoon == "off":
+                return  # that was only for a better word, should it fail
             text = f"dom0 could not be asked for memory: {exc}"
             raise XenError(-1, errno.EIO, how=text) from exc
 
     async def _make_room(self, ops: HelperLink, needed: int) -> None:
         memory = await hypercalls.host_memory(ops)
-        if needed <= memory.free_kib or not _is_to_give(self._env, memory):
+        if needed <= memory.free_kib:
+            return
+        if not _is_to_give(self._env, memory):
+            self.lack = f"{_numbers(needed, memory, 'were')}: {REMEDY}"
             return
         async with _store(self._env) as store:
             for _ in range(TRIES):
@@ -163,12 +177,11 @@ class Dom0Memory:
             await self._check(ops, store, needed)
 
     async def _check(self, ops: HelperLink, store: Xenstore, needed: int) -> None:
-        free = (await hypercalls.host_memory(ops)).free_kib
-        if needed <= free:
+        memory = await hypercalls.host_memory(ops)
+        if needed <= memory.free_kib:
             return
-        mib = f"{-(-needed // 1024)} MiB, and {free // 1024} MiB are free"
         more = f"dom0 could give {await _spare(ops, store) // 1024} MiB more"
-        text = f"not enough memory: it needs {mib}, {more}: {REMEDY}"
+        text = f"not enough memory: {_numbers(needed, memory)}, {more}: {REMEDY}"
         raise XenError(-1, errno.ENOMEM, how=text)
 
     def remarks(self) -> list[str]:

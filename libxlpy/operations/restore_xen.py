@@ -17,7 +17,7 @@ from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.repair import TRIES, ask_guest, failed
 from libxlpy.domain.requests import list_domains
 from libxlpy.domain.toolstack_xen import BUILDER, XenToolstack
-from libxlpy.errors import UsageError
+from libxlpy.errors import UsageError, XenError
 from libxlpy.jobs.operation import Access, Operation, Run
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.input import check_input
@@ -128,6 +128,8 @@ class XenRestore(Operation[RestoreResult]):
     async def settle_dom0(self, run: Run, settled: Settled) -> Settled:
         """Give dom0's memory back if nothing has come of it; else tell of it."""
         if run.failure is not None and settled.guest is GuestState.GONE:
+            if isinstance(run.failure, XenError) and self._dom0.lack:
+                run.record.remarks.append(self._dom0.lack)
             return settled.also(*await self._dom0.give_back())
         run.record.remarks += self._dom0.remarks()
         return settled

@@ -16,6 +16,7 @@ from libxlpy.domain.dom0 import STATIC_MAX, TARGET, Dom0Memory, needed_kib, spar
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.toolstack_xen import XenToolstack
 from libxlpy.errors import (
+    BackendError,
     JobError,
     MigrationRefused,
     TimedOut,
@@ -151,6 +152,7 @@ async def test_dom0_gives_if_it_is_to(
     memory = Dom0Memory(environment(value))
     await memory.make_room(512 * MIB)  # if it gives nothing, libxl judges
     assert bool(memory.taken) is gives
+    assert bool(memory.lack) is not gives
     assert bool(host.node(TARGET)) is gives
 
 
@@ -240,6 +242,18 @@ async def test_cancelled_in_the_midst_it_knows_what_it_has(
         await making
     assert memory.taken == 512 * MIB
     assert int(host.node(TARGET)) == (ALL - OTHERS - 512) * MIB
+
+
+async def test_what_is_not_needed_may_fail(
+    host: Host, environment: Any, monkeypatch: pytest.MonkeyPatch
+):
+    async def op(*_: object, **__: object) -> OpResult:
+        raise BackendError("it is away")
+
+    monkeypatch.setattr(host, "checked_op", op)
+    await Dom0Memory(environment("off")).make_room(512 * MIB)
+    with pytest.raises(XenError, match="dom0 could not be asked for memory: it is"):
+        await Dom0Memory(environment("on")).make_room(512 * MIB)
 
 
 async def test_xenstored_that_is_not_there(environment: Any, tmp_path: Path):
@@ -361,6 +375,25 @@ async def test_dom0_has_it_again_if_no_domain_is_left(
     given_back = ("dom0 may have its memory again",) if again else ()
     assert settled == Settled(guest, ("first", *given_back))
     assert len(ended.record.remarks) == (not again)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(XenError(-3, 5), True), (JobError("it died"), False), (None, False)],
+)
+async def test_what_lacked_is_told_of_a_domain_that_could_not_be_made(
+    host: Host,
+    environment: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: JobError | None,
+    told: bool,
+):
+    host.size -= 60
+    operation = await checked(environment("off"), monkeypatch)
+    ended = Ended(failure)
+    await operation.settle_dom0(cast(Run, ended), Settled(GuestState.GONE))
+    words = "it needs 402 MiB, and 60 MiB were free: destroy or shrink a domain, or "
+    assert ended.record.remarks == [f"{words}dom0 by `xl mem-set 0 SIZE`"] * told
 
 
 async def test_what_dom0_has_to_give_is_counted_before_a_domain_comes(
