@@ -72,6 +72,7 @@ class Context:
         deadlines: Deadlines = DEFAULT_DEADLINES,
         helper: str = OWN,
         stall: StallPolicy | None = None,
+        autoballoon: str = "off",
     ) -> None:
         """Say what to use; nothing is looked at before the context is entered.
 
@@ -82,11 +83,14 @@ class Context:
             helper: What runs ``xc_domain_save`` unless a job says otherwise: ``"own"``,
                 ``"libxl"`` (libxl-save-helper of the running Xen), ``"libxl:/path"``.
             stall: For all jobs that bring none of their own.
+            autoballoon: ``"on"``: dom0 gives memory that a domain to come lacks, on
+                real Xen; ``"auto"``: unless Xen was booted with ``dom0_mem=``.
         """
         self._wanted = (backend, host)
         self._deadlines = deadlines
         self._helper = helper
         self._stall = stall
+        self._autoballoon = autoballoon
         self._backend: Backend | None = None
         self._helpers = HypercallHelpers()
         #: Testing hook: sees every message of every helper, both ways.
@@ -143,8 +147,8 @@ class Context:
         return self._backend
 
     def _env(self, deadlines: Deadlines | None = None) -> Environment:
-        using = deadlines or self._deadlines
-        return Environment(self.backend, using, self._helpers, self._observer)
+        known = (self.backend, deadlines or self._deadlines, self._helpers)
+        return Environment(*known, self._observer, autoballoon=self._autoballoon)
 
     def watch(self, watcher: Watcher) -> None:
         """Have somebody told of every job that begins from now on."""
@@ -435,13 +439,9 @@ class Context:
                 ``checkpoint`` and ``postcopy``, and LIVE.
             deadlines: For this job instead of the context's.
         """
+        env = self._env(deadlines)
         operation = raw.RawSave(
-            self._env(deadlines),
-            domid,
-            callbacks,
-            flags=flags,
-            image=image,
-            stream_type=stream_type,
+            env, domid, callbacks, flags=flags, image=image, stream_type=stream_type
         )
         return await self._jobs.start(operation, fd)
 

@@ -34,7 +34,8 @@ class Deadlines(Value, kw_only=True):
     #: One hypercall made by a helper for us.
     domain_op: float = 10.0
     #: Libxenlight making a domain, or its devices, while its memory is not read (Xen
-    #: only); above the bounds that it has itself for scripts and device models.
+    #: only); above the bounds that it has itself for scripts and device models. Before
+    #: that, dom0 giving memory for it.
     build: float = 240.0
     #: Libxenlight removing a domain with all its devices (Xen only).
     destroy: float = 120.0

@@ -337,13 +337,18 @@ class XenError(JobError):
     """What a library of Xen's did has failed; ``hint`` is its first log line."""
 
     def __init__(
-        self, retval: int, errnoval: int, hint: str = "", library: str = "libxenguest"
+        self,
+        retval: int,
+        errnoval: int,
+        hint: str = "",
+        library: str = "libxenguest",
+        how: str = "",
     ) -> None:
         self.retval = retval
         self.errno = errnoval
         self.library = library
         why = f"{errno_text(errnoval)}{': ' + hint if hint else ''}"
-        super().__init__(f"{library} returned {retval}: {why}")
+        super().__init__(how or f"{library} returned {retval}: {why}")
 
 
 class GuestTimedOut(JobError):  # noqa: N818

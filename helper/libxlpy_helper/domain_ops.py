@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
+#: Option of Xen.
+DOM0_MEM: Final = "dom0_mem="
 #: Milliseconds that the control thread may do nothing else.
 LOOK_MAX: Final = 1000
 
@@ -79,6 +81,18 @@ def free_pages(handle: Handle) -> tuple[int, int]:
         claimed += info.outstanding_pages
         info = handle.info(info.domid + 1)
     return handle.free_memory() // PAGE_SIZE, claimed
+
+
+def is_dom0_sized(handle: Handle) -> bool:
+    """Tell whether Xen was told at its boot how much memory dom0 is to have.
+
+    Xen: tools/xl/xl.c, auto_autoballoon().
+
+    Raises:
+        OSError: The hypervisor refused.
+    """
+    words = handle.command_line().split(" ")
+    return any(word.startswith(DOM0_MEM) and word != DOM0_MEM for word in words)
 
 
 # --------------------------------------------------------------------------------------
@@ -145,7 +159,7 @@ def _written(handle: Handle, domid: int, half: float) -> tuple[int, ...]:
 
 
 def _memory(handle: Handle, _op: DomainOp) -> OpResult:
-    return OpResult(0, 0, free_pages(handle))
+    return OpResult(0, 0, (*free_pages(handle), int(is_dom0_sized(handle))))
 
 
 _OPS: Final[dict[Op, Callable[[Handle, DomainOp], OpResult]]] = {

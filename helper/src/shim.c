@@ -46,6 +46,7 @@ static int find_all(struct shim_library *library, char error[SHIM_ERROR_MAX])
         { "xc_domain_getinfolist", &library->domain_getinfolist },
         { "xc_physinfo", &library->physinfo },
         { "xc_availheap", &library->availheap },
+        { "xc_version", &library->version },
         { "xc_domain_claim_pages", &library->domain_claim_pages },
         { "xc_hvm_param_get", &library->hvm_param_get },
         { "xc_domain_pause", &library->domain_pause },
@@ -266,6 +267,13 @@ int shim_free_memory(const struct shim_library *library, xc_interface *xch,
                      uint64_t *bytes)
 {
     return library->availheap(xch, 0, 0, -1, bytes); /* of any width, on all nodes */
+}
+
+int shim_command_line(const struct shim_library *library, xc_interface *xch,
+                      char text[SHIM_COMMAND_LINE_MAX])
+{
+    memset(text, 0, SHIM_COMMAND_LINE_MAX); /* Xen fills all of it, but for the last */
+    return library->version(xch, 9 /* XENVER_commandline */, text);
 }
 
 int shim_domain_claim(const struct shim_library *library, xc_interface *xch,

@@ -16,6 +16,7 @@
 enum {
     SHIM_TEXT_MAX = 4096, /* bytes of one log text, longer ones are cut */
     SHIM_ERROR_MAX = 512, /* bytes of shim_load's message */
+    SHIM_COMMAND_LINE_MAX = 1024, /* bytes of Xen's options; it cuts them */
     SHIM_ABI_4_14 = 14,   /* 4.14: precopy_stats has another layout */
     SHIM_ABI_4_15 = 15,   /* 4.15 to 4.21 */
     SHIM_ABI_4_22 = 22,   /* 4.22 on: xc_domain_restore takes memflags */
@@ -34,6 +35,7 @@ struct shim_library {
     xc_domain_getinfolist_fn *domain_getinfolist;
     xc_physinfo_fn *physinfo;
     xc_availheap_fn *availheap;
+    xc_version_fn *version;
     xc_domain_claim_pages_fn *domain_claim_pages;
     xc_hvm_param_get_fn *hvm_param_get;
     xc_domain_pause_fn *domain_pause;
@@ -99,6 +101,9 @@ int shim_capabilities(const struct shim_library *library, xc_interface *xch,
 /* Memory that no domain has, what is claimed of it included: 0, or -1 on error. */
 int shim_free_memory(const struct shim_library *library, xc_interface *xch,
                      uint64_t *bytes);
+/* The options that Xen was booted with: 0, or -1 on error. */
+int shim_command_line(const struct shim_library *library, xc_interface *xch,
+                      char text[SHIM_COMMAND_LINE_MAX]);
 /* Sets `pages` aside for a domain, those that it has counted; 0: none any more. */
 int shim_domain_claim(const struct shim_library *library, xc_interface *xch,
                       uint32_t domid, unsigned long pages);

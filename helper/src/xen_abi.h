@@ -146,6 +146,7 @@ typedef int xc_domain_getinfolist_fn(xc_interface *xch, uint32_t first_domain,
 typedef int xc_physinfo_fn(xc_interface *xch, xc_physinfo_t *info);
 typedef int xc_availheap_fn(xc_interface *xch, int min_width, int max_width, int node,
                             uint64_t *bytes);
+typedef int xc_version_fn(xc_interface *xch, int cmd, void *arg);
 typedef int xc_domain_claim_pages_fn(xc_interface *xch, uint32_t domid,
                                      unsigned long nr_pages);
 typedef int xc_hvm_param_get_fn(xc_interface *xch, uint32_t domid, uint32_t param,

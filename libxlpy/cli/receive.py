@@ -26,6 +26,7 @@ from libxlpy.cli.terminal.interrupt import Interrupt, run
 from libxlpy.cli.terminal.outcome import FAILED, GOOD, CommandFailed
 from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
+from libxlpy.cli.xl_conf import autoballoon
 from libxlpy_protocol.value import Value
 
 #: Where the guest is if no domain was made, or is left of it.
@@ -53,9 +54,12 @@ class ReceiveOptions(Value, kw_only=True):
 def receive_domain(settings: Settings, options: ReceiveOptions) -> int:
     """Receive a domain; give the exit status."""
     read_fd, write_fd = sender()
+    balloons = autoballoon(settings.out)
     return run(
         settings.signals,
-        lambda interrupt: Receive(settings, options, interrupt).run(read_fd, write_fd),
+        lambda interrupt: Receive(settings, options, interrupt, balloons).run(
+            read_fd, write_fd
+        ),
     )
 
 
@@ -68,9 +72,14 @@ class Receive:
     """One `xlpy migrate-receive`."""
 
     def __init__(
-        self, settings: Settings, options: ReceiveOptions, interrupt: Interrupt
+        self,
+        settings: Settings,
+        options: ReceiveOptions,
+        interrupt: Interrupt,
+        balloons: str,
     ) -> None:
         self._settings = settings
+        self._balloons = balloons
         self._out = settings.out
         self._options = options
         self._interrupt = interrupt
@@ -78,9 +87,10 @@ class Receive:
     async def run(self, read_fd: int, write_fd: int) -> int:
         """Receive one domain."""
         settings = self._settings
+        where = (settings.backend, settings.host)
         try:
             async with (
-                Context(settings.backend, settings.host, stall=STREAM) as ctx,
+                Context(*where, stall=STREAM, autoballoon=self._balloons) as ctx,
                 Landing() as landing,
             ):
                 self._out.note("migration target: Ready to receive domain.")

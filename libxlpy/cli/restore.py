@@ -23,6 +23,7 @@ from libxlpy.cli.terminal.outcome import GOOD, CommandFailed
 from libxlpy.cli.terminal.output import Output, one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.terminal.waiting import told_if_stuck
+from libxlpy.cli.xl_conf import autoballoon
 from libxlpy.streams import StreamRuleBroken, read_xl_header
 from libxlpy.streams.reader import feed_from, parser_for
 from libxlpy.streams.xl import config_name
@@ -45,9 +46,10 @@ def restore_domain(settings: Settings, options: RestoreOptions) -> int:
     fd = open_saved(settings.out, options.file)
     try:
         config, name, length = _header(settings.out, fd, options)
+        balloons = autoballoon(settings.out)
         result = run(
             settings.signals,
-            lambda interrupt: Restore(settings, options, interrupt).run(
+            lambda interrupt: Restore(settings, options, interrupt, balloons).run(
                 fd, config, name or ""
             ),
         )
@@ -63,9 +65,14 @@ class Restore:
     """One `xlpy restore`."""
 
     def __init__(
-        self, settings: Settings, options: RestoreOptions, interrupt: Interrupt
+        self,
+        settings: Settings,
+        options: RestoreOptions,
+        interrupt: Interrupt,
+        balloons: str,
     ) -> None:
         self._settings = settings
+        self._balloons = balloons
         self._options = options
         self._interrupt = interrupt
 
@@ -78,7 +85,8 @@ class Restore:
             name: The domain will have; "" if it is not known.
         """
         settings = self._settings
-        async with Context(settings.backend, settings.host, stall=STREAM) as ctx:
+        where = (settings.backend, settings.host)
+        async with Context(*where, stall=STREAM, autoballoon=self._balloons) as ctx:
             title = name or self._options.file.name
             what, json = f"restore {title}", self._options.json
             view = view_for(self._settings, what=what, json=json, pages=0)
@@ -137,6 +145,7 @@ class Restore:
         line = "; ".join(
             [
                 f"restore from {self._options.file} {cause}",
+                *exc.details.remarks,
                 *(left or ["no domain is left of it"]),
             ]
         )
@@ -185,6 +194,8 @@ def _tell(
     settings: Settings, options: RestoreOptions, result: RestoreResult, size: int
 ) -> None:
     settings.changed = True
+    for remark in result.report.remarks:
+        settings.out.note(f"xlpy: {one_line(remark)}")
     if options.json:
         told = {"bytes_read": size, "file": str(options.file)}
         settings.out.json({"result": "restored", **result_facts(result), **told})

@@ -9,6 +9,7 @@ from libxlpy.results.report import DomainType
 from libxlpy.xenstore import Xenstore
 from libxlpy_protocol.enums import Op
 from libxlpy_protocol.fields import brief
+from libxlpy_protocol.value import Value
 from libxlpy_protocol.xen import DOMID_MAX, PAGE_SIZE
 
 #: Argument of RESUME: the guest's suspend call returns "cancelled".
@@ -76,15 +77,24 @@ async def has_shadow(ops: HelperLink) -> bool:
     return bool(result.values and result.values[0] & CAN_SHADOW)
 
 
-async def free_kib(ops: HelperLink) -> int:
-    """Give the memory that no domain has, and that is claimed for none.
+class HostMemory(Value):
+    """What the hypervisor says of a host's memory."""
+
+    #: That no domain has, and that is claimed for none.
+    free_kib: int
+    #: Xen was booted with ``dom0_mem=``.
+    is_dom0_sized: bool
+
+
+async def host_memory(ops: HelperLink) -> HostMemory:
+    """Ask for a host's memory.
 
     Raises:
         DomainOpError: It could not be asked for.
         BackendError: The helper is gone or does not answer.
     """
-    free, claimed = (await ops.checked_op(Op.MEMORY, 0)).values
-    return max(free - claimed, 0) * PAGE_SIZE // 1024
+    free, claimed, sized = (await ops.checked_op(Op.MEMORY, 0)).values
+    return HostMemory(max(free - claimed, 0) * PAGE_SIZE // 1024, bool(sized))
 
 
 async def has_pv_drivers(ops: HelperLink, domid: int, uuid: str) -> bool:

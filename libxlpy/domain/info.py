@@ -53,6 +53,11 @@ class DomainFacts(Value):
         return cls(domid, flags, reason, tot, most, vcpus, cpu, bool(hvm), uuid)
 
     @property
+    def memory_kib(self) -> int:
+        """What it has of memory."""
+        return self.tot_pages * PAGE_SIZE // 1024
+
+    @property
     def suspended(self) -> bool:
         """In shutdown(suspend): frozen until resumed or destroyed."""
         return self.shut_down and self.shutdown_reason == SHUTDOWN_SUSPEND
@@ -119,7 +124,7 @@ class DomainInfo(Value):
             name=name,
             uuid=facts.uuid,
             type=kind,
-            memory_kib=facts.tot_pages * PAGE_SIZE // 1024,
+            memory_kib=facts.memory_kib,
             vcpus=facts.vcpus,
             cpu_time_ns=facts.cpu_time_ns,
             running=bool(facts.flags & DOMINF_RUNNING),

@@ -71,7 +71,7 @@ async def check_can_log(env: Environment, info: DomainInfo) -> None:
 async def free_kib(env: Environment) -> int:
     """Give the memory that no domain has, and that is claimed for none."""
     async with env.hypercalls() as ops:
-        return await hypercalls.free_kib(ops)
+        return (await hypercalls.host_memory(ops)).free_kib
 
 
 async def resolve(env: Environment, domain: int | str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from libxlpy.aio import aside
 from libxlpy.domain import requests
 from libxlpy.domain.config import checked_uuid
+from libxlpy.domain.dom0 import UNSAID, spare_kib
 from libxlpy.domain.names import incoming
 from libxlpy.domain.remedies import both_asked
 from libxlpy.errors import MigrationRefused, named
@@ -24,8 +25,6 @@ KERNELS = ("kernel", "ramdisk")
 #: Seconds for the disks that the domain's files are on.
 WITHIN = 30.0
 SHADOW = "shadow_memkb"
-#: Xen: tools/include/libxl.h, LIBXL_MEMKB_DEFAULT.
-UNSAID = (1 << 64) - 1
 
 
 async def check_name_free(
@@ -80,7 +79,7 @@ async def check_can_come(
         text = f"it runs on a processor of {offer.vendor}, and the target's"
         remedy = f"is of {ours.vendor}: shut it down and start it there"
         raise MigrationRefused(Refusal.CPU, f"{text} {remedy}")
-    await _check_memory(env, needed_kib(offer, config))
+    await check_memory(env, needed_kib(offer, config))
     if env.backend.kind != "xen":
         return  # what an embedded host's guests are made of is in their stream
     try:
@@ -123,12 +122,22 @@ def needed_kib(offer: Offer, config: dict[str, Any]) -> int:
     return offer.memory_kib + (shadow if shadow < UNSAID else 0)
 
 
-async def _check_memory(env: Environment, needed: int) -> None:
+async def check_memory(env: Environment, needed: int) -> None:
+    """Refuse what needs more memory, KiB, than is free and dom0 has to give.
+
+    Raises:
+        MigrationRefused: It does.
+    """
     free = await requests.free_kib(env)
-    if needed > free:
-        mib = f"{-(-needed // 1024)} MiB of memory, and the target has {free // 1024}"
-        remedy = "destroy or shrink a domain there, or its dom0 by `xl mem-set 0 SIZE`"
-        raise MigrationRefused(Refusal.MEMORY, f"it needs {mib} MiB free: {remedy}")
+    if needed <= free:
+        return
+    spare = await spare_kib(env)
+    if needed <= free + spare:
+        return  # dom0 gives it before anything comes
+    mib = f"{-(-needed // 1024)} MiB of memory, and the target has {free // 1024}"
+    more = f", and its dom0 {spare // 1024} MiB to give" if spare else ""
+    remedy = "destroy or shrink a domain there, or its dom0 by `xl mem-set 0 SIZE`"
+    raise MigrationRefused(Refusal.MEMORY, f"it needs {mib} MiB free{more}: {remedy}")
 
 
 def check_files(config: dict[str, Any]) -> None:

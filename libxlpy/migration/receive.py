@@ -156,7 +156,11 @@ class XenReceive(Receive, XenRestore):
 
     async def restored(self, run: Run) -> Settled:
         """See the base class."""
-        return await XenRestore.settle(self, run)
+        return await self.settle_domain(run)
+
+    async def settle(self, run: Run) -> Settled:
+        """See both base classes: what dom0 gave is kept as long as the domain is."""
+        return await self.settle_dom0(run, await super().settle(run))
 
 
 class SimxenReceive(Receive, SimxenRestore):

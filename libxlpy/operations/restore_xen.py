@@ -11,11 +11,13 @@ import os
 
 from libxlpy.callbacks import AnswerTo
 from libxlpy.domain import hypercalls
+from libxlpy.domain.config import parse_config
+from libxlpy.domain.dom0 import Dom0Memory, needed_kib
 from libxlpy.domain.info import DomainFacts
 from libxlpy.domain.repair import TRIES, ask_guest, failed
 from libxlpy.domain.requests import list_domains
 from libxlpy.domain.toolstack_xen import BUILDER, XenToolstack
-from libxlpy.errors import UsageError
+from libxlpy.errors import UsageError, XenError
 from libxlpy.jobs.operation import Access, Operation, Run
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.operations.input import check_input
@@ -23,11 +25,12 @@ from libxlpy.operations.restore_target import Target, Wanted
 from libxlpy.process.environment import Environment
 from libxlpy.process.packages import helper_python
 from libxlpy.results.of_jobs import RestoreResult
-from libxlpy.results.report import JobReport, Kind, Settled
+from libxlpy.results.report import GuestState, JobReport, Kind, Settled
 from libxlpy.streams import Format
 from libxlpy_protocol.enums import Image, Mode
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.messages import CallMessage, Start
+from libxlpy_protocol.xen import PAGE_SIZE
 
 #: Phases in which the build helper waits for the stream, however slow.
 READS = frozenset({"header", "memory"})
@@ -60,6 +63,7 @@ class XenRestore(Operation[RestoreResult]):
         self._wanted = wanted
         self._target: Target
         self._config_fd = NO_FD
+        self._dom0 = Dom0Memory(env)
 
     @property
     def what(self) -> str:
@@ -73,8 +77,10 @@ class XenRestore(Operation[RestoreResult]):
         self.domid, self.uuid = self._target.domid, self._target.uuid
 
     async def check(self, stream: StreamFd) -> None:
-        """See that a file is whole."""
+        """See that a file is whole, and that there is memory, if dom0 gives any."""
         await check_input(stream, Format.LIBXL, self.deadlines.check)
+        came = self._wanted.claim_pages * PAGE_SIZE // 1024
+        await self._dom0.make_room(needed_kib(parse_config(self._target.config), came))
 
     # ----- the helper -------------------------------------------------------------
 
@@ -117,6 +123,19 @@ class XenRestore(Operation[RestoreResult]):
 
     async def settle(self, run: Run) -> Settled:
         """After a failure see that nothing is left; ask where the guest is."""
+        return await self.settle_dom0(run, await self.settle_domain(run))
+
+    async def settle_dom0(self, run: Run, settled: Settled) -> Settled:
+        """Give dom0's memory back if nothing has come of it; else tell of it."""
+        if run.failure is not None and settled.guest is GuestState.GONE:
+            if isinstance(run.failure, XenError) and self._dom0.lack:
+                run.record.remarks.append(self._dom0.lack)
+            return settled.also(*await self._dom0.give_back())
+        run.record.remarks += self._dom0.remarks()
+        return settled
+
+    async def settle_domain(self, run: Run) -> Settled:
+        """Remove what a failure has left of the domain; ask where the guest is."""
         if self._config_fd != NO_FD:
             os.close(self._config_fd)
             self._config_fd = NO_FD

@@ -28,6 +28,8 @@ from libxlpy_protocol.value import Value
 LINGER = 5.0
 #: Seconds for files that are small, and local unless somebody put them elsewhere.
 LOOK_SECONDS = 10.0
+#: Whether dom0 shrinks for other domains; as in ``xl.conf``.
+AUTOBALLOON = ("on", "off", "auto")
 
 
 class Environment(Value):
@@ -40,6 +42,18 @@ class Environment(Value):
     observer: Observer | None = None
     #: Gives the helper's argv; tests put a scripted helper here.
     argv: Callable[[Backend], list[str]] = helper_argv
+    #: dom0 gives of its memory for a domain that needs it; "auto": as Xen was booted.
+    autoballoon: str = "off"
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing.
+
+        Raises:
+            UsageError: It does not.
+        """
+        if self.autoballoon not in AUTOBALLOON:
+            text = f"autoballoon is {self.autoballoon!r}"
+            raise UsageError(f"{text}: it is one of {', '.join(AUTOBALLOON)}")
 
     @property
     def backend(self) -> Backend:

@@ -105,7 +105,8 @@ class Op(enum.IntEnum):
     CAPABILITIES = 9
     #: One of ``HVM_PARAM_*``, by its number in ``argument``: the only value.
     HVM_PARAM = 10
-    #: Pages that no domain has, and how many of them are claimed for one.
+    #: Pages that no domain has, and how many of them are claimed for one; and whether
+    #: Xen was told at its boot how many dom0 is to have.
     MEMORY = 11
     #: What a guest writes within ``argument`` ms, a second at most: log-dirty mode goes
     #: on, and off again whatever happens to the parent.

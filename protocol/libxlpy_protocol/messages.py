@@ -297,9 +297,9 @@ class OpResult(Message):
 
     ``values`` of INFO and LIST: (domid, flags, shutdown_reason, tot_pages, max_pages,
     nr_online_vcpus, cpu_time_ns, hvm), flags as in Xen's domctl; ``uuid`` the 16 bytes
-    of the domain's handle. Of MEMORY: pages that are free, and claimed of these. Of
-    WRITES: pages written in the first half, in all, and nanoseconds of both. Empty for
-    the others and on failure.
+    of the domain's handle. Of MEMORY: pages that are free, and claimed of these, and
+    1 if Xen was booted with ``dom0_mem=``, else 0. Of WRITES: pages written in the
+    first half, in all, and nanoseconds of both. Empty for the others and on failure.
     """
 
     retval: I32

@@ -35,6 +35,7 @@ API xc_domain_save_fn xc_domain_save;
 API xc_domain_getinfolist_fn xc_domain_getinfolist;
 API xc_physinfo_fn xc_physinfo;
 API xc_availheap_fn xc_availheap;
+API xc_version_fn xc_version;
 API xc_domain_claim_pages_fn xc_domain_claim_pages;
 API xc_hvm_param_get_fn xc_hvm_param_get;
 API xc_domain_pause_fn xc_domain_pause;
@@ -148,6 +149,15 @@ int xc_availheap(xc_interface *xch, int min_width, int max_width, int node, uint
 {
     (void)xch;
     *bytes = min_width || max_width || node != -1 ? 0 : UINT64_C(5) << 32 | 4095;
+    return 0;
+}
+
+int xc_version(xc_interface *xch, int cmd, void *arg)
+{
+    (void)xch;
+    if (cmd != 9)
+        return -1;
+    strcpy(arg, "console=vga dom0_mem=2G,max:2G");
     return 0;
 }
 

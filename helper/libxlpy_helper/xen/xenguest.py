@@ -238,6 +238,17 @@ class Handle:
             raise OSError(ffi.errno, f"availheap: {os.strerror(ffi.errno)}")
         return int(found[0])
 
+    def command_line(self) -> str:
+        """Return the options that Xen was booted with, as far as it tells them.
+
+        Raises:
+            OSError: The hypervisor refused.
+        """
+        text = ffi.new("char[]", lib.SHIM_COMMAND_LINE_MAX)
+        if lib.shim_command_line(self._library, self._xch, text) < 0:
+            raise OSError(ffi.errno, f"version: {os.strerror(ffi.errno)}")
+        return text_of(text)
+
     def claim(self, domid: int, pages: int) -> Result:
         """xc_domain_claim_pages; 0 gives a claim back."""
         return _result(lib.shim_domain_claim, self._library, self._xch, domid, pages)

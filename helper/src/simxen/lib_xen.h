@@ -42,6 +42,7 @@ extern SIMXEN_API xc_interface_close_fn xc_interface_close;
 extern SIMXEN_API xc_domain_getinfolist_fn xc_domain_getinfolist;
 extern SIMXEN_API xc_physinfo_fn xc_physinfo;
 extern SIMXEN_API xc_availheap_fn xc_availheap;
+extern SIMXEN_API xc_version_fn xc_version;
 extern SIMXEN_API xc_domain_claim_pages_fn xc_domain_claim_pages;
 extern SIMXEN_API xc_hvm_param_get_fn xc_hvm_param_get;
 extern SIMXEN_API xc_domain_pause_fn xc_domain_pause;

@@ -9,6 +9,7 @@ FUNCTIONS = {
     "xc_domain_getinfolist": "xc_domain_getinfolist_fn",
     "xc_physinfo": "xc_physinfo_fn",
     "xc_availheap": "xc_availheap_fn",
+    "xc_version": "xc_version_fn",
     "xc_domain_claim_pages": "xc_domain_claim_pages_fn",
     "xc_hvm_param_get": "xc_hvm_param_get_fn",
     "xc_domain_pause": "xc_domain_pause_fn",

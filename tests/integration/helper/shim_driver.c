@@ -207,6 +207,7 @@ static void asks_about_domains(const struct shim_library *library, xc_interface 
     struct xen_domctl_getdomaininfo info;
     uint32_t capabilities = 0;
     uint64_t value = 0, bytes = 0;
+    char options[SHIM_COMMAND_LINE_MAX];
 
     CHECK(shim_domain_info(library, xch, 3, &info) == 1);
     CHECK(info.outstanding_pages == 17);
@@ -215,6 +216,8 @@ static void asks_about_domains(const struct shim_library *library, xc_interface 
     CHECK(shim_capabilities(library, xch, &capabilities) == 0 && capabilities == 0x12);
     CHECK(shim_hvm_param(library, xch, 7, 14, &value) == 0 && value == 7014);
     CHECK(shim_free_memory(library, xch, &bytes) == 0 && bytes >> 32 == 5);
+    CHECK(!shim_command_line(library, xch, options));
+    CHECK(!strcmp(options, "console=vga dom0_mem=2G,max:2G"));
     CHECK(!shim_domain_claim(library, xch, 7, 99));
     CHECK(!shim_domain_pause(library, xch, 7) && !shim_domain_unpause(library, xch, 7));
     CHECK(!shim_domain_shutdown(library, xch, 7, 2));

@@ -82,6 +82,8 @@ CONSTANTS = {
     "XEN_SYSCTL_PHYSCAP_pv": 1 << 1,
     "XEN_SYSCTL_PHYSCAP_hap": 1 << 3,
     "XEN_SYSCTL_PHYSCAP_shadow": 1 << 4,
+    "XENVER_commandline": 9,
+    "sizeof(xen_commandline_t)": 1024,
     "XEN_DOMINF_dying": 1,
     "XEN_DOMINF_hvm_guest": 2,
     "XEN_DOMINF_shutdown": 4,

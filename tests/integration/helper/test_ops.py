@@ -81,12 +81,14 @@ def test_hvm_param_is_the_only_value(host: FakeHost) -> None:
         assert parent.op(Op.HVM_PARAM, 7, -1) == OpResult(-1, errno.EINVAL)
 
 
-def test_memory_is_what_is_free_and_what_of_that_is_claimed(host: FakeHost) -> None:
+def test_memory_is_what_is_free_what_of_that_is_claimed_and_if_dom0_is_sized(
+    host: FakeHost,
+) -> None:
     host.domains({5: 1, 7: 32})
     with ops_helper(host) as parent:
         ready(parent)
         result = parent.op(Op.MEMORY, 0)
-    assert result == OpResult(0, 0, (5 << 20, 15 + 17))
+    assert result == OpResult(0, 0, (5 << 20, 15 + 17, 1))
 
 
 def test_writes_are_those_of_a_short_time_after_which_none_are_logged(

@@ -83,6 +83,20 @@ async def test_domain_that_does_not_fit_is_refused_with_numbers(
     assert len(await aside(lambda: domains(small_host))) == 1
 
 
+async def test_here_is_no_dom0_to_give_any(
+    small_host: Path, nothing_blocks: None, saved: Saved
+):
+    """`xlpy` asks for it on every backend, if `xl.conf` says so."""
+
+    async def script(peer: OwnPeer) -> None:
+        await offered(peer, saved.offer(memory_kib=(SIZE + 1) * 1024))
+        assert (await peer.told(Refuse)).refusal is Refusal.MEMORY
+
+    async with Context("simxen", small_host, QUICK, autoballoon="on") as context:
+        with pytest.raises(MigrationRefused, match=r"the target has 20 MiB free: "):
+            await receive(context, script)
+
+
 async def test_memory_that_is_gone_before_the_copy_begins(
     small: Context, small_host: Path, saved: Saved
 ):
