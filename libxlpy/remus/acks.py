@@ -24,6 +24,7 @@ class Acks(Protocol):
             PeerFailed: The primary is gone.
             TimedOut: It does not listen.
         """
+        ...
 
     async def heard(self) -> int:
         """Wait for the next one, as long as it takes; give its epoch.
@@ -32,6 +33,7 @@ class Acks(Protocol):
             PeerFailed: The backup is gone, has given up, or what came is none.
             TimedOut: It gives no sign of life.
         """
+        ...
 
 
 class SpokenAcks:
