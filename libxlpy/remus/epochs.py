@@ -10,18 +10,19 @@ from libxlpy.errors import PeerFailed
 
 
 class Epochs:
-    """Those of one guest; at most ``most`` are closed and not acknowledged."""
+    """Those of one guest; at most ``most`` are closed and not committed."""
 
     def __init__(self, most: int = 1) -> None:
         """Begin before the first."""
         self.most = most
         self.closed = 0
         self.acknowledged = 0
+        self.committed = 0
 
     @property
     def lag(self) -> int:
-        """Epochs that are closed, and that the backup is not known to hold."""
-        return self.closed - self.acknowledged
+        """Epochs that are closed, and of which the world has not seen all."""
+        return self.closed - self.committed
 
     @property
     def may_close(self) -> bool:
@@ -33,6 +34,10 @@ class Epochs:
         assert self.may_close, "an epoch too many"
         self.closed += 1
         return self.closed
+
+    def commit(self) -> None:
+        """Take note that all of what is acknowledged may be seen."""
+        self.committed = self.acknowledged
 
     def acknowledge(self, number: int) -> None:
         """Take an acknowledgement.

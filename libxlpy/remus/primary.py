@@ -104,7 +104,7 @@ class Protect(Sender[RemusResult]):
         self._resumed_at = 0.0
         self._ending: Ending | None = None
         self._asked_to_end = asyncio.Event()
-        #: An epoch was acknowledged.
+        #: An epoch was acknowledged, and committed.
         self._news = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         #: The guest has had its last epoch here.
@@ -182,6 +182,7 @@ class Protect(Sender[RemusResult]):
                 epoch = await self._acks.heard()
                 self.epochs.acknowledge(epoch)
                 await self._devices.commit(epoch)
+                self.epochs.commit()
                 if epoch == 1:
                     run.enter("protected")
                 self._news.set()

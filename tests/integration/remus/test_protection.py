@@ -187,17 +187,19 @@ def domains(host: Path) -> dict[str, Any]:
 
 
 def assert_ordered(done: list[str]) -> None:
-    """No epoch is committed before it is closed, and each only once, in order."""
+    """Each epoch is committed once it is closed, and before the next one is."""
     steps = [each.split() for each in done if " " in each]
     for step in ("postsuspend", "preresume", "commit"):
         numbers = [int(number) for name, number in steps if name == step]
         assert numbers == list(range(1, len(numbers) + 1))
-    closed = 0
+    closed = committed = 0
     for name, number in steps:
         if name == "postsuspend":
+            assert int(number) == committed + 1
             closed = int(number)
         if name == "commit":
-            assert int(number) <= closed
+            committed = int(number)
+            assert committed == closed
 
 
 async def test_protection_that_is_stopped_leaves_the_guest_running_here(

@@ -9,7 +9,7 @@ from libxlpy_protocol.errors import StreamFormatError
 
 
 @pytest.mark.parametrize("most", [1, 2])
-def test_no_more_are_closed_than_may_be_unacknowledged(most: int) -> None:
+def test_no_more_are_closed_than_may_be_uncommitted(most: int) -> None:
     epochs = Epochs(most)
     for number in range(1, most + 1):
         assert epochs.may_close
@@ -17,6 +17,8 @@ def test_no_more_are_closed_than_may_be_unacknowledged(most: int) -> None:
     assert not epochs.may_close
     assert epochs.lag == most
     epochs.acknowledge(1)
+    assert not epochs.may_close
+    epochs.commit()
     assert epochs.may_close
     assert epochs.lag == most - 1
 
@@ -35,6 +37,7 @@ def test_only_the_next_one_that_was_sent_is_acknowledged(
     epochs = Epochs(2)
     epochs.close()
     epochs.acknowledge(1)
+    epochs.commit()
     epochs.close()
     with pytest.raises(PeerFailed, match=text):
         epochs.acknowledge(number)
