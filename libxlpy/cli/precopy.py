@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from libxlpy.deadlines import Deadlines
+from libxlpy import Deadlines
 from libxlpy.later import Later
 
 if TYPE_CHECKING:
