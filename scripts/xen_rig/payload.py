@@ -25,7 +25,7 @@ CHECKOUT = HERE.parent.parent
 
 # Debian packages of the image: compiled for dom0's Python, never copied from here.
 FROM_DEBIAN = {"cffi", "msgpack", "psutil", "pycparser"}
-TEST_NEEDS = ("pytest", "pytest-timeout", "pytest-asyncio")
+TEST_NEEDS = ("pytest", "pytest-timeout", "pytest-asyncio", "pyroute2")
 
 # The oldest Python of a dom0 (bookworm); a package for it runs on later ones too.
 OLDEST_PYTHON = "3.11"

@@ -1,0 +1,262 @@
+"""What one interface of a guest sends, held in the kernel; each call blocks.
+
+    guest -> vif, its ingress -> ifb of ours, its plug qdisc -> on, as from the vif
+
+The redirection takes all protocols. The ifb's name has the guest's and the device's
+number, its alias the vif: that is enough to take all of it down after a crash.
+
+Linux: net/sched/sch_plug.c, drivers/net/ifb.c. Xen:
+tools/hotplug/Linux/remus-netbuf-setup.
+"""
+
+import errno
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from libxlpy.errors import BackendError, NotSupported, errno_text, reason_of
+from libxlpy_protocol.value import Value
+
+#: Bytes that may be held; 10 Gbit/s for 50 ms. What is sent beyond is dropped.
+LIMIT = 64 << 20
+
+PREFIX = "xlpy-"
+ROOT = 0x10000
+INGRESS = 0xFFFF0000
+#: Of our filter, which tells it from others': "xlpy".
+FILTER = 0x786C7079
+ETH_P_ALL = 3
+
+NO_HINTS: Mapping[int, str] = {}
+
+#: Seconds between two looks at what is held still.
+LOOK_AGAIN = 0.001
+
+
+def ifb_name(domid: int, devid: int) -> str:
+    """Give the name of the ifb; at most 15 bytes, as the kernel has it."""
+    return f"{PREFIX}{domid}.{devid}"
+
+
+def leftovers(domid: int) -> list[str]:
+    """Give the ifbs that somebody has left for a guest."""
+    of_guest = ifb_name(domid, 0)[:-1]
+    return sorted(n for _, n in socket.if_nameindex() if n.startswith(of_guest))
+
+
+class Held(Value):
+    """What a plug holds."""
+
+    packets: int
+    bytes: int
+    #: Packets that found no room, since it was set up: the guest has lost them.
+    dropped: int
+
+
+class Plug:
+    """One interface's; used by one thread only."""
+
+    def __init__(self, ifb: str) -> None:
+        """Take the ifb's name; nothing is done yet."""
+        self._ifb = ifb
+        self._index = 0
+        self._module: ModuleType
+        self._ip: Any = None
+
+    def open(self) -> None:
+        """Open a socket.
+
+        Raises:
+            NotSupported: There is no pyroute2.
+            BackendError: No socket can be had.
+        """
+        try:
+            self._module = import_module("pyroute2")
+        except ImportError as exc:
+            text = "pip install 'libxlpy[remus]', or the package python3-pyroute2"
+            raise NotSupported(f"no pyroute2, which asks the kernel: {text}") from exc
+        with self._asking("netlink can't be had"):
+            self._ip = self._module.IPRoute()
+
+    def close(self) -> None:
+        """Close it, if it was opened."""
+        if self._ip is not None:
+            self._ip.close()
+            self._ip = None
+
+    # ----- set up -----------------------------------------------------------------
+
+    def make(self, vif: str, limit: int = LIMIT) -> None:
+        """Have all that the vif's guest sends pass; what fails is undone.
+
+        Raises:
+            NotSupported: The kernel lacks a part of it.
+            BackendError: It can't be done; the message says what to do.
+        """
+        source = self._index_of(vif)
+        if not source:
+            raise BackendError(f"there is no interface {vif}: ip link")
+        self._add_ifb()
+        try:
+            self._fill(vif, source, limit)
+        except BaseException:
+            with suppress(BackendError, NotSupported):
+                self.remove(seconds=0.0)
+            raise
+
+    def _add_ifb(self) -> None:
+        hints = {
+            errno.EEXIST: "it was left by another protection: xlpy recover",
+            errno.EOPNOTSUPP: "no ifb in this kernel: modprobe ifb",
+        }
+        with self._asking(f"{self._ifb} can't be made", hints):
+            self._ip.link("add", ifname=self._ifb, kind="ifb")
+        self._index = self._index_of(self._ifb)
+
+    def _fill(self, vif: str, source: int, limit: int) -> None:
+        hints = {errno.ENOENT: "no sch_plug in this kernel: modprobe sch_plug"}
+        with self._asking(f"{self._ifb} can't be set up", hints):
+            self._ip.link("set", index=self._index, ifalias=vif, state="up")
+            self._ip.tc("add", "plug", self._index, handle=ROOT, limit=limit)
+        self.let_pass()
+        hints = {
+            errno.EEXIST: f"it has filters of its own: tc qdisc del dev {vif} ingress",
+            errno.ENOENT: "no sch_ingress in this kernel: modprobe sch_ingress",
+        }
+        with self._asking(f"{vif} can't be redirected", hints):
+            self._ip.tc("add", "ingress", source)
+        try:
+            self._redirect(vif, source)
+        except BaseException:  # without its filter nobody knows it for ours
+            with self._asking(f"{vif} can't be freed"):
+                self._ip.tc("del", "ingress", source)
+            raise
+
+    def _redirect(self, vif: str, source: int) -> None:
+        parts = "cls_matchall or act_mirred"
+        hints = {errno.ENOENT: f"no {parts} in this kernel: modprobe them"}
+        action = {
+            "kind": "mirred",
+            "direction": "egress",
+            "action": "redirect",
+            "ifindex": self._index,
+        }
+        with self._asking(f"{vif} can't be redirected", hints):
+            self._ip.tc(
+                "add-filter",
+                "matchall",
+                source,
+                handle=FILTER,
+                parent=INGRESS,
+                protocol=ETH_P_ALL,
+                prio=1,
+                action=action,
+            )
+
+    # ----- the epochs -------------------------------------------------------------
+
+    def mark(self) -> None:
+        """End an epoch: what comes from now on is held."""
+        self._change("TCQ_PLUG_BUFFER")
+
+    def release(self) -> None:
+        """Let go what was sent before the last mark."""
+        self._change("TCQ_PLUG_RELEASE_ONE")
+
+    def let_pass(self) -> None:
+        """Let go all that is held, and hold nothing from now on."""
+        self._change("TCQ_PLUG_RELEASE_INDEFINITE")
+
+    def _change(self, action: str) -> None:
+        with self._asking(f"{self._ifb} does not obey"):
+            self._ip.tc("change", "plug", self._index, handle=ROOT, action=action)
+
+    def held(self) -> Held | None:
+        """Tell what is held; None if there is no plug."""
+        with self._asking(f"{self._ifb} can't be asked"):
+            qdiscs = list(self._ip.get_qdiscs(index=self._index))
+        for qdisc in qdiscs:
+            if qdisc.get_attr("TCA_KIND") == "plug":
+                queue = qdisc.get_attr("TCA_STATS2").get_attr("TCA_STATS_QUEUE")
+                return Held(queue["qlen"], queue["backlog"], queue["drops"])
+        return None
+
+    def drained(self, seconds: float) -> bool:
+        """Wait until nothing is held; tell whether that is so."""
+        until = time.monotonic() + seconds
+        while (held := self.held()) and held.packets:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOOK_AGAIN)
+        return True
+
+    # ----- the end ----------------------------------------------------------------
+
+    def remove(self, seconds: float) -> None:
+        """Let all go in order, then take everything down; it may be there by half.
+
+        Args:
+            seconds: How long to wait for what is held to have left.
+
+        Raises:
+            BackendError: It can't be done, or something is held still.
+        """
+        self._index = self._index_of(self._ifb)
+        if not self._index:
+            return  # there is no filter without it
+        what = f"{self._ifb} can't be removed"
+        with self._asking(what):
+            [link] = self._ip.get_links(self._index)
+        if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") != "ifb":
+            raise BackendError(f"{what}: it is no ifb, thus not ours")
+        if self.held() is not None:
+            self.let_pass()
+            self.drained(seconds)
+        # From here on what the guest sends goes straight on: what is held comes first.
+        self._cut(link.get_attr("IFLA_IFALIAS"))
+        if not self.drained(seconds) and (held := self.held()):
+            raise BackendError(f"{what}: {held.packets} packets don't leave")
+        with self._asking(what):
+            self._ip.link("del", index=self._index)
+
+    def _cut(self, vif: str | None) -> None:
+        """Remove the redirection, if there is one and it is ours."""
+        source = self._index_of(vif) if vif else 0
+        if not source:
+            return  # its guest is gone
+        with self._asking(f"{vif} can't be freed"):
+            rules = self._ip.get_filters(index=source, parent=INGRESS)
+            if {rule["handle"] for rule in rules if rule["handle"]} == {FILTER}:
+                self._ip.tc("del", "ingress", source)
+
+    # ----- the kernel -------------------------------------------------------------
+
+    @staticmethod
+    def _index_of(name: str) -> int:
+        try:
+            return socket.if_nametoindex(name)
+        except OSError:
+            return 0
+
+    @contextmanager
+    def _asking(self, what: str, hints: Mapping[int, str] = NO_HINTS) -> Iterator[None]:
+        """Have the kernel asked for something.
+
+        Raises:
+            NotSupported: A part of the kernel is missing; ``hints`` names it.
+            BackendError: It was refused.
+        """
+        try:
+            yield
+        except OSError as exc:
+            raise BackendError(f"{what}: {reason_of(exc)}") from exc
+        except self._module.NetlinkError as exc:
+            hint = "root may" if exc.code == errno.EPERM else hints.get(exc.code)
+            text = f"{what}: {hint or errno_text(exc.code)}"
+            if hint and exc.code in (errno.ENOENT, errno.EOPNOTSUPP):
+                raise NotSupported(text) from exc
+            raise BackendError(text) from exc
