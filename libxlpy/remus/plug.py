@@ -77,7 +77,7 @@ class Plug:
         try:
             self._module = import_module("pyroute2")
         except ImportError as exc:
-            text = "pip install 'libxlpy[remus]', or the package python3-pyroute2"
+            text = "apt-get install python3-pyroute2"
             raise NotSupported(f"no pyroute2, which asks the kernel: {text}") from exc
         with self._asking("netlink can't be had"):
             self._ip = self._module.IPRoute()
