@@ -7,8 +7,8 @@ disk that hangs costs a job at most :data:`PATIENCE`, and never its outcome.
 
 import contextlib
 import os
-import platform
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def surroundings(helper: Hello | None) -> list[str]:
     facts = [
         f"written: {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
         f"libxlpy: {PACKAGE}",
-        f"python: {platform.python_version()}",
+        f"python: {sys.version.split()[0]}",
         f"kernel: {system.sysname} {system.release} {system.version}",
         f"core pattern: {pattern}",
     ]

@@ -5,6 +5,7 @@ besides, or earlier, goes into one of these lists, with what it costs in mind: s
 "Start of a helper" in docs/performance.md.
 """
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ THEN = AT_HELLO | words(
     """collections contextlib datetime enum functools itertools keyword math operator
     reprlib resource select signal struct threading types"""
 )
+if sys.version_info >= (3, 12):
+    THEN |= words("collections.abc warnings")  # by collections and by threading
 
 HELLO = modules(
     "libxlpy_helper",
