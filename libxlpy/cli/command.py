@@ -36,6 +36,9 @@ def run_command(arguments: Sequence[str], signals: Signals) -> int:
     except (CommandFailed, LibxlpyError, click.ClickException) as exc:
         return _failed(settings, exc, str(exc))
     except OSError as exc:
+        if _of_click(exc):
+            settings.out.failure = exc
+            return _delivered(settings, FAILED)
         return _failed(settings, exc, os_error_text(exc))
     except Exception as exc:  # the boundary to the shell: a bug is one line, too
         text = f"bug in xlpy, please report it: {type(exc).__name__}: {exc}"
@@ -50,6 +53,12 @@ def _run(arguments: Sequence[str], settings: Settings) -> int:
         return int(status or GOOD)
     finally:
         settings.signals.settle()
+
+
+def _of_click(exc: OSError) -> bool:
+    """Tell whether click, which prints the help and the version, could not."""
+    *_, (frame, _) = traceback.walk_tb(exc.__traceback__)
+    return frame.f_globals["__name__"] == "click.utils"
 
 
 def _failed(settings: Settings, exc: Exception, text: str) -> int:

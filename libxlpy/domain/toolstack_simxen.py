@@ -33,6 +33,8 @@ ANSWER_TIMEOUT = 10.0
 GUEST_TIMEOUT = 30.0
 #: Seconds for the embedded host to build an empty domain.
 BUILD_TIMEOUT = 60.0
+#: Seconds between two looks at a launch that is under way.
+LOOK_AGAIN = 0.05
 NO_ANSWER = f"no answer in {GUEST_TIMEOUT:g} s"
 KIB_PER_MIB = 1024
 
@@ -147,9 +149,16 @@ class SimxenToolstack:
             await client.launch(domid, uuid=uuid, paused=paused)
 
     async def launched(self, domid: int) -> bool:
-        """Tell whether a guest that was restored has had its launch."""
+        """Tell whether a guest that was restored has had its launch.
+
+        One that is under way, asked for by a toolstack that died, is waited for.
+        """
         async with self._host(GUEST_TIMEOUT, NO_ANSWER) as client:
-            return bool((await client.info(domid))["launched"])
+            answer = await client.info(domid)
+            while answer["launched"] is None:
+                await asyncio.sleep(LOOK_AGAIN)
+                answer = await client.info(domid)
+            return bool(answer["launched"])
 
     async def remove(self, domid: int, uuid: str) -> None:
         """Destroy a domain that is half built; errors as of the host."""

@@ -203,7 +203,7 @@ class Folder:
         there = self._names()
         entries = {int(name[1]) for name in there if name[2] == "json"}
         for domid in {int(name[1]) for name in there} - entries:
-            with contextlib.suppress(Locked):
+            with contextlib.suppress(Locked, BackendError):  # the next one does it
                 self.lock(domid).release()
 
     def clear(self) -> None:

@@ -179,7 +179,10 @@ def status(entry: Entry, folder: Folder) -> JobStatus:
 async def _recover(
     env: Environment, folder: Folder, domid: int, *, dry_run: bool
 ) -> "Recovered | None":
-    """Recover one job; None if there is nothing to recover."""
+    """Recover one job; None if there is nothing to recover. Others do not wait for it.
+
+    What can't be looked at now, as no descriptor is left, is for the next recover.
+    """
     found: Entry | None = None
     try:
         found = _left(folder, folder.read(domid))
@@ -199,6 +202,9 @@ async def _recover(
         return recovery.Recovered(
             found.job, found.what, domid, decision.Outcome.RUNNING, str(exc)
         )
+    except BackendError as exc:
+        job, what = ("", "") if found is None else (found.job, found.what)
+        return recovery.Recovered(job, what, domid, decision.Outcome.FAILED, str(exc))
 
 
 async def _file(env: Environment, found: "Recovered", *, dry_run: bool) -> None:

@@ -65,8 +65,8 @@ class Domain:
         self.logdirty = False
         #: Memory and vcpu page hold a guest; false until a restore is through.
         self.valid = not spec.restore
-        #: Its guest was started, or is being started.
-        self.launched = False
+        #: Its guest was started; None while it is being started.
+        self.launched: bool | None = False
         #: Set while the guest can do something; its agent waits for it.
         self.runnable = asyncio.Event()
         #: Set aside for it by a claim, what it has counted; see ``host_memory``.

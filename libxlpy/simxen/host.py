@@ -123,7 +123,7 @@ class Host:
             SimxenError: Nothing was restored into it, or it was launched already.
         """
         domain = self.domain(domid)
-        if domain.launched:
+        if domain.launched is not False:
             raise SimxenError(
                 f"domain {domid} is not waiting for a launch: only one that was "
                 "created with restore is, and only once"
@@ -191,10 +191,11 @@ class Host:
 
     async def _start(self, domain: Domain) -> None:
         domid = domain.domid
-        domain.launched = True
+        domain.launched = None
         if domain.has_device_model:
             self._start_device_model(domain)
         await domain.start_guest()
+        domain.launched = True
         self._record()
         if domain.spec.pv_drivers:
             self._agents[domid] = Agent(domain, self.store)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.shell import (
     PATIENCE,
+    XLPY,
     Shell,
     environment,
     failure_line,
@@ -296,6 +297,20 @@ def test_nobody_reading_stdout_is_no_traceback(shell: Shell) -> None:
             if redirection != "| true":  # whether the pipe breaks in time is chance
                 assert done.returncode == 1
                 assert done.stderr.startswith("xlpy: can't write to stdout: ")
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "list --help"])
+def test_help_that_nobody_can_read_says_why(command: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$@" >/dev/full', "bash", *XLPY, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+        env=environment(),
+    )
+    reason = "can't write to stdout: No space left on device"
+    assert (done.returncode, done.stderr) == (1, f"xlpy: {reason}\n")
 
 
 def test_nobody_reading_stdout_does_not_end_a_save(

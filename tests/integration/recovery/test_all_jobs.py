@@ -19,12 +19,13 @@ from libxlpy import (
     DomainBusy,
     GuestState,
     Job,
+    Outcome,
     SaveCallbacks,
     SaveResult,
     SuspendFlags,
 )
 from libxlpy.errors import UsageError
-from libxlpy.journal import Folder
+from libxlpy.journal import Entry, Folder
 from tests.support.guest import Guest, aside
 
 OTHER = """
@@ -72,6 +73,29 @@ async def drained(job: Job[SaveResult], fd: int) -> SaveResult:
     result = await job
     await reading
     return result
+
+
+async def test_one_that_cannot_be_looked_at_holds_no_other_up(
+    ctx: Context, pv: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does for which no descriptor is left."""
+
+    def read(folder: Folder, domid: int) -> Entry | None:
+        if domid == 0:
+            raise BackendError("journal 0.json can't be read: Too many open files")
+        return real(folder, domid)
+
+    real = Folder.read
+    monkeypatch.setattr(Folder, "domids", lambda _: [0, pv.domid])
+    async with stuck_save(ctx, pv) as (job, fd):
+        monkeypatch.setattr(Folder, "read", read)
+        monkeypatch.setattr(Folder, "lost", lambda *_: True)
+        scarce, busy = await ctx.recover()
+        monkeypatch.undo()
+        await drained(job, fd)
+    assert (scarce.domid, scarce.outcome) == (0, Outcome.FAILED)
+    assert str(scarce).endswith("can't be read: Too many open files")
+    assert (busy.domid, busy.outcome) == (pv.domid, Outcome.RUNNING)
 
 
 async def test_second_process_is_refused_and_harms_nothing(ctx: Context, pv: Guest):
