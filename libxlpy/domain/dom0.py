@@ -133,22 +133,26 @@ class Dom0Memory:
 
     # ----- taken ------------------------------------------------------------------
 
-    async def make_room(self, needed: int) -> None:
-        """Have so many KiB free, if need be by dom0, if that is to give any.
+    async def make_room(self, needed: int, deadline: str = "build") -> None:
+        """Have some memory free, if need be by dom0, if that is to give any.
 
         If it is not, whether there is enough is for others to say: libxl counts a
         little more than a domain takes.
+
+        Args:
+            needed: KiB.
+            deadline: Which of ours bounds how long dom0 takes to give it.
 
         Raises:
             XenError: There is not so much; what was taken is for :meth:`give_back`.
             TimedOut: dom0 is at it, and slow.
         """
-        seconds = self._env.deadlines.build
+        seconds: float = getattr(self._env.deadlines, deadline)
         try:
             async with asyncio.timeout(seconds), self._env.hypercalls() as ops:
                 await self._make_room(ops, needed)
         except TimeoutError as exc:
-            raise TimedOut("build", seconds) from exc
+            raise TimedOut(deadline, seconds) from exc
         except JobError:
             raise
         except LibxlpyError as exc:

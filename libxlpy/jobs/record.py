@@ -46,6 +46,11 @@ class Record:
         self.stderr_tail = ""
         self.frames: tuple[str, ...] = ()
 
+    def remark(self, text: str) -> None:
+        """Take a remark for the report, once; a settling may be done anew."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+
     def enter(self, phase: str) -> float:
         """Note a phase; give the seconds since the job began."""
         at = time.monotonic() - self.began

@@ -1,7 +1,7 @@
 """The receiver's first words, and which domain is to come: xl's handshake, and ours."""
 
 import uuid as uuids
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
@@ -108,6 +108,15 @@ class Offered:
         """
         await self._control.say(own.Accept(self._version, PACKAGE, ""))
         raise DryRun(f"{named(name)} could come here, and nothing was done")
+
+    async def meanwhile(self, work: Awaitable[None]) -> None:
+        """Do something that takes its time, while the sender is there.
+
+        Raises:
+            JobError: It has given up, or is gone; the work has stopped.
+            Exception: Whatever the work raises.
+        """
+        await self._control.meanwhile(work)
 
     async def accept(self, seconds: float) -> int:
         """Accept it, and wait for the stream; give its descriptor."""

@@ -12,10 +12,7 @@ from contextlib import suppress
 
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_xen import XenToolstack
-from libxlpy.errors import (
-    JobError,
-    PeerFailed,
-)
+from libxlpy.errors import JobError, MigrationRefused, PeerFailed, XenError
 from libxlpy.jobs.operation import Operation, Run
 from libxlpy.migration.announced import Announced
 from libxlpy.migration.hooks import Hooks, MigrationHooks
@@ -29,6 +26,7 @@ from libxlpy.results.of_jobs import RestoreResult
 from libxlpy.results.report import JobReport, Kind, Settled
 from libxlpy_protocol.messages import Log
 from libxlpy_protocol.migration.handshake import Receiving, Word
+from libxlpy_protocol.migration.own import Refusal
 from libxlpy_protocol.xen import XTL_INFO
 
 logger = logging.getLogger("libxlpy")
@@ -105,7 +103,7 @@ class Receive(Operation[RestoreResult]):
     async def settle(self, run: Run) -> Settled:
         """Settle with the sender who has the guest."""
         self._talk.watch(None)
-        settled = await self._settle(run)
+        settled = await self.settle_guest(run)
         if self._taking.state in NO_COPY:
             await self._give_up(run.failure)
         await self._talk.close()
@@ -131,7 +129,8 @@ class Receive(Operation[RestoreResult]):
             guest=guest,
         )
 
-    async def _settle(self, run: Run) -> Settled:
+    async def settle_guest(self, run: Run) -> Settled:
+        """Settle where the domain is."""
         if not self._taking.is_whole:
             settled = await self.restored(run)
             if run.failure is not None:
@@ -154,13 +153,29 @@ class Receive(Operation[RestoreResult]):
 class XenReceive(Receive, XenRestore):
     """On real Xen."""
 
+    async def prepare(self) -> None:
+        """Have room before the sender begins: its guest may be down from then on."""
+        if self._domain.offer is not None:
+            room = self.make_room("peer_answer")
+            try:
+                await self._domain.offer.meanwhile(room)
+            except XenError as exc:
+                raise MigrationRefused(Refusal.MEMORY, str(exc)) from exc
+        await super().prepare()
+
+    async def discard(self) -> None:
+        """See the base class."""
+        for text in await self.dom0.give_back():
+            logger.warning("%s: %s", self.what, text)
+        await super().discard()
+
     async def restored(self, run: Run) -> Settled:
         """See the base class."""
         return await self.settle_domain(run)
 
-    async def settle(self, run: Run) -> Settled:
-        """See both base classes: what dom0 gave is kept as long as the domain is."""
-        return await self.settle_dom0(run, await super().settle(run))
+    async def settle_guest(self, run: Run) -> Settled:
+        """See the base class: what dom0 gave is kept as long as the domain is."""
+        return await self.settle_dom0(run, await super().settle_guest(run))
 
 
 class SimxenReceive(Receive, SimxenRestore):

@@ -63,7 +63,7 @@ class XenRestore(Operation[RestoreResult]):
         self._wanted = wanted
         self._target: Target
         self._config_fd = NO_FD
-        self._dom0 = Dom0Memory(env)
+        self.dom0 = Dom0Memory(env)
 
     @property
     def what(self) -> str:
@@ -79,8 +79,13 @@ class XenRestore(Operation[RestoreResult]):
     async def check(self, stream: StreamFd) -> None:
         """See that a file is whole, and that there is memory, if dom0 gives any."""
         await check_input(stream, Format.LIBXL, self.deadlines.check)
+        await self.make_room("build")
+
+    async def make_room(self, deadline: str) -> None:
+        """Have dom0 give what memory lacks; argument and errors as of its memory."""
         came = self._wanted.claim_pages * PAGE_SIZE // 1024
-        await self._dom0.make_room(needed_kib(parse_config(self._target.config), came))
+        needed = needed_kib(parse_config(self._target.config), came)
+        await self.dom0.make_room(needed, deadline)
 
     # ----- the helper -------------------------------------------------------------
 
@@ -128,10 +133,11 @@ class XenRestore(Operation[RestoreResult]):
     async def settle_dom0(self, run: Run, settled: Settled) -> Settled:
         """Give dom0's memory back if nothing has come of it; else tell of it."""
         if run.failure is not None and settled.guest is GuestState.GONE:
-            if isinstance(run.failure, XenError) and self._dom0.lack:
-                run.record.remarks.append(self._dom0.lack)
-            return settled.also(*await self._dom0.give_back())
-        run.record.remarks += self._dom0.remarks()
+            if isinstance(run.failure, XenError) and self.dom0.lack:
+                run.record.remark(self.dom0.lack)
+            return settled.also(*await self.dom0.give_back())
+        for text in self.dom0.remarks():
+            run.record.remark(text)
         return settled
 
     async def settle_domain(self, run: Run) -> Settled:
