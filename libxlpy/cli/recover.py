@@ -32,23 +32,32 @@ class RecoverOptions(Value, kw_only=True):
 
 def recover_jobs(settings: Settings, options: RecoverOptions) -> int:
     """Recover all jobs of dead processes, or say what would be done."""
-    found = run(settings.signals, lambda _: _recover(settings, options))
+    found, living = run(settings.signals, lambda _: _recover(settings, options))
     if options.json:
         settings.out.json([_facts(each) for each in found])
     for each in [] if options.json else found:
         dry_run = "dry run: " if options.dry_run else ""
         settings.out.fact(f"{dry_run}{one_line(str(each))}")
     if not found:
-        settings.out.note("nothing to recover")
+        settings.out.note("; ".join(("nothing to recover", *living)))
     return FAILED if any(each.outcome in BAD for each in found) else GOOD
 
 
-async def _recover(settings: Settings, options: RecoverOptions) -> list[Recovered]:
+async def _recover(
+    settings: Settings, options: RecoverOptions
+) -> tuple[list[Recovered], list[str]]:
+    """Give what was recovered, and what is not to be, as its process lives."""
     async with Context(settings.backend, settings.host) as ctx:
         with told_if_long(settings.out, "jobs to end"):
             found = await ctx.recover(options.dry_run)
         settings.changed = not options.dry_run
-        return [await _settled(settings, ctx, options, each) for each in found]
+        living = [
+            f"{each.job} is not lost, its process {each.pid} lives"
+            for each in ([] if found else await ctx.list_jobs())
+            if each.state == "running"
+        ]
+        done = [await _settled(settings, ctx, options, each) for each in found]
+    return done, living
 
 
 async def _settled(

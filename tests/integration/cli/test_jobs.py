@@ -42,6 +42,8 @@ def test_job_is_listed_refused_to_others_and_aborted(shell, pipe):
         line = shell.bad("save", "web", "/dev/null")
         assert f"job {job['job']} of process {save.process.pid}" in line
         assert shell.json("recover", "--json") == []
+        lives = f"{job['job']} is not lost, its process {save.process.pid} lives"
+        assert shell.run("recover").stderr == f"nothing to recover; {lives}\n"
         done = shell.run("abort", job["job"])
         assert done.stderr == f"{job['job']}: aborted; guest is running\n"
         line = save.failure(1)
