@@ -174,7 +174,7 @@ struct xenlight_log { uint32_t size; int32_t level; int32_t errnoval; };
 
 int xenlight_load(struct xenlight *, const char *, char *);
 int xenlight_open(const struct xenlight *, int, libxl_ctx **);
-int xenlight_create(const struct xenlight *, libxl_ctx *, const char *, int,
+int xenlight_create(const struct xenlight *, libxl_ctx *, const char *, int, int,
                     uint32_t *);
 int xenlight_add_nic(const struct xenlight *, libxl_ctx *, uint32_t, const char *);
 int xenlight_remove_nic(const struct xenlight *, libxl_ctx *, uint32_t, const char *);

@@ -117,7 +117,7 @@ class HeldEpochs(ParentCallbacks):
             self._read(epoch)
         except OSError as exc:
             epoch.close()
-            if self.last is not None and _is_lost(exc):
+            if self.last is not None and is_lost(exc):
                 return FAIL_OVER
             self.error = exc
             return FAILED
@@ -137,5 +137,6 @@ class HeldEpochs(ParentCallbacks):
         RecordReader(self._stream, sink).read_to(LibxlRecord.CHECKPOINT_END)
 
 
-def _is_lost(error: OSError) -> bool:
+def is_lost(error: OSError) -> bool:
+    """Tell whether the stream has ended, and not what came in it is wrong."""
     return isinstance(error, StreamEndedError) or error.errno in LOST

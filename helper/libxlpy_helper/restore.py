@@ -53,9 +53,14 @@ def _restore_libxc(operation: Operation) -> ParentCallbacks:
 
 
 def restore_libxc(
-    operation: Operation,
+    operation: Operation, callbacks: ParentCallbacks | None = None
 ) -> tuple[ParentCallbacks, Result, RestoreResults]:
-    """Have libxc read its own stream; the results are 0, 0 if it didn't get so far."""
+    """Have libxc read its own stream; the results are 0, 0 if it didn't get so far.
+
+    Args:
+        operation: Has the stream.
+        callbacks: What libxc's callbacks go to, if not to the parent as usual.
+    """
     start = operation.start
     arguments = RestoreArguments(
         io_fd=start.stream_fd,
@@ -67,7 +72,7 @@ def restore_libxc(
         stream_type=start.stream_type,
         send_back_fd=start.recv_fd,
     )
-    callbacks = _callbacks(operation)
+    callbacks = callbacks or _callbacks(operation)
     result, store_gfn, console_gfn = operation.handle.restore(
         arguments, callbacks, operation.offered
     )

@@ -132,7 +132,8 @@ int xenlight_open(const struct xenlight *library, int log_fd, libxl_ctx **ctx)
 }
 
 static int restore(const struct xenlight *library, libxl_ctx *ctx,
-                   libxl_domain_config *config, int restore_fd, uint32_t *domid)
+                   libxl_domain_config *config, int restore_fd, int checkpointed_stream,
+                   uint32_t *domid)
 {
     union {
         struct xenlight_params front;
@@ -141,13 +142,14 @@ static int restore(const struct xenlight *library, libxl_ctx *ctx,
 
     memset(&params, 0, sizeof(params));
     library->restore_params_init((libxl_domain_restore_params *)&params);
+    params.front.checkpointed_stream = checkpointed_stream;
     params.front.stream_version = XENLIGHT_STREAM_VERSION;
     return library->create_restore(ctx, config, domid, restore_fd, -1,
                                    (libxl_domain_restore_params *)&params, NULL, NULL);
 }
 
 int xenlight_create(const struct xenlight *library, libxl_ctx *ctx, const char *json,
-                    int restore_fd, uint32_t *domid)
+                    int restore_fd, int checkpointed_stream, uint32_t *domid)
 {
     libxl_domain_config *config = calloc(1, XENLIGHT_CONFIG_MAX);
     int rc;
@@ -158,7 +160,7 @@ int xenlight_create(const struct xenlight *library, libxl_ctx *ctx, const char *
     library->config_init(config);
     rc = library->config_from_json(ctx, config, json);
     if (!rc && restore_fd >= 0)
-        rc = restore(library, ctx, config, restore_fd, domid);
+        rc = restore(library, ctx, config, restore_fd, checkpointed_stream, domid);
     else if (!rc)
         rc = library->create_new(ctx, config, domid, NULL, NULL);
     library->config_dispose(config);

@@ -139,9 +139,10 @@ struct xenlight_log {
 
 /* `log_fd`: where log lines go; non-blocking. */
 int xenlight_open(const struct xenlight *library, int log_fd, libxl_ctx **ctx);
-/* `restore_fd` -1: the domain is booted.  `domid` is ~0 when there is none after it. */
+/* `restore_fd` -1: the domain is booted.  `checkpointed_stream`: as libxl's, 1 = Remus.
+ * `domid` is ~0 when there is none after it. */
 int xenlight_create(const struct xenlight *library, libxl_ctx *ctx, const char *json,
-                    int restore_fd, uint32_t *domid);
+                    int restore_fd, int checkpointed_stream, uint32_t *domid);
 /* An interface, by its part of the configuration; any thread may, while a domain is
  * created by another one. */
 int xenlight_add_nic(const struct xenlight *library, libxl_ctx *ctx, uint32_t domid,

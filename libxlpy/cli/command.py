@@ -58,7 +58,8 @@ def _run(arguments: Sequence[str], settings: Settings) -> int:
 def _of_click(exc: OSError) -> bool:
     """Tell whether click, which prints the help and the version, could not."""
     *_, (frame, _) = traceback.walk_tb(exc.__traceback__)
-    return frame.f_globals["__name__"] == "click.utils"
+    name: str = frame.f_globals["__name__"]
+    return name == "click.utils"
 
 
 def _failed(settings: Settings, exc: Exception, text: str) -> int:

@@ -48,3 +48,7 @@ class Decision(Value):
     text: str
     steps: Sequence[Step] = ()
     image: ImageState = ImageState.PARTIAL
+
+    def also(self, *steps: Step) -> "Decision":
+        """Give it with more to do, behind all else."""
+        return self.replace(steps=(*self.steps, *steps))

@@ -9,6 +9,7 @@ inode, processes by their start. What can't be proven ours is told and left alon
 """
 
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from libxlpy.domain import hypercalls
@@ -21,6 +22,7 @@ from libxlpy.errors import BackendError, ParentLost
 from libxlpy.folders import NotOursAlone
 from libxlpy.journal import Entry, Lock
 from libxlpy.journal.identity import Identity, wait_gone
+from libxlpy.later import Later
 from libxlpy.process.environment import Environment
 from libxlpy.recovery.decision import SETTLED, Decision, Outcome, Step
 from libxlpy.recovery.left_file import LeftFile
@@ -31,7 +33,10 @@ from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.value import Value
 
 if TYPE_CHECKING:
+    from libxlpy.domain import plug
     from libxlpy.domain.toolstack_simxen import SimxenToolstack
+else:  # for a protection
+    plug = Later("libxlpy.domain.plug")
 
 #: Seconds for a helper to put the guest right by itself; it takes 2 at most.
 ALONE = 10.0
@@ -130,6 +135,7 @@ class Recovery:
             if decision is None:
                 await self._look_at_file()
                 decision = await self._decide(await self._ask())
+                decision = decision.also(*await self._let_go())
                 if not self._dry_run:
                     decision = await self._carry_out(decision)
         except (LibxlpyError, OSError) as exc:
@@ -321,6 +327,16 @@ class Recovery:
 
     async def _remove_state(self) -> None:
         self._device_model().remove_state()
+
+    async def _let_go(self) -> list[Step]:
+        """What a protection held back of what its guest has sent leaves, in order."""
+        if self._entry.kind != "remus":
+            return []
+        names = await plug.leftovers(self._entry.domid)
+        return [
+            Step(f"all let go that {name} held", partial(plug.remove, name))
+            for name in names
+        ]
 
     async def _log_dirty_off(self) -> None:
         async with self._env.hypercalls() as ops:

@@ -14,17 +14,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from libxlpy.aio import ASIDE, aside
+from libxlpy.aio import ASIDE
+from libxlpy.domain import plug
+from libxlpy.domain.plug import LEAVE_SECONDS, LIMIT, Held, Plug
 from libxlpy.errors import BackendError
-from libxlpy.remus import plug
-from libxlpy.remus.devices import SETUP_SECONDS, Device
-from libxlpy.remus.plug import LIMIT, Held, Plug
+from libxlpy.remus.devices import Device
 
 #: Seconds for what passes to have left before the first mark; the guest is suspended.
 FIRST_SECONDS = 0.5
-#: Seconds for what was held to leave, each of two times: before and after the line is
-#: free again.
-LEAVE_SECONDS = 10.0
 
 ValueT = TypeVar("ValueT")
 
@@ -124,32 +121,3 @@ class NetworkBuffer(Device):
         except RuntimeError as exc:  # as of aside
             raise BackendError(f"{self.name}: {exc}") from exc
         return await done
-
-
-async def leftovers(domid: int) -> list[str]:
-    """Give what a protection of a guest has left that was killed, for :func:`remove`.
-
-    Raises:
-        TimeoutError: The kernel does not answer.
-    """
-    return await aside(lambda: plug.leftovers(domid), SETUP_SECONDS)
-
-
-async def remove(name: str) -> None:
-    """Let all go that one of the :func:`leftovers` holds, then remove it.
-
-    Raises:
-        NotSupported: There is no pyroute2.
-        BackendError: It can't be done.
-        TimeoutError: The kernel does not answer.
-    """
-
-    def work() -> None:
-        left = Plug(name)
-        left.open()
-        try:
-            left.remove(LEAVE_SECONDS)
-        finally:
-            left.close()
-
-    await aside(work, SETUP_SECONDS)

@@ -45,7 +45,8 @@ async def main(host: str, control: int, stream: int, epochs: int) -> None:
             env, channel, stream, paused=False, monitor=False, ready=READY_TO_HOLD
         ) as domain:
             hooks = Hooks(env, None, "receive")
-            backup = Dying(env, toolstack, domain, hooks, gone)
+            backup = Dying(env, toolstack, domain.wanted())
+            backup.hold(domain, hooks, gone)
             backup.epochs = epochs
             job = await ctx._jobs.start(backup, control)
         await job

@@ -1,6 +1,7 @@
 """What recover does for jobs other than a save."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import Outcome
+from libxlpy import BackendError, Outcome
+from libxlpy.domain import plug
 from libxlpy.simxen.client import request
+from tests.fault.deaths import die as toolstack_dies
 from tests.fault.deaths import helpers_gone, left, recover
 from tests.fault.restoring import domids, image_of, restore
 from tests.fault.saboteur import Saboteur
@@ -70,3 +73,40 @@ def test_parent_of_a_restore_killed_at_every_kind_of_message(pv_victim, tmp_path
     ends = {Outcome.FINISHED, Outcome.ROLLED_BACK}
     assert ends <= {*outcomes.values()} <= {*ends, Outcome.GUEST_GONE}
     pv_victim.assert_unharmed(how)
+
+
+def test_what_a_protection_held_back_leaves(pv_victim, tmp_path, monkeypatch):
+    """Behind the guest, which runs again first; what fails is tried once more."""
+    holds, fails = ["xlpy-1.0", "xlpy-1.1"], [True]
+
+    async def leftovers(domid: int) -> list[str]:
+        assert domid == pv_victim.domid
+        return list(holds)
+
+    async def remove(name: str) -> None:
+        assert pv_victim.info()["running"]
+        if name == "xlpy-1.1" and fails:
+            raise BackendError(f"{fails.pop() and name} can't be removed")
+        holds.remove(name)
+
+    monkeypatch.setattr(plug, "leftovers", leftovers)
+    monkeypatch.setattr(plug, "remove", remove)
+    assert left_by_death(pv_victim, tmp_path / "image", "remus")
+    (found,) = recover(pv_victim)
+    assert found.outcome is Outcome.FAILED
+    assert "all let go that xlpy-1.0 held" in found.repairs
+    assert any("xlpy-1.1 can't be removed" in text for text in found.repairs)
+    (found,) = recover(pv_victim)
+    assert found.outcome is Outcome.ROLLED_BACK
+    assert found.repairs[-1] == "all let go that xlpy-1.1 held"
+    assert not holds
+
+
+def left_by_death(victim: Victim, path: Path, kind: str) -> str:
+    """Have a toolstack die in a save, and its entry be that of another kind."""
+    where = toolstack_dies(victim, path, "<Suspend")
+    entry = victim.directory / "jobs" / f"{victim.domid}.json"
+    facts = json.loads(entry.read_text())
+    entry.write_text(json.dumps({**facts, "kind": kind}))
+    path.unlink(missing_ok=True)
+    return where

@@ -1,4 +1,4 @@
-"""As much of a kernel's network as libxlpy.remus.plug asks for, and of pyroute2."""
+"""As much of a kernel's network as libxlpy.domain.plug asks for, and of pyroute2."""
 
 from typing import Any
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from libxlpy.domain.plug import leftovers, remove
 from libxlpy.errors import BackendError
-from libxlpy.remus.network import NetworkBuffer, leftovers, remove
+from libxlpy.remus.network import NetworkBuffer
 
 from .line import VIF, Line, line
 from .support import ok

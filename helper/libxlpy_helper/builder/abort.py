@@ -4,13 +4,13 @@ It can't be told to from another thread. But it gives up, and removes what it ha
 built, when its save helper fails: which is a program of ours that cleans up on SIGTERM.
 """
 
-import errno
 import os
 import signal
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from libxlpy_helper.abort import Abort
+from libxlpy_helper.control_loop import STOP_AND_COPY
 
 RESTORES = b"--restore-domain"
 #: Its arguments are the stream, the way back, the domain ...
@@ -32,12 +32,9 @@ class BuildAbort(Abort):
         self.requested = self.is_pressing = True
 
     def end_streams(self) -> None:
-        """Refuse: libxenlight's are not ours to end.
-
-        Raises:
-            OSError: In any case.
-        """
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        """Have the save helper find its stream at its end, if it has not by itself."""
+        for pid in restoring():
+            os.kill(pid, STOP_AND_COPY)
 
     def kick(self) -> None:
         """Tell a save helper that runs to stop; each of them once."""

@@ -38,6 +38,7 @@ from libxlpy_helper.stream import Stream, read_header
 from libxlpy_helper.xen import xenguest
 from libxlpy_helper.xen.library import open_library
 from libxlpy_helper.xen.xenlight import Toolstack, XenlightError, parse_log
+from libxlpy_protocol.enums import StreamType
 from libxlpy_protocol.fields import printable
 from libxlpy_protocol.messages import Complete
 from libxlpy_protocol.xen import XTL_ERROR, XTL_INFO
@@ -117,7 +118,9 @@ class Builder:
         operation.phase("header")
         libxl_fd = _for_libxl(operation)
         start = operation.start
-        helper = save_helper_path(start.stream_fd, start.claim_pages)
+        acks = [] if start.stream_type is StreamType.PLAIN else [start.recv_fd]
+        pages = start.claim_pages
+        helper = save_helper_path(start.stream_fd, *acks, claim_pages=pages)
         os.environ["LIBXL_SAVE_HELPER"] = helper
         operation.phase("build")
         try:
@@ -135,7 +138,8 @@ class Builder:
         interfaces = Interfaces(self._toolstack, self._config, stop)
         interfaces.begin()
         try:
-            domid = self._toolstack.create(interfaces.config, libxl_fd)
+            stream_type = operation.start.stream_type
+            domid = self._toolstack.create(interfaces.config, libxl_fd, stream_type)
         except XenlightError as exc:
             interfaces.undo()
             raise interfaces.failure or exc from None

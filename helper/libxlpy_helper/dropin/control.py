@@ -17,7 +17,7 @@ from libxlpy_helper.parts import Parts
 from libxlpy_helper.repair import prepare
 from libxlpy_helper.wire import ParentGoneError
 from libxlpy_helper.xen.xenguest import Handle
-from libxlpy_protocol.enums import Mode
+from libxlpy_protocol.enums import Mode, StreamType
 from libxlpy_protocol.messages import Answer, Start
 
 TYPE_CHECKING = False
@@ -88,6 +88,13 @@ class LibxlControl(ControlLoop):
         self._poll.modify(self._wire.write_fd, wanted)
 
     # ----- ends -------------------------------------------------------------------
+
+    def _on_stop_and_copy(self) -> None:
+        """Our own process has libxl fail over: the stream is at its end."""
+        if self._start.mode is not Mode.RESTORE:
+            super()._on_stop_and_copy()
+        elif self._start.stream_type is StreamType.REMUS and self._outcome is None:
+            self._abort.end_streams()
 
     def _on_signal(self) -> None:
         """Abort; told again, don't even wait for libxl's answer."""

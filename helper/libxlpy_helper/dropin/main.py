@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
-def main(*more: int) -> NoReturn:
+def main(*fds: int, claim_pages: int = 0) -> NoReturn:
     """Do what argv says and end the process; the entry point.
 
     Args:
-        more: The stream's descriptor, and what is to be claimed; see ``serve``. libxl
+        fds: Of the stream, and where epochs are acknowledged; see ``serve``. libxl
             knows nothing of them.
+        claim_pages: See ``serve``.
     """
     if not sys.flags.isolated:
         _isolate()
@@ -32,7 +33,8 @@ def main(*more: int) -> NoReturn:
     except ModuleNotFoundError as exc:
         sys.exit(f"libxlpy-save-helper: {exc}: install it in libxlpy's own folder")
 
-    serve(sys.argv[1:], Options(os.getppid(), "xen", host="", library=""), *more)
+    backend = Options(os.getppid(), "xen", host="", library="")
+    serve(sys.argv[1:], backend, *fds, claim_pages=claim_pages)
 
 
 def _isolate() -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final, NoReturn
 
+    from libxlpy_helper.callbacks import ParentCallbacks
+
 PROGRAM: Final = LibxlControl.program
 NO_DEATH_SIGNAL: Final = 0
 NO_FD: Final = -1
@@ -35,7 +37,12 @@ QMP_SOCKET: Final = "/run/xen/qmp-libxl-{}"
 
 
 def serve(
-    argv: Sequence[str], backend: Options, source: int = NO_FD, claim_pages: int = 0
+    argv: Sequence[str],
+    backend: Options,
+    source: int = NO_FD,
+    acks: int = NO_FD,
+    *,
+    claim_pages: int = 0,
 ) -> NoReturn:
     """Do the one job that ``argv`` (without the program's name) names; never returns.
 
@@ -45,12 +52,14 @@ def serve(
         source: The stream of a restore, if what libxl reads is only a file that gets
             its own records: all of them, or the restore fails. libxl itself would take
             the end of a stream for END.
+        acks: Where it is told of each epoch of such a stream that it is held; for a
+            stream with checkpoints.
         claim_pages: Set aside for the domain of a restore.
     """
 
     def run_it() -> NoReturn:
         start = parse_argv(argv).replace(claim_pages=claim_pages)
-        LibxlHelper(start, backend, source).run()
+        LibxlHelper(start, backend, source, acks).run()
 
     run_program(PROGRAM, run_it)
 
@@ -58,9 +67,10 @@ def serve(
 class LibxlHelper:
     """The parts of one drop-in helper process, and its main thread."""
 
-    def __init__(self, start: Start, backend: Options, source: int) -> None:
+    def __init__(self, start: Start, backend: Options, source: int, acks: int) -> None:
         self._records_fd = NO_FD if source == NO_FD else start.stream_fd
-        claimed = claim(ours=[self._records_fd], shares_stderr=True)
+        self._acks_fd = acks
+        claimed = claim(ours=[self._records_fd, acks], shares_stderr=True)
         self._parts = parts = Parts(claimed, channel=LibxlChannel)
         if source != NO_FD:
             start = start.replace(stream_fd=source)
@@ -102,17 +112,26 @@ class LibxlHelper:
         operation.abort.check()
         ours = self._records_fd != NO_FD
         # One with checkpoints is restored as at the last of them.
-        looks = not ours and operation.start.stream_type is StreamType.PLAIN
+        is_plain = operation.start.stream_type is StreamType.PLAIN
+        looks = not ours and is_plain
         if looks:
             check_file(operation.stream)
         with claimed(operation):
-            callbacks, result, results = restore_libxc(operation)
+            callbacks, result, results = restore_libxc(operation, self._epochs())
         operation.outbox.put(results)  # libxl waits for them also when it failed
         check_result(callbacks, result)
         if looks:
             check_pipe(operation.stream)
-        if ours:
+        if ours and is_plain:
             hand_on(operation.stream, self._records_fd)
+
+    def _epochs(self) -> ParentCallbacks | None:
+        """Give what reads what libxl does not, if the stream is ours; None else."""
+        if self._acks_fd == NO_FD:
+            return None
+        from libxlpy_helper.dropin.epochs import HandedEpochs
+
+        return HandedEpochs(self._operation, self._records_fd, self._acks_fd)
 
     def _progress(self, context: str, doing_what: str, done: int, total: int) -> None:
         context, what = clip(context, NAME_MAX), clip(doing_what, NAME_MAX)

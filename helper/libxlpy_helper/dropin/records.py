@@ -38,30 +38,31 @@ LOOK_AGAIN: Final = 0.05  # seconds
 ENDS: Final = select.POLLHUP | select.POLLRDHUP | select.POLLERR
 
 
-def hand_on(stream: Stream, fd: int) -> None:
-    """Read them up to END, and put them into a file for libxl to judge.
+def hand_on(stream: Stream, fd: int, last: LibxlRecord = LibxlRecord.END) -> None:
+    """Read them up to the last, and put them into a file for libxl to judge.
 
     Args:
         stream: Where libxc stopped.
         fd: The file; they go behind its offset, which stays.
+        last: What they end with.
 
     Raises:
-        OSError: EPROTO: they end before END, or are too long.
+        OSError: EPROTO: they end before that, or are too long.
         AbortedError: The operation was aborted.
     """
     at = os.lseek(fd, 0, os.SEEK_CUR)
     own_fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.lseek(own_fd, at, os.SEEK_SET)
-        _copy(stream, Stream(own_fd, stream.check))
+        _copy(stream, Stream(own_fd, stream.check), last)
     finally:
         os.close(own_fd)
 
 
-def _copy(stream: Stream, copy: Stream) -> None:
+def _copy(stream: Stream, copy: Stream, last: LibxlRecord) -> None:
     left = RECORDS_MAX
     record = RecordHeader(LibxlRecord.LIBXC_CONTEXT, 0)
-    while record.type != LibxlRecord.END:
+    while record.type != last:
         header = stream.read(RECORD_HEADER_SIZE)
         record = _unpacked(header)
         size = record.length + padding(record.length)

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from libxlpy_helper._xenguest import ffi, lib
 from libxlpy_helper.xen.from_c import text_of
 from libxlpy_helper.xen.xenguest import LoadError
+from libxlpy_protocol.enums import StreamType
 
 __all__ = ["LogLine", "ShutdownEvent", "Toolstack", "XenlightError", "parse_log"]
 
@@ -81,19 +82,25 @@ class Toolstack:
         _check("libxl_ctx_alloc", lib.xenlight_open(self._library, log_fd, context))
         self._context = context[0]
 
-    def create(self, config: bytes, restore_fd: int = NOT_RESTORED) -> int:
+    def create(
+        self,
+        config: bytes,
+        restore_fd: int = NOT_RESTORED,
+        stream_type: StreamType = StreamType.PLAIN,
+    ) -> int:
         """Build a domain, paused, and return its domid.
 
         Args:
             config: JSON of libxl's ``domain_config``.
             restore_fd: Where its state comes from; without it, the domain boots.
+            stream_type: With checkpoints it is built once that has ended.
 
         Raises:
             XenlightError: It failed; libxenlight has removed what it had built.
         """
         domid = ffi.new("uint32_t *")
-        arguments = (self._library, self._context, config, restore_fd, domid)
-        rc = lib.xenlight_create(*arguments)
+        state = (restore_fd, stream_type.value)
+        rc = lib.xenlight_create(self._library, self._context, config, *state, domid)
         if rc and domid[0] != NO_DOMID:
             # After some failures there is a domain all the same.
             lib.xenlight_destroy(self._library, self._context, domid[0])

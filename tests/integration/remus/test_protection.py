@@ -28,13 +28,11 @@ from libxlpy import (
     TimedOut,
     UsageError,
 )
-from libxlpy.domain.toolstack import toolstack_of
-from libxlpy.domain.toolstack_simxen import SimxenToolstack
 from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
 from libxlpy.migration.hooks import Hooks
-from libxlpy.remus.backup import SimxenBackup
+from libxlpy.remus.backup import Backup, backup
 from libxlpy.remus.devices import Device
 from libxlpy.remus.primary import Protect
 from libxlpy.remus.succession import Primary
@@ -101,7 +99,7 @@ class Pair:
         #: What the backup is told of the primary.
         self.primary = Primary.GONE
         self.protect: Protect
-        self.backup: SimxenBackup
+        self.backup: Backup
         self.protection: Job[RemusResult]
         self.copy: Job[RestoreResult]
 
@@ -119,14 +117,12 @@ class Pair:
 
     async def begin_backup(self) -> None:
         env, fd = self.there._env(), self.other_control.fileno()
-        toolstack = toolstack_of(env)
-        assert isinstance(toolstack, SimxenToolstack)
         channel, stream = Channel(fd, fd), self.receives.fileno()
         async with announced(
             env, channel, stream, paused=False, monitor=False, ready=READY_TO_HOLD
         ) as domain:
             hooks = Hooks(env, None, "receive")
-            self.backup = SimxenBackup(env, toolstack, domain, hooks, self.fence)
+            self.backup = backup(env, domain, hooks, self.fence)
             self.copy = await self.there._jobs.start(self.backup, fd)
 
     async def begin_primary(self) -> None:

@@ -11,10 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from libxlpy.domain import plug
+from libxlpy.domain.plug import leftovers, remove
 from libxlpy.errors import BackendError, JobError, NotSupported
-from libxlpy.remus import plug
 from libxlpy.remus.devices import Devices
-from libxlpy.remus.network import NetworkBuffer, leftovers, remove
+from libxlpy.remus.network import NetworkBuffer
 from tests.support.netlink import IFB, IFB_INDEX, VIF, VIF_INDEX, Kernel
 
 SET_UP = [

@@ -158,9 +158,10 @@ int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *config,
     const struct xenlight_params *front = (const struct xenlight_params *)params;
 
     if (restore_fd != 77 || send_back_fd != -1 || ao_how || console_how ||
-        front->stream_version != 2 || front->checkpointed_stream)
+        front->stream_version != 2 || front->checkpointed_stream >> 1)
         abort();
-    return create("restore", ctx, config->words, domid);
+    return create(front->checkpointed_stream ? "remus" : "restore", ctx, config->words,
+                  domid);
 }
 
 int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *config,

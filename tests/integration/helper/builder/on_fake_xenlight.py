@@ -8,6 +8,7 @@ from libxlpy_helper.builder.interfaces import Interfaces
 from libxlpy_helper.builder.monitor import Monitor
 from libxlpy_helper.xen import xenlight
 from libxlpy_helper.xen.xenguest import DomainInfo, Handle
+from libxlpy_protocol.enums import StreamType
 
 RUNNING = DomainInfo(9, 32, 1, 1, 1, 0, bytes(16))
 
@@ -42,8 +43,11 @@ def main(library: str, what: str, words: str, xenstore: str) -> None:
         elif what == "interfaces":
             build(toolstack, words.encode())
         else:
-            fd = 77 if what == "restore" else -1
-            print("domid", toolstack.create(words.encode(), fd))
+            state = {
+                "restore": (77, StreamType.PLAIN),
+                "remus": (77, StreamType.REMUS),
+            }.get(what, ())
+            print("domid", toolstack.create(words.encode(), *state))
     except xenlight.XenlightError as exc:
         print("error", exc)
     os.close(write_fd)

@@ -24,8 +24,9 @@ from tests.support.simxen_host import Simxen
 def test_restore_and_boot_take_what_they_need(fake: Fake) -> None:
     assert fake.run("restore", "good") == ["domid 9"]
     assert fake.run("new", "good") == ["domid 9"]
-    assert fake.calls() == ["restore 0 good", "new 0 good"]
-    assert (fake.folder / "calls").read_text().count("dispose 0 good") == 2
+    assert fake.run("remus", "good") == ["domid 9"]
+    assert fake.calls() == ["restore 0 good", "new 0 good", "remus 0 good"]
+    assert (fake.folder / "calls").read_text().count("dispose 0 good") == 3
 
 
 def test_bad_configuration_reaches_no_domain(fake: Fake) -> None:

@@ -55,8 +55,9 @@ def save_argv(
     return ["--save-domain", *map(str, numbers)]
 
 
-def restore_argv(fd: int, domid: int = 7) -> list[str]:
-    numbers = (fd, -1, domid, 11, 0, 12, 0, RESTORE_CALLS, 0)
+def restore_argv(fd: int, domid: int = 7, remus: bool = False) -> list[str]:
+    calls = RESTORE_CALLS | (callback_mask([Checkpoint]) if remus else 0)
+    numbers = (fd, -1, domid, 11, 0, 12, 0, calls, int(remus))
     return ["--restore-domain", *map(str, numbers)]
 
 
@@ -70,6 +71,7 @@ class LibxlParent:
         pass_fds: Iterable[int] = (),
         source: int = -1,
         claim: int = 0,
+        acks: int = -1,
     ) -> None:
         mode = Mode.RESTORE if argv[:1] == ["--restore-domain"] else Mode.SAVE
         self.session = LibxlParentSession(mode, REMUS_CALLS | RESTORE_CALLS)
@@ -80,7 +82,7 @@ class LibxlParent:
         theirs_in, self.write_fd = os.pipe()
         self.read_fd, theirs_out = os.pipe()
         program = [sys.executable, "-I", str(ON_FAKE)]
-        where = [str(host.directory), str(host.library), f"{source},{claim}"]
+        where = [str(host.directory), str(host.library), f"{source},{claim},{acks}"]
         self.process = subprocess.Popen(
             [*program, *where, *argv],
             stdin=theirs_in,

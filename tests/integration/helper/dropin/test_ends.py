@@ -113,7 +113,7 @@ def test_libxl_killed_while_another_holds_its_pipes(
         program,
         str(host.directory),
         str(host.library),
-        "-1",
+        "-1,0,-1",
     ]
     libxl = subprocess.Popen(
         [sys.executable, "-c", LEAKING_LIBXL, *helper, *save_argv(pipe[1])],

@@ -18,6 +18,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from libxlpy.aio import aside
 from libxlpy.errors import BackendError, NotSupported, errno_text, reason_of
 from libxlpy_protocol.value import Value
 
@@ -33,6 +34,9 @@ ETH_P_ALL = 3
 
 NO_HINTS: Mapping[int, str] = {}
 
+#: Seconds for what was held to leave, each of two times: before and after the line is
+#: free again.
+LEAVE_SECONDS = 10.0
 #: Seconds between two looks at what is held still.
 LOOK_AGAIN = 0.001
 
@@ -42,8 +46,7 @@ def ifb_name(domid: int, devid: int) -> str:
     return f"{PREFIX}{domid}.{devid}"
 
 
-def leftovers(domid: int) -> list[str]:
-    """Give the ifbs that somebody has left for a guest."""
+def _named(domid: int) -> list[str]:
     of_guest = ifb_name(domid, 0)[:-1]
     return sorted(n for _, n in socket.if_nameindex() if n.startswith(of_guest))
 
@@ -260,3 +263,44 @@ class Plug:
             if hint and exc.code in (errno.ENOENT, errno.EOPNOTSUPP):
                 raise NotSupported(text) from exc
             raise BackendError(text) from exc
+
+
+# ----- left by one that was killed -------------------------------------------------
+
+
+async def leftovers(domid: int) -> list[str]:
+    """Give what a protection of a guest has left that was killed, for :func:`remove`.
+
+    Raises:
+        BackendError: The kernel does not answer.
+    """
+    with _answered():
+        return await aside(lambda: _named(domid), LEAVE_SECONDS)
+
+
+async def remove(name: str) -> None:
+    """Let all go that one of the :func:`leftovers` holds, then remove it.
+
+    Raises:
+        NotSupported: There is no pyroute2.
+        BackendError: It can't be done, or the kernel does not answer.
+    """
+
+    def work() -> None:
+        left = Plug(name)
+        left.open()
+        try:
+            left.remove(LEAVE_SECONDS)
+        finally:
+            left.close()
+
+    with _answered():
+        await aside(work, 4 * LEAVE_SECONDS)
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as exc:
+        raise BackendError("the kernel does not answer for its network") from exc
