@@ -173,9 +173,13 @@ class Sender(GuestSave[Result]):
             run.record.exit_status = run.guard.end
             run.record.rusage = run.guard.rusage
         await self._part(run)
-        outcome = OUTCOMES.get(self._giving.state, "failed")
+        outcome = self._outcome(run)
         run.record.remarks += await self._after(outcome, settled.guest.value)
         return settled
+
+    def _outcome(self, run: Run) -> str:
+        """Give what hooks are told of its end."""
+        return OUTCOMES.get(self._giving.state, "failed")
 
     async def _part(self, run: Run) -> None:
         """Tell the receiver, if it can be told, that the guest is ours; then close."""

@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from libxlpy.callbacks import AnswerTo
 from libxlpy.domain import hypercalls
@@ -31,6 +30,7 @@ from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.greeting import Connect
+from libxlpy.migration.hooks import MigrationHooks
 from libxlpy.migration.sender import Sender
 from libxlpy.migration.talk import OwnTalk
 from libxlpy.operations.flags import SuspendFlags
@@ -80,7 +80,9 @@ class Protect(Sender[RemusResult]):
         *,
         interval: float,
         devices: Iterable[Device] = (),
-        **more: Any,
+        config: bytes | None = None,
+        reached_by: str = "",
+        hooks: MigrationHooks | None = None,
     ) -> None:
         """Protect a domain.
 
@@ -91,10 +93,20 @@ class Protect(Sender[RemusResult]):
             connect: See :func:`.greet`.
             interval: Seconds that the guest runs, at least, between two suspends.
             devices: What is held back until an epoch is acknowledged.
-            more: ``config``, ``reached_by``, ``hooks`` as of the base class.
+            config: See the base class.
+            reached_by: See the base class.
+            hooks: See the base class.
         """
-        live = SuspendFlags.LIVE
-        super().__init__(env, domid, channel, live, connect=connect, **more)
+        super().__init__(
+            env,
+            domid,
+            channel,
+            SuspendFlags.LIVE,
+            connect=connect,
+            config=config,
+            reached_by=reached_by,
+            hooks=hooks,
+        )
         self.epochs = Epochs()
         #: Seconds that the guest was suspended at the end of the last epochs.
         self.pauses: deque[float] = deque(maxlen=PAUSES)
@@ -277,6 +289,11 @@ class Protect(Sender[RemusResult]):
         """Have the guest run here or there, then let go what was held back."""
         settled = await super().settle(run)
         return settled.also(*await self._devices.teardown())
+
+    def _outcome(self, run: Run) -> str:
+        """See the base class; one that was stopped has reached its aim."""
+        is_stopped = run.failure is None and not self.gives_away
+        return "stopped" if is_stopped else super()._outcome(run)
 
     async def _saved(self, run: Run) -> Settled:
         """See the base class; a backup that holds all of it is told that it is all."""

@@ -198,6 +198,30 @@ def assert_ordered(done: list[str]) -> None:
             assert committed == closed
 
 
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [("stop", "stopped"), ("switch_over", "moved"), ("cut", "failed")],
+)
+async def test_hooks_are_told_how_it_has_ended(
+    both: Pair, monkeypatch: pytest.MonkeyPatch, end: str, outcome: str
+) -> None:
+    async def after(**facts: str) -> list[str]:
+        told.append(facts["outcome"])
+        return []
+
+    told: list[str] = []
+    monkeypatch.setattr(both.protect._hooks, "after", after)
+    if end == "cut":
+        both.cut()
+    else:
+        getattr(both.protect, end)()
+    with contextlib.suppress(JobError):
+        await both.protection
+    with contextlib.suppress(JobError):
+        await both.copy
+    assert told == [outcome]
+
+
 async def test_protection_that_is_stopped_leaves_the_guest_running_here(
     both: Pair,
 ) -> None:
