@@ -64,6 +64,17 @@ async def interfaces(env: Environment, domid: int) -> list[Interface]:
         return [interface for interface in found if interface is not None]
 
 
+async def interface_count(env: Environment, domid: int) -> int:
+    """Tell how many a domain has, those counted that can't be made out.
+
+    Raises:
+        XenstoreError: Xenstored can't be asked.
+    """
+    timeout = env.deadlines.xenstore
+    async with connect(env.backend.xenstore_socket, timeout=timeout) as store:
+        return len(await store.directory(f"/libxl/{domid}/device/vif"))
+
+
 def _numbers(names: list[str]) -> list[int]:
     return sorted(int(name) for name in names if NUMBER.fullmatch(name))
 

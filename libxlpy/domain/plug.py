@@ -1,9 +1,12 @@
-"""What one interface of a guest sends, held in the kernel; each call blocks.
+"""What a guest sends, held in the kernel; each call blocks.
 
-    guest -> vif, its ingress -> ifb of ours, its plug qdisc -> on, as from the vif
+    guest -> vif, its ingress --+
+    guest -> vif, its ingress --+-> ifb of ours, its plug qdisc -> on, as from its vif
 
-The redirection takes all protocols. The ifb's name has the guest's and the device's
-number, its alias the vif: that is enough to take all of it down after a crash.
+One plug holds what comes by all of a guest's interfaces: what it sends keeps its order,
+and an epoch of all of them ends at once. The redirection takes all protocols. The ifb's
+name has the guest's number, and the filters have the ifb's: that is enough to take all
+of it down after a crash.
 
 Linux: net/sched/sch_plug.c, drivers/net/ifb.c. Xen:
 tools/hotplug/Linux/remus-netbuf-setup.
@@ -12,7 +15,7 @@ tools/hotplug/Linux/remus-netbuf-setup.
 import errno
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
@@ -28,8 +31,8 @@ LIMIT = 64 << 20
 PREFIX = "xlpy-"
 ROOT = 0x10000
 INGRESS = 0xFFFF0000
-#: Of our filter, which tells it from others': "xlpy".
-FILTER = 0x786C7079
+#: Of our filters, with the ifb's number: that tells them from others'.
+FILTER = 0x78000000
 ETH_P_ALL = 3
 
 NO_HINTS: Mapping[int, str] = {}
@@ -39,16 +42,13 @@ NO_HINTS: Mapping[int, str] = {}
 LEAVE_SECONDS = 10.0
 #: Seconds between two looks at what is held still.
 LOOK_AGAIN = 0.001
+#: Of an interface whose guest has ended meanwhile.
+GONE = (errno.ENODEV, errno.EINVAL, errno.ENOENT)
 
 
-def ifb_name(domid: int, devid: int) -> str:
-    """Give the name of the ifb; at most 15 bytes, as the kernel has it."""
-    return f"{PREFIX}{domid}.{devid}"
-
-
-def _named(domid: int) -> list[str]:
-    of_guest = ifb_name(domid, 0)[:-1]
-    return sorted(n for _, n in socket.if_nameindex() if n.startswith(of_guest))
+def ifb_name(domid: int) -> str:
+    """Give the name of a guest's ifb; at most 15 bytes, as the kernel has it."""
+    return f"{PREFIX}{domid}"
 
 
 class Held(Value):
@@ -61,7 +61,7 @@ class Held(Value):
 
 
 class Plug:
-    """One interface's; used by one thread only."""
+    """One guest's; used by one thread only."""
 
     def __init__(self, ifb: str) -> None:
         """Take the ifb's name; nothing is done yet."""
@@ -93,23 +93,29 @@ class Plug:
 
     # ----- set up -----------------------------------------------------------------
 
-    def make(self, vif: str, limit: int = LIMIT) -> None:
-        """Have all that the vif's guest sends pass; what fails is undone.
+    def make(self, vifs: Sequence[str], limit: int = LIMIT) -> None:
+        """Have all that a guest sends by these pass; what fails is undone.
 
         Raises:
             NotSupported: The kernel lacks a part of it.
             BackendError: It can't be done; the message says what to do.
         """
-        source = self._index_of(vif)
-        if not source:
-            raise BackendError(f"there is no interface {vif}: ip link")
+        sources = {vif: self._source(vif) for vif in vifs}
         self._add_ifb()
         try:
-            self._fill(vif, source, limit)
+            self._fill(limit)
+            for vif, source in sources.items():
+                self._divert(vif, source)
         except BaseException:
             with suppress(BackendError, NotSupported):
                 self.remove(seconds=0.0)
             raise
+
+    def _source(self, vif: str) -> int:
+        index = self._index_of(vif)
+        if not index:
+            raise BackendError(f"there is no interface {vif}: ip link")
+        return index
 
     def _add_ifb(self) -> None:
         hints = {
@@ -120,12 +126,14 @@ class Plug:
             self._ip.link("add", ifname=self._ifb, kind="ifb")
         self._index = self._index_of(self._ifb)
 
-    def _fill(self, vif: str, source: int, limit: int) -> None:
+    def _fill(self, limit: int) -> None:
         hints = {errno.ENOENT: "no sch_plug in this kernel: modprobe sch_plug"}
         with self._asking(f"{self._ifb} can't be set up", hints):
-            self._ip.link("set", index=self._index, ifalias=vif, state="up")
+            self._ip.link("set", index=self._index, state="up")
             self._ip.tc("add", "plug", self._index, handle=ROOT, limit=limit)
         self.let_pass()
+
+    def _divert(self, vif: str, source: int) -> None:
         hints = {
             errno.EEXIST: f"it has filters of its own: tc qdisc del dev {vif} ingress",
             errno.ENOENT: "no sch_ingress in this kernel: modprobe sch_ingress",
@@ -153,12 +161,16 @@ class Plug:
                 "add-filter",
                 "matchall",
                 source,
-                handle=FILTER,
+                handle=self._filter,
                 parent=INGRESS,
                 protocol=ETH_P_ALL,
                 prio=1,
                 action=action,
             )
+
+    @property
+    def _filter(self) -> int:
+        return FILTER | self._index & 0xFFFFFF
 
     # ----- the epochs -------------------------------------------------------------
 
@@ -220,21 +232,29 @@ class Plug:
             self.let_pass()
             self.drained(seconds)
         # From here on what the guest sends goes straight on: what is held comes first.
-        self._cut(link.get_attr("IFLA_IFALIAS"))
+        self._cut()
         if not self.drained(seconds) and (held := self.held()):
             raise BackendError(f"{what}: {held.packets} packets don't leave")
         with self._asking(what):
             self._ip.link("del", index=self._index)
 
-    def _cut(self, vif: str | None) -> None:
-        """Remove the redirection, if there is one and it is ours."""
-        source = self._index_of(vif) if vif else 0
-        if not source:
-            return  # its guest is gone
-        with self._asking(f"{vif} can't be freed"):
-            rules = self._ip.get_filters(index=source, parent=INGRESS)
-            if {rule["handle"] for rule in rules if rule["handle"]} == {FILTER}:
+    def _cut(self) -> None:
+        """Remove the redirections that are ours."""
+        with self._asking("filters can't be looked at"):
+            qdiscs = list(self._ip.get_qdiscs())
+        for qdisc in qdiscs:
+            if qdisc.get_attr("TCA_KIND") == "ingress":
+                self._free(qdisc["index"])
+
+    def _free(self, source: int) -> None:
+        try:
+            rules = list(self._ip.get_filters(index=source, parent=INGRESS))
+            if {rule["handle"] for rule in rules if rule["handle"]} == {self._filter}:
                 self._ip.tc("del", "ingress", source)
+        except self._module.NetlinkError as exc:
+            if exc.code not in GONE:
+                text = f"interface {source} can't be freed: {errno_text(exc.code)}"
+                raise BackendError(text) from exc
 
     # ----- the kernel -------------------------------------------------------------
 
@@ -268,18 +288,20 @@ class Plug:
 # ----- left by one that was killed -------------------------------------------------
 
 
-async def leftovers(domid: int) -> list[str]:
+async def leftover(domid: int) -> str | None:
     """Give what a protection of a guest has left that was killed, for :func:`remove`.
 
     Raises:
         BackendError: The kernel does not answer.
     """
+    name = ifb_name(domid)
     with _answered():
-        return await aside(lambda: _named(domid), LEAVE_SECONDS)
+        names = await aside(socket.if_nameindex, LEAVE_SECONDS)
+    return name if name in dict(names).values() else None
 
 
 async def remove(name: str) -> None:
-    """Let all go that one of the :func:`leftovers` holds, then remove it.
+    """Let all go that a :func:`leftover` holds, then remove it.
 
     Raises:
         NotSupported: There is no pyroute2.

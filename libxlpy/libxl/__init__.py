@@ -48,7 +48,8 @@ from libxlpy.libxl.domain import (
 )
 from libxlpy.libxl.events import LIBXL_EVENT_TYPE_OPERATION_COMPLETE, LibxlEvent
 from libxlpy.libxl.osevent import OSEventHooks
-from libxlpy.libxl.remus import RemusInfo, libxl_domain_remus_start
+from libxlpy.libxl.remus import libxl_domain_remus_start
+from libxlpy.remus.info import RemusInfo
 
 __all__ = [
     "AO_INPROGRESS",

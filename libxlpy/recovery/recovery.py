@@ -332,11 +332,10 @@ class Recovery:
         """What a protection held back of what its guest has sent leaves, in order."""
         if self._entry.kind != "remus":
             return []
-        names = await plug.leftovers(self._entry.domid)
-        return [
-            Step(f"all let go that {name} held", partial(plug.remove, name))
-            for name in names
-        ]
+        name = await plug.leftover(self._entry.domid)
+        if name is None:
+            return []
+        return [Step(f"all let go that {name} held", partial(plug.remove, name))]
 
     async def _log_dirty_off(self) -> None:
         async with self._env.hypercalls() as ops:

@@ -52,9 +52,13 @@ class Devices:
 
     def __init__(self, devices: Iterable[Device]) -> None:
         """Take them; nothing is done yet."""
-        self._devices = tuple(devices)
+        self._devices = list(devices)
         #: To be taken down.
         self._set_up: list[Device] = []
+
+    def add(self, devices: Iterable[Device]) -> None:
+        """Take some more, before they are set up."""
+        self._devices += devices
 
     async def setup(self) -> None:
         """Set all up, in order.

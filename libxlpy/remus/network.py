@@ -1,4 +1,4 @@
-"""A guest's interface: what it sends is seen once its epoch is acknowledged.
+"""A guest's interfaces: what it sends is seen once its epoch is acknowledged.
 
 Until the first epoch is closed all passes: no copy is whole by then that could take
 over, so nothing is to be hidden from anybody. From then on the kernel's plug holds what
@@ -10,7 +10,7 @@ What the guest sends beyond the plug's limit is lost, as on a line that is too t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -27,23 +27,21 @@ ValueT = TypeVar("ValueT")
 
 
 class NetworkBuffer(Device):
-    """One interface."""
+    """Those of one guest, in this host's kernel."""
 
-    def __init__(
-        self, vif: str, domid: int, devid: int = 0, limit: int = LIMIT
-    ) -> None:
+    name = "network"
+
+    def __init__(self, vifs: Sequence[str], domid: int, limit: int = LIMIT) -> None:
         """Take it; nothing is done yet.
 
         Args:
-            vif: Its name on this host, as in ``vif3.0``.
-            domid: Whose it is.
-            devid: Its number among the guest's.
+            vifs: Names on this host of all that frames of the guest come by.
+            domid: Whose they are.
             limit: Bytes that may be held.
         """
-        self.name = f"interface {vif}"
-        self._vif = vif
+        self.vifs = tuple(vifs)
         self._limit = limit
-        self._plug = Plug(plug.ifb_name(domid, devid))
+        self._plug = Plug(plug.ifb_name(domid))
         #: One thread, as pyroute2 ties its sockets to it, and a thread that begins
         #: anew for each step costs 4 ms of the guest's pause (0.9) rather than 0.6. It
         #: also keeps the steps in order whoever waits for them.
@@ -62,7 +60,7 @@ class NetworkBuffer(Device):
 
     def _set_up(self) -> None:
         self._plug.open()
-        self._plug.make(self._vif, self._limit)
+        self._plug.make(self.vifs, self._limit)
         self._made = True
 
     async def postsuspend(self, epoch: int) -> None:

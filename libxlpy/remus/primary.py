@@ -39,7 +39,9 @@ from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.remus.acks import Acks, SpokenAcks
 from libxlpy.remus.devices import Device, Devices
+from libxlpy.remus.devices_of import devices_of
 from libxlpy.remus.epochs import Epochs
+from libxlpy.remus.info import RemusInfo, checked
 from libxlpy.results.of_jobs import RemusResult
 from libxlpy.results.report import JobReport, Kind, Settled
 from libxlpy_protocol.enums import Mode, Op, StreamType
@@ -77,8 +79,8 @@ class Protect(Sender[RemusResult]):
         domid: int,
         channel: Channel,
         connect: Connect,
+        info: RemusInfo,
         *,
-        interval: float,
         devices: Iterable[Device] = (),
         config: bytes | None = None,
         reached_by: str = "",
@@ -91,8 +93,9 @@ class Protect(Sender[RemusResult]):
             domid: Of the domain.
             channel: To the backup.
             connect: See :func:`.greet`.
-            interval: Seconds that the guest runs, at least, between two suspends.
-            devices: What is held back until an epoch is acknowledged.
+            info: What is wanted; the guest runs its interval, at least, between two
+                suspends.
+            devices: What is held back besides what the guest has here.
             config: See the base class.
             reached_by: See the base class.
             hooks: See the base class.
@@ -111,7 +114,7 @@ class Protect(Sender[RemusResult]):
         #: Seconds that the guest was suspended at the end of the last epochs.
         self.pauses: deque[float] = deque(maxlen=PAUSES)
         self._acks: Acks
-        self._interval = interval
+        self._info = checked(info)
         self._devices = Devices(devices)
         self._resumed_at = 0.0
         self._ending: Ending | None = None
@@ -147,6 +150,7 @@ class Protect(Sender[RemusResult]):
         await self._devices.setup()
 
     async def _greet(self, config: bytes) -> None:
+        self._devices.add(await devices_of(self.env, self._domain, self._info))
         await super()._greet(config)
         talk = self._talk
         if not isinstance(talk, OwnTalk):  # nothing would be acknowledged
@@ -271,7 +275,7 @@ class Protect(Sender[RemusResult]):
         if self.gives_away:
             return ENOUGH
         with suppress(TimeoutError):
-            left = self._resumed_at + self._interval - time.monotonic()
+            left = self._resumed_at + self._info.seconds - time.monotonic()
             async with asyncio.timeout(max(left, 0.0)):
                 await self._asked_to_end.wait()
         return ENOUGH if self._ending is Ending.STOP else GO_ON

@@ -1,9 +1,12 @@
 """As much of a kernel's network as libxlpy.domain.plug asks for, and of pyroute2."""
 
+import errno
 from typing import Any
 
 VIF, VIF_INDEX = "vif3.0", 7
-IFB, IFB_INDEX = "xlpy-3.0", 8
+EMU, EMU_INDEX = "vif3.0-emu", 9
+IFB, IFB_INDEX = "xlpy-3", 8
+INGRESS = 0xFFFF0000
 
 
 class NetlinkError(Exception):
@@ -33,10 +36,11 @@ class Kernel:
         self.asked: list[str] = []
         #: What is refused, by the beginning of its line, and why.
         self.refuses: dict[str, int] = {}
-        self.indices = {"lo": 1, VIF: VIF_INDEX}
-        self.kind, self.alias = "ifb", ""
+        self.indices = {"lo": 1, VIF: VIF_INDEX, EMU: EMU_INDEX}
+        self.kind = "ifb"
         self.plugged = False
-        self.filters: list[int] = []
+        #: Interface -> handles of the filters of its ingress.
+        self.filters: dict[int, list[int]] = {}
         #: Packets held at each look; the last one stays.
         self.queue = [0]
         self.open = 0
@@ -59,8 +63,7 @@ class Kernel:
             self._ask(f"link add {args['ifname']} {args['kind']}")
             self.indices[args["ifname"]] = IFB_INDEX
         elif what == "set":
-            self._ask(f"link set {args['index']} {args['ifalias']} {args['state']}")
-            self.alias = args["ifalias"]
+            self._ask(f"link set {args['index']} {args['state']}")
         else:
             self._ask(f"link del {args['index']}")
             self.indices = {n: i for n, i in self.indices.items() if i != args["index"]}
@@ -72,21 +75,29 @@ class Kernel:
             assert args["protocol"] == 3  # all of them
             to = args["action"]["ifindex"]
             self._ask(f"tc {what} {kind} {index} to {to}")
-            self.filters = [0, args["handle"]]
+            self.filters[index] = [0, args["handle"]]
         else:
             self._ask(f"tc {what} {kind} {index}")
             self.plugged |= kind == "plug"
+            if kind == "ingress" and what == "add":
+                self.filters[index] = []
+            elif kind == "ingress":
+                del self.filters[index]
 
     def get_links(self, index: int) -> list[Attributes]:
         assert index == IFB_INDEX
-        named = {"IFLA_INFO_KIND": self.kind, "IFLA_IFALIAS": self.alias}
-        return [Attributes(named)]
+        return [Attributes(IFLA_INFO_KIND=self.kind)]
 
     def get_filters(self, index: int, parent: int) -> list[dict[str, int]]:
-        assert (index, parent) == (VIF_INDEX, 0xFFFF0000)
-        return [{"handle": handle} for handle in self.filters]
+        assert parent == INGRESS
+        if index not in self.indices.values():
+            raise NetlinkError(errno.ENODEV)
+        return [{"handle": handle} for handle in self.filters[index]]
 
-    def get_qdiscs(self, index: int) -> list[Attributes]:
+    def get_qdiscs(self, index: int | None = None) -> list[Attributes]:
+        if index is None:
+            kind = "ingress"
+            return [Attributes(TCA_KIND=kind, index=each) for each in self.filters]
         assert index == IFB_INDEX
         if not self.plugged:
             return [Attributes(TCA_KIND="noqueue")]

@@ -44,6 +44,15 @@ def frame(number: int) -> bytes:
     return ALL + SENDER + struct.pack("!H", kind) + body
 
 
+def number_of(data: bytes) -> int | None:
+    """Give the number of a whole frame of ours; None for others'."""
+    if data[6:12] != SENDER:
+        return None
+    [number] = struct.unpack("!I", data[-4:])
+    assert data == frame(number)
+    return int(number)
+
+
 class Line:
     """Both ends of it."""
 
@@ -96,12 +105,9 @@ class Line:
         return self.look()
 
     def _take(self) -> None:
-        data = self._into.recv(2048)
-        if data[6:12] == SENDER:
-            [number] = struct.unpack("!I", data[-4:])
-            assert data == frame(number)
-            if number >= self._first:
-                self.arrived.append(number)
+        number = number_of(self._into.recv(2048))
+        if number is not None and number >= self._first:
+            self.arrived.append(number)
 
 
 def _socket(namespace: str, name: str) -> socket.socket:

@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from libxlpy import Context, Deadlines, Job
 from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.hooks import Hooks
 from libxlpy.remus.backup import Backup, backup
+from libxlpy.remus.info import RemusInfo
 from libxlpy.remus.primary import Protect
 from libxlpy.remus.succession import Primary
 from libxlpy.results.of_jobs import RemusResult, RestoreResult
@@ -25,7 +27,7 @@ SLOW = Deadlines(
     peer_silent=PATIENCE,
     peer_answer=PATIENCE,
 )
-INTERVAL = 0.2
+INFO = RemusInfo(200, colo=False)
 
 
 class Pair:
@@ -67,9 +69,7 @@ class Pair:
     async def _begin_primary(self) -> None:
         env, fd = self.ctx._env(), self.control.fileno()
         channel = Channel(fd, fd)
-        self.protect = Protect(
-            env, self.domid, channel, self.connect, interval=INTERVAL
-        )
+        self.protect = Protect(env, self.domid, channel, self.connect, INFO)
         self.protection = await self.ctx._jobs.start(self.protect, fd)
 
     async def protected(self, epochs: int) -> None:
@@ -77,10 +77,13 @@ class Pair:
         wanted = self.protect.epochs.acknowledged + epochs
         await self.seen(lambda: self.protect.epochs.acknowledged >= wanted)
 
+    def jobs(self) -> tuple[Job[Any], ...]:
+        return self.protection, self.copy
+
     async def seen(self, there: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not there():
-                for job in (self.protection, self.copy):
+                for job in self.jobs():
                     assert not job.done(), job.error and job.error.details
                 await asyncio.sleep(0.05)
 

@@ -2,42 +2,29 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from .following import Following
 from .migrating import OURS, SSH, TARGET, migrate, moved
-from .restoring import connect_interface, have_interfaces
-from .support import PATIENCE, domid_of, ok
+from .restoring import connect_interface
+from .support import domid_of, ok
+from .world import BRIDGE, world
 
 pytestmark = pytest.mark.xen
 
-BRIDGE, PORT = "rigbr0", "rigport0"
 MAC = "00:16:3e:01:02:04"
 ADDRESS = "192.0.2.7"
-ETH_ALL, ETH_ARP, ETH_RARP = 3, b"\x08\x06", b"\x80\x35"
+ETH_ARP, ETH_RARP = b"\x08\x06", b"\x80\x35"
 HOLD, NOTICE = "data/libxlpy/hold", "control/libxlpy/migrate"
 
 
 @pytest.fixture
 def network() -> Iterator[socket.socket]:
     """A bridge, and a socket that sees what goes out by a port of it."""
-    have_interfaces()
-    ok("modprobe", "-a", "bridge", "dummy")
-    ok("ip", "link", "add", BRIDGE, "type", "bridge")
-    ok("ip", "link", "add", PORT, "type", "dummy")
-    ok("ip", "link", "set", PORT, "master", BRIDGE)
-    for name in (PORT, BRIDGE):
-        ok("ip", "link", "set", name, "up")
-    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_ALL))
-    with closing(raw):
-        raw.bind((PORT, 0))
-        raw.settimeout(PATIENCE)
-        yield raw
-    for name in (PORT, BRIDGE):
-        ok("ip", "link", "delete", name)
+    with world() as seen:
+        yield seen
 
 
 def test_a_bridge_learns_where_the_guest_is(make_guest, network: socket.socket) -> None:

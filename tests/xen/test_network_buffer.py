@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from libxlpy.domain.plug import leftovers, remove
+from libxlpy.domain.plug import leftover, remove
 from libxlpy.errors import BackendError
 from libxlpy.remus.network import NetworkBuffer
 
@@ -21,7 +21,7 @@ from .support import ok
 pytestmark = pytest.mark.xen
 
 DOMID = 4711
-IFB = f"xlpy-{DOMID}.0"
+IFB = f"xlpy-{DOMID}"
 EACH = 30
 
 
@@ -33,7 +33,7 @@ def laid() -> Iterator[Line]:
 
 
 def buffer(limit: int = 1 << 20) -> NetworkBuffer:
-    return NetworkBuffer(VIF, DOMID, limit=limit)
+    return NetworkBuffer([VIF], DOMID, limit=limit)
 
 
 async def held(buffer: NetworkBuffer, packets: int) -> None:
@@ -118,7 +118,7 @@ import asyncio
 from libxlpy.remus.network import NetworkBuffer
 
 async def protect():
-    net = NetworkBuffer({VIF!r}, {DOMID})
+    net = NetworkBuffer([{VIF!r}], {DOMID})
     await net.setup()
     await net.postsuspend(1)
     print("held", flush=True)
@@ -135,14 +135,14 @@ def test_what_a_killed_protection_has_left_is_found_and_removed(laid: Line) -> N
         assert child.stdout.readline() == b"held\n"
         sent = laid.send(EACH)
         os.kill(child.pid, signal.SIGKILL)
-    assert asyncio.run(leftovers(DOMID)) == [IFB]
-    assert asyncio.run(leftovers(DOMID // 10)) == []
+    assert asyncio.run(leftover(DOMID)) == IFB
+    assert asyncio.run(leftover(DOMID // 10)) is None
     assert laid.look() == []
     with pytest.raises(BackendError, match="left by another protection: xlpy recover"):
         asyncio.run(buffer().setup())
     asyncio.run(remove(IFB))
     assert laid.wait(EACH) == sent
-    assert asyncio.run(leftovers(DOMID)) == []
+    assert asyncio.run(leftover(DOMID)) is None
     assert not redirected()
     assert laid.send(EACH)
     assert len(laid.wait(2 * EACH)) == 2 * EACH
@@ -189,12 +189,12 @@ def test_filters_of_others_are_left_alone(laid: Line) -> None:
 
     asyncio.run(refused())
     assert redirected()
-    assert asyncio.run(leftovers(DOMID)) == []
+    assert asyncio.run(leftover(DOMID)) is None
 
 
 def test_interface_that_is_not_there(laid: Line) -> None:
     async def refused() -> None:
-        net = NetworkBuffer("vif4711.0", DOMID)
+        net = NetworkBuffer(["vif4711.0"], DOMID)
         with pytest.raises(BackendError, match="there is no interface vif4711"):
             await net.setup()
         await net.teardown()

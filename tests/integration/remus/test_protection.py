@@ -34,10 +34,12 @@ from libxlpy.migration.control import Control
 from libxlpy.migration.hooks import Hooks
 from libxlpy.remus.backup import Backup, backup
 from libxlpy.remus.devices import Device
+from libxlpy.remus.info import RemusInfo
 from libxlpy.remus.primary import Protect
 from libxlpy.remus.succession import Primary
 from libxlpy.results.of_jobs import RemusResult
 from libxlpy.simxen.client import request
+from libxlpy.xenstore import connect
 from libxlpy_protocol.messages import Message
 from libxlpy_protocol.migration.own import (
     READY_TO_HOLD,
@@ -48,13 +50,14 @@ from libxlpy_protocol.migration.own import (
     Offer,
     Received,
 )
+from tests.support.disks import disk_nodes
 from tests.support.guest import PATIENCE, Guest, aside
 from tests.support.real_host import QUICK
 from tests.support.shell import ROOT
 
 DYING = ROOT / "tests/fault/dying_backup.py"
 EPOCHS = 5
-INTERVAL = 0.01
+INTERVAL = 10
 
 
 class Recorder(Device):
@@ -132,7 +135,7 @@ class Pair:
             self.guest.domid,
             Channel(fd, fd),
             self.connect,
-            interval=INTERVAL,
+            RemusInfo(INTERVAL, colo=False),
             devices=[self.device],
         )
         self.protection = await self.here._jobs.start(self.protect, fd)
@@ -415,6 +418,23 @@ async def test_guest_that_does_not_run_is_not_protected(
     with pytest.raises(UsageError, match="is paused: what does not run"):
         await pair.begin_primary()
     assert pair.device.done == []
+    pair.close()
+
+
+async def test_guest_whose_disk_is_written_is_not_protected(
+    ctx: Context, there: Context, pv: Guest
+) -> None:
+    """Nothing is said to the backup."""
+    pair = Pair(ctx, there, pv)
+    socket_path = ctx.backend.xenstore_socket
+    async with connect(socket_path, timeout=PATIENCE) as store:
+        for path, value in disk_nodes(pv.domid, "/dev/vg/web").items():
+            await store.write(path, value.encode())
+    with pytest.raises(UsageError, match=r"has disk xvda \(/dev/vg/web\)"):
+        await pair.begin_primary()
+    assert pair.device.done == []
+    pair.control.shutdown(socket.SHUT_RDWR)
+    assert await aside(pair.other_control.recv, 1) == b""
     pair.close()
 
 

@@ -1,0 +1,112 @@
+"""A guest, its backup, and the world, which sees nothing that is taken back later.
+
+Frames of the guest are numbered, by a counter in its memory. Its primary is killed, and
+it goes on from the last epoch that its backup has: should the world have seen more than
+was acknowledged, it would see numbers again.
+"""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libxlpy import Context, Job
+from libxlpy.remus.succession import Primary
+
+from .conftest import MakeGuest
+from .migrating import INCOMING
+from .protecting import SLOW, Pair
+from .ramdisk import extended
+from .support import CONSOLES, PATIENCE, Guest, assert_went_on, ok, wait_for
+from .world import BRIDGE, Log, world
+
+pytestmark = pytest.mark.xen
+
+HERE = Path(__file__).parent
+PROGRAM, INIT = "send_numbered", "with_sender"
+EPOCHS, FRAMES = 4, 30
+
+
+@pytest.fixture
+def ramdisk(tmp_path: Path) -> Path:
+    """The rig's initramfs with the program."""
+    names = (PROGRAM, INIT)
+    return extended(tmp_path, {n: ((HERE / n).read_bytes(), 0o755) for n in names})
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with world() as seen, Log(seen) as log:
+        yield log
+
+
+class PairOfTwo(Pair):
+    """The primary is a process of its own, which is killed."""
+
+    process: subprocess.Popen[bytes]
+
+    async def _begin_primary(self) -> None:
+        ends = [self.control.fileno(), self.sends.fileno()]
+        words = [sys.executable, HERE / "primary.py", self.domid, *ends]
+        self.process = await asyncio.to_thread(
+            subprocess.Popen, [str(word) for word in words], pass_fds=ends
+        )
+        self.control.close()
+        self.sends.close()
+
+    def jobs(self) -> tuple[Job[Any], ...]:
+        return (self.copy,)
+
+    async def protected(self, epochs: int) -> None:
+        """Wait until so many more are held."""
+        wanted = self.backup.held + epochs
+        await self.seen(lambda: self.backup.held >= wanted)
+
+    async def fence(self) -> Primary:
+        """Have all be gone that was on the primary's host: what it held back, too."""
+        await asyncio.to_thread(ok, "ip", "link", "delete", f"xlpy-{self.domid}")
+        return await super().fence()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("kind", ["pvh", "hvm"])
+def test_world_sees_nothing_that_is_taken_back(
+    make_guest: MakeGuest, ramdisk: Path, log: Log, kind: str
+) -> None:
+    extra = f'extra="console=hvc0 quiet rdinit=/{INIT}"'
+    vif = f'vif=["mac=00:16:3e:01:02:04,bridge={BRIDGE}"]'
+    guest = make_guest(kind, f'ramdisk="{ramdisk}"', extra, vif)
+    log.wait(FRAMES)
+    before, seen, domid = asyncio.run(killed(guest, log))
+    guest.console = CONSOLES / f"guest-{guest.name}{INCOMING}.log"
+    assert_went_on(before, guest.next_ticks(2))
+    wait_for("frames of the copy", lambda: len(log.numbers) > seen + FRAMES or None)
+    numbers = log.numbers
+    print(domid, numbers[seen - 1 : seen + 2], len(numbers))
+    assert numbers == sorted(set(numbers))
+    ok("xlpy", "recover")
+
+
+async def killed(guest: Guest, log: Log) -> tuple[list, int, int]:
+    """Have the primary killed in the midst of an epoch; give what was seen before."""
+    async with Context("xen", deadlines=SLOW) as ctx:
+        pair = PairOfTwo(ctx, guest)
+        try:
+            await pair.begin()
+            await pair.protected(EPOCHS)
+            before = await asyncio.to_thread(guest.next_ticks, 2)
+            await asyncio.to_thread(log.wait, FRAMES)
+            await pair.protected(EPOCHS)
+            pair.kill()
+            seen = len(log.numbers)
+            await pair.copy
+            return before, seen, pair.domid
+        finally:
+            pair.close()
