@@ -27,7 +27,7 @@ from libxlpy_protocol.enums import Image, OnParentLoss, Op, StreamType
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
+    from collections.abc import Iterable
 
     from libxlpy.callbacks import RestoreCallbacks, SaveCallbacks
     from libxlpy.domain import requests, resume
@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     from libxlpy.process.pump import Observer
     from libxlpy.recovery import all_jobs, stop_and_copy
     from libxlpy.recovery.recovery import Recovered
+    from libxlpy.remus import backup, primary, protection
+    from libxlpy.remus.devices import Device
+    from libxlpy.remus.fence import Fence
+    from libxlpy.remus.host import BackupHost
+    from libxlpy.remus.info import RemusInfo
+    from libxlpy.remus.protection import Protection
     from libxlpy.results.of_jobs import MigrateResult, RestoreResult, SaveResult
     from libxlpy.results.report import GuestState
 else:
@@ -58,6 +64,9 @@ else:
         "libxlpy.operations", "raw", "restore", "restore_target", "save"
     )
     all_jobs, stop_and_copy = later("libxlpy.recovery", "all_jobs", "stop_and_copy")
+    backup, primary, protection = later(
+        "libxlpy.remus", "backup", "primary", "protection"
+    )
 
 logger = logging.getLogger("libxlpy")
 
@@ -114,12 +123,7 @@ class Context:
         self._backend = await found(lambda: detect(*self._wanted))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, value: object, traceback: object) -> None:
         """Cancel jobs that are still under way and wait until they have ended.
 
         Not in a child that was forked: they are its parent's.
@@ -374,6 +378,7 @@ class Context:
         paused: bool = False,
         monitor: bool = False,
         hooks: MigrationHooks | None = None,
+        fence: Fence | None = None,
         deadlines: Deadlines | None = None,
     ) -> Job[RestoreResult]:
         """Take a domain from the host at the other end, as ``xl migrate-receive``.
@@ -389,6 +394,8 @@ class Context:
             paused: Leave it paused.
             monitor: As for :meth:`domain_restore`.
             hooks: As for :meth:`domain_migrate`.
+            fence: Makes us the backup of ``domain_remus_start``, and is asked before
+                its guest runs here without the primary's word; needs ``stream``.
             deadlines: For this job instead of the context's.
 
         Raises:
@@ -397,9 +404,47 @@ class Context:
             LibxlpyError: As of :meth:`domain_restore`.
         """
         env, ends = self._env(deadlines), channel.Channel(read_fd, write_fd)
-        come = announced.announced(env, ends, stream, paused=paused, monitor=monitor)
-        async with come as domain:
+        held = fence is not None
+        async with announced.announced(
+            env, ends, stream, paused=paused, monitor=monitor, held=held
+        ) as domain:
+            if fence is not None:
+                copy = backup.backup(env, domain, hooks, fence)
+                return await self._jobs.start(copy, read_fd)
             return await self._jobs.start(receive.receive(env, domain, hooks), read_fd)
+
+    async def domain_remus_start(
+        self,
+        domid: int,
+        info: RemusInfo,
+        send_fd: int,
+        recv_fd: int,
+        host: BackupHost,
+        *,
+        devices: Iterable[Device] = (),
+        deadlines: Deadlines | None = None,
+    ) -> Protection:
+        """Protect a domain by a copy on the host at the other end, as ``xl remus``.
+
+        Whatever fails, it runs on here, and what it has sent leaves in order.
+
+        Args:
+            domid: Of the domain, which runs.
+            info: What is wanted.
+            send_fd: What the backup, ``domain_receive``, hears. Stays yours.
+            recv_fd: What it says; may be the same.
+            host: The backup's.
+            devices: What is held back besides the domain's interfaces.
+            deadlines: For this job instead of the context's.
+
+        Raises:
+            UsageError: It does not run, or has a device that nothing holds back.
+            LibxlpyError: As of :meth:`domain_migrate`.
+        """
+        env, ends = self._env(deadlines), channel.Channel(recv_fd, send_fd, host.reach)
+        operation = primary.Protect(env, domid, ends, info, host, devices)
+        job = await self._jobs.start(operation, send_fd)
+        return protection.Protection(operation, job)
 
     async def migration_forecast(
         self, domid: int, ends: channel.Ends, rate: float, config: bytes | None
@@ -426,18 +471,7 @@ class Context:
     ) -> Job[SaveResult]:
         """Run ``xc_domain_save`` with the caller's own callbacks.
 
-        After a failure log-dirty mode is switched off; resuming the guest is for the
-        caller, who suspended it. Errors as of ``domain_suspend``.
-
-        Args:
-            domid: Of the domain.
-            fd: Open for writing. Stays yours.
-            callbacks: What libxenguest asks for.
-            flags: LIVE, DEBUG.
-            image: RAW writes the libxc stream only, LIBXL libxl's records around it.
-            stream_type: PLAIN, or REMUS for checkpoints, which needs the callbacks
-                ``checkpoint`` and ``postcopy``, and LIVE.
-            deadlines: For this job instead of the context's.
+        See :class:`.RawSave`; errors as of ``domain_suspend``.
         """
         env = self._env(deadlines)
         operation = raw.RawSave(
@@ -457,17 +491,7 @@ class Context:
     ) -> Job[RestoreResult]:
         """Run ``xc_domain_restore`` into a domain that the caller has built.
 
-        A stream with checkpoints is read until it ends, or its writer is gone, or
-        ``checkpoint`` answers 2; the domain is then as at the last checkpoint that was
-        complete, and this a success. Errors as of ``domain_restore``.
-
-        Args:
-            domid: Of the empty domain.
-            fd: Open for reading, at the first byte of the libxc stream. Stays yours.
-            callbacks: What libxenguest asks for.
-            rings: Event channels of the domain's xenstore and console rings.
-            stream_type: As it was saved; REMUS needs the callback ``checkpoint``.
-            deadlines: For this job instead of the context's.
+        See :class:`.RawRestore`; errors as of ``domain_restore``.
         """
         env = self._env(deadlines)
         known = rings or raw.NO_RINGS
@@ -493,8 +517,5 @@ class Context:
         return await all_jobs.abort_job(self._env(), job)
 
     async def stop_and_copy_job(self, job: str) -> stop_and_copy.StopAnswer:
-        """Have a job of any process suspend its guest after the pass under way.
-
-        As ``Job.stop_and_copy_now``; see :func:`.stop_and_copy.stop_and_copy_job`.
-        """
+        """Have a job of any process suspend its guest: see :mod:`.stop_and_copy`."""
         return await stop_and_copy.stop_and_copy_job(self.backend, job)

@@ -67,6 +67,8 @@ class Deadlines(Value, kw_only=True):
     peer_silent: float = 15.0
     #: All hooks before a migration at one end, and all after it.
     hooks: float = 30.0
+    #: The fence of a backup says whether the primary is gone; stonith takes its time.
+    fence: float = 120.0
     #: A domain that was received runs until its interfaces are announced: five rounds
     #: in 0.8 s, and more until its drivers are connected. What is not by then is told.
     announce: float = 10.0

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "restore": ("moves", "restore"),
     "migrate": ("moves", "migrate"),
     "migrate-receive": ("moves", "migrate_receive"),
+    "remus": ("protects", "remus"),
     "list": ("looks", "list_command"),
     "verify": ("looks", "verify"),
     "inspect": ("looks", "inspect"),

@@ -9,6 +9,8 @@ from pathlib import Path
 from libxlpy import (
     Context,
     DryRun,
+    Fence,
+    FenceExecutable,
     GuestState,
     HookFailed,
     JobError,
@@ -16,6 +18,7 @@ from libxlpy import (
     Landing,
     LibxlpyError,
     MigrationOpen,
+    NoFence,
     PhaseEvent,
     RestoreResult,
 )
@@ -31,12 +34,17 @@ from libxlpy_protocol.value import Value
 
 #: Where the guest is if no domain was made, or is left of it.
 NOTHING_LEFT = (GuestState.GONE, GuestState.UNKNOWN)
-#: Phase that begins -> what `xl` says then.
+#: The executable that administrators put there.
+FENCE = Path("/etc/libxlpy/fence")
+#: Phase that begins -> what `xl` says then, or would.
 STEPS = {
     "received": (
         "migration target: Transfer complete, requesting permission to start domain."
     ),
     "unpause": "migration target: Got permission, starting domain.",
+    "first epoch": "migration target: Its first checkpoint is here.",
+    "fence": "migration target: Its primary is not heard any more: asking the fence.",
+    "take over": "migration target: Remus Failover: starting domain.",
 }
 
 
@@ -49,6 +57,11 @@ class ReceiveOptions(Value, kw_only=True):
     #: Speak our own handshake.
     control: bool
     hooks: Path | None
+    #: It is the backup of a domain that is protected.
+    remus: bool
+    #: Asks whether the primary is gone; None for the one that administrators put there.
+    fence: Path | None
+    unsafe_no_fence: bool
 
 
 def receive_domain(settings: Settings, options: ReceiveOptions) -> int:
@@ -93,9 +106,10 @@ class Receive:
                 Context(*where, stall=STREAM, autoballoon=self._balloons) as ctx,
                 Landing() as landing,
             ):
+                fence = await self._fence() if self._options.remus else None
                 self._out.note("migration target: Ready to receive domain.")
                 stream = landing if self._options.control else None
-                result = await self._receive(ctx, read_fd, write_fd, stream)
+                result = await self._receive(ctx, read_fd, write_fd, stream, fence)
         except DryRun as exc:
             self._out.note(f"migration target: dry run: {exc}.")
             return GOOD
@@ -115,8 +129,29 @@ class Receive:
         self._out.note("migration target: Domain started successsfully.")
         return GOOD
 
+    async def _fence(self) -> Fence:
+        """Give what is asked once the primary is not heard any more.
+
+        Raises:
+            CommandFailed: There is none, or it may not be run.
+        """
+        if self._options.unsafe_no_fence:
+            return NoFence()
+        fence = FenceExecutable(self._options.fence or FENCE, _address())
+        try:
+            await fence.check()
+        except HookFailed as exc:
+            text = f"no fence that could say that the primary is gone: {exc}"
+            raise CommandFailed(f"{text}; or use --unsafe-no-fence") from exc
+        return fence
+
     async def _receive(
-        self, ctx: Context, read_fd: int, write_fd: int, stream: Landing | None
+        self,
+        ctx: Context,
+        read_fd: int,
+        write_fd: int,
+        stream: Landing | None,
+        fence: Fence | None,
     ) -> RestoreResult:
         job = await ctx.domain_receive(
             read_fd,
@@ -125,6 +160,7 @@ class Receive:
             paused=self._options.paused,
             monitor=not self._options.alone,
             hooks=hooks_of(self._options.hooks, _address()),
+            fence=fence,
         )
         job.listen(self._step)
         with self._interrupt.cancels(job):

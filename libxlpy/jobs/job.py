@@ -294,7 +294,7 @@ class Job(Generic[Result]):
         """
         self._check_ours()
         self._operation.check_asks()
-        return self._run.precopy.stop_now()
+        return self._operation.last_pass(self._run)
 
     @property
     def cancellable(self) -> bool:

@@ -180,6 +180,10 @@ class Operation(ABC, Generic[Result]):
         text = "copies nothing while its guest runs: no policy is asked"
         raise UsageError(f"the {self.what} {text}")
 
+    def last_pass(self, run: Run) -> bool:
+        """Have the pass under way be the last while the guest runs; False: too late."""
+        return run.precopy.stop_now()
+
     def limit(self, call: CallMessage) -> float | None:
         """Give the seconds that :meth:`answer` may take; None: it bounds itself."""
         return self.deadlines.callback

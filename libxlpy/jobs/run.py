@@ -202,7 +202,7 @@ class JobRun(HelperRun[HelperLink]):
             case Phase(name):
                 self._phase(name)
             case StopAndCopy():
-                self.precopy.stop_now()
+                self.operation.last_pass(self)
             case RestoreResults():
                 self.record.restore_results = event.message
             case Complete():

@@ -9,7 +9,7 @@ from typing import Any
 
 from libxlpy.context import Context
 from libxlpy.domain import hypercalls
-from libxlpy.errors import NotSupported
+from libxlpy.errors import NotSupported, UsageError
 from libxlpy.libxl.ao import AsyncopHow
 from libxlpy.libxl.ctx import LibxlCtx
 from libxlpy.remus.info import RemusInfo, checked
@@ -39,7 +39,8 @@ def libxl_domain_remus_start(
 
     async def begin(context: Context) -> Awaitable[Any]:
         hypercalls.check_domid(domid)
-        checked(info)
+        if checked(info).colo is None:
+            raise UsageError("colo None: must be False, as with libxl")
         text = "Remus is not implemented yet: use xc_domain_save with StreamType.REMUS"
         raise NotSupported(text)
 

@@ -136,7 +136,7 @@ async def announced(
     *,
     paused: bool,
     monitor: bool,
-    ready: bytes = own.READY,
+    held: bool = False,
 ) -> AsyncIterator[Announced]:
     """Say that we are there, and hear which domain comes; what fails then is told.
 
@@ -146,7 +146,7 @@ async def announced(
         source: Where the stream comes from; None for xl's handshake.
         paused: The domain is to stay paused.
         monitor: A process is to look after it.
-        ready: What is said first in our own handshake.
+        held: It is the copy of a guest that is protected.
 
     Raises:
         DryRun: The sender only asks; it has its answer.
@@ -169,6 +169,7 @@ async def announced(
             monitor=monitor,
         )
         return
+    ready = own.READY_TO_HOLD if held else own.READY
     await channel.say(ready, "peer_answer", env.deadlines.peer_answer)
     control = Control(channel, env.deadlines)
     try:

@@ -5,28 +5,22 @@ says when, and the facts of the job as a JSON object on stdin. One that fails be
 migration refuses it; one that fails after it is told. All run that are there after the
 migration if any has run before it: what was prepared can be undone.
 
-They do what we may do, so only we, or root, may be able to write them, and the folders
-on the way to them. There is no shell, and nothing of our environment.
+How one is run, and who may be able to write it, see ``executable``.
 """
 
 import asyncio
-import json
-import os
-import signal
 import stat
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from libxlpy.aio import finish
 from libxlpy.errors import BackendError, HookFailed, reason_of
 from libxlpy.folders import NotOursAlone, check_alone
+from libxlpy.migration.executable import Fact, run_executable
 from libxlpy.process.environment import Environment, found
-from libxlpy.process.helper import HelperProcess, start_process
 from libxlpy_protocol.value import Value
 
 Side = Literal["send", "receive"]
-Fact = str | int | None
 #: Where administrators put theirs, for `xlpy`.
 FOLDER = Path("/etc/libxlpy/migrate.d")
 #: What editors and package managers leave beside a file.
@@ -35,10 +29,6 @@ LEFT_BESIDE = (
     *(".bak", ".orig", ".swp", ".rpmnew", ".rpmsave"),
     *(".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-tmp"),
 )
-#: Characters of a fact that are told.
-FACT_MAX = 1000
-#: Bytes taken of stdout per wake-up.
-TAKEN = 4096
 
 
 class MigrationHooks(Value):
@@ -87,7 +77,7 @@ class Hooks:
         ends_at = asyncio.get_running_loop().time() + self._env.deadlines.hooks
         for path in paths:
             self._due = True
-            await self._run(path, when, self._told(when, facts), ends_at)
+            await self._run(path, when, facts, ends_at)
 
     async def after(self, **facts: Fact) -> list[str]:
         """Run them after it, all of them, once, if any was run before it.
@@ -103,7 +93,7 @@ class Hooks:
         try:
             for path in await self._found(self._wanted, when):
                 try:
-                    await self._run(path, when, self._told(when, facts), ends_at)
+                    await self._run(path, when, facts, ends_at)
                 except HookFailed as exc:
                     failures.append(str(exc))
         except HookFailed as exc:
@@ -128,66 +118,25 @@ class Hooks:
         except BackendError as exc:
             raise HookFailed(str(folder), when, str(exc)) from exc
 
-    def _told(self, when: str, facts: dict[str, Fact]) -> bytes:
-        assert self._wanted is not None
-        told = {"when": when, "peer": self._wanted.peer, **facts}
-        short = {
-            key: value[:FACT_MAX] if isinstance(value, str) else value
-            for key, value in told.items()
-        }
-        return json.dumps(short).encode() + b"\n"
-
     # ----- one --------------------------------------------------------------------
 
-    async def _run(self, path: Path, when: str, told: bytes, ends_at: float) -> None:
-        loop, seconds = asyncio.get_running_loop(), self._env.deadlines.hooks
-        late = f"deadline hooks of {seconds:g} s passed"
-        if loop.time() >= ends_at:
+    async def _run(
+        self, path: Path, when: str, facts: Mapping[str, Fact], ends_at: float
+    ) -> None:
+        assert self._wanted is not None
+        deadlines = self._env.deadlines
+        late = f"deadline hooks of {deadlines.hooks:g} s passed"
+        left = ends_at - asyncio.get_running_loop().time()
+        if left <= 0:
             raise HookFailed(str(path), when, late)
-        process = await self._started(path, when)
-        loop.add_reader(process.read_fd, _ignore, process.read_fd)
+        told = {"peer": self._wanted.peer, **facts}
         try:
-            with suppress(OSError):  # it may not want to know
-                os.write(process.write_fd, told)
-            process.hang_up()
-            await process.wait_within(ends_at - loop.time())
-            end = process.exit
-            if end is None or end.status != 0:
-                why, said = late if end is None else str(end), process.stderr.text()
-                raise HookFailed(str(path), when, why, said)
-        finally:
-            await finish(asyncio.create_task(self._end(process)))
-
-    async def _started(self, path: Path, when: str) -> HelperProcess:
-        """Start one; should we be cancelled meanwhile, it is ended with its group."""
-        seconds = self._env.deadlines.spawn
-        starting = asyncio.create_task(start_process([str(path), when], (), seconds))
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            await finish(asyncio.create_task(self._undo(starting)))
-            raise
-        except TimeoutError as exc:
-            why = f"deadline spawn of {seconds:g} s passed"
-            raise HookFailed(str(path), when, why) from exc
+            ran = await run_executable(path, when, told, deadlines, left)
         except BackendError as exc:
-            cause = exc.__cause__
-            why = reason_of(cause) if isinstance(cause, OSError) else str(exc)
-            raise HookFailed(str(path), when, f"can't be started: {why}") from exc
-
-    async def _undo(self, starting: asyncio.Task[HelperProcess]) -> None:
-        with suppress(BackendError, TimeoutError):
-            await self._end(await starting)
-
-    async def _end(self, process: HelperProcess) -> None:
-        """Have it gone, with all of its group, if it has not ended."""
-        process.signal(signal.SIGSTOP)
-        if process.alive:  # and stays so: the number is its group's
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait_within(self._env.deadlines.kill_grace)
-        asyncio.get_running_loop().remove_reader(process.read_fd)
-        process.close()
+            raise HookFailed(str(path), when, str(exc)) from exc
+        if not ran.is_good:
+            why = late if ran.exit is None else str(ran.exit)
+            raise HookFailed(str(path), when, why, ran.said)
 
 
 def executables(folder: Path) -> list[Path]:
@@ -210,10 +159,3 @@ def _is_meant(path: Path) -> bool:
         return False
     mode = path.stat().st_mode
     return stat.S_ISREG(mode) and bool(mode & 0o111)
-
-
-def _ignore(fd: int) -> None:
-    """Take what a hook says on stdout, which is for nobody; none is kept waiting."""
-    with suppress(OSError):
-        if not os.read(fd, TAKEN):
-            asyncio.get_running_loop().remove_reader(fd)

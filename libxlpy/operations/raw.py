@@ -71,6 +71,20 @@ class RawSave(Operation[SaveResult]):
         image: Image = Image.RAW,
         stream_type: StreamType = StreamType.PLAIN,
     ) -> None:
+        """Save a domain.
+
+        After a failure log-dirty mode is switched off; resuming the guest is for the
+        caller, who suspended it.
+
+        Args:
+            env: Backend, deadlines, the helpers for hypercalls.
+            domid: Of the domain.
+            callbacks: What libxenguest asks for.
+            flags: LIVE, DEBUG.
+            image: RAW writes the libxc stream only, LIBXL libxl's records around it.
+            stream_type: PLAIN, or REMUS for checkpoints, which needs the callbacks
+                ``checkpoint`` and ``postcopy``, and LIVE.
+        """
         super().__init__(env)
         self.domid = hypercalls.check_domid(domid)
         self.calls = offered(callbacks)
@@ -136,6 +150,19 @@ class RawRestore(Operation[RestoreResult]):
         rings: Rings,
         stream_type: StreamType = StreamType.PLAIN,
     ) -> None:
+        """Restore into a domain.
+
+        A stream with checkpoints is read until it ends, or its writer is gone, or
+        ``checkpoint`` answers 2; the domain is then as at the last checkpoint that was
+        complete, and this a success.
+
+        Args:
+            env: Backend, deadlines, the helpers for hypercalls.
+            domid: Of the empty domain.
+            callbacks: What libxenguest asks for.
+            rings: Event channels of the domain's xenstore and console rings.
+            stream_type: As it was saved; REMUS needs the callback ``checkpoint``.
+        """
         super().__init__(env)
         self.domid = hypercalls.check_domid(domid)
         self.calls = offered(callbacks)

@@ -1,7 +1,8 @@
 """Have the guest of a live save or migration suspended, whichever process runs it.
 
-Its helper is told by a signal, as for an abort, and tells its own process, which is
-asked how the passes go on. What became of it is read in the journal.
+One that is protected is suspended for the last time, and goes to its backup. The job's
+helper is told by a signal, as for an abort, and tells its own process, which is asked
+how passes, or epochs, go on. What became of it is read in the journal.
 """
 
 import asyncio
@@ -15,8 +16,10 @@ from libxlpy.recovery.all_jobs import LOOK_AGAIN, entry_of
 
 #: Phases before that in which passes are made, of a live job.
 BEFORE = frozenset({"", "spawn", "hello", "start", "header", "libxc"})
-#: Phases of a job whose process is asked how passes go on; and once it was told.
-ASKED, TOLD = "precopy", "last pass"
+#: Phases of a job whose process is asked how passes, or epochs, go on.
+ASKED = frozenset({"precopy", "first epoch", "protected"})
+#: Phases once it was told; some are short.
+TOLD = frozenset({"last pass", "switch over", "received", "name", "go", "moved"})
 #: Seconds in which a job comes to its first pass, and its process takes an order.
 SOON = 30.0
 
@@ -52,10 +55,10 @@ async def stop_and_copy_job(backend: Backend, job: str) -> StopAnswer:
             while True:
                 now = _read(folder, entry)
                 phase = "" if now is None else now.phase
-                if now is None or phase not in BEFORE | {ASKED}:
-                    was_told = told or phase == TOLD
+                if now is None or phase not in BEFORE | ASKED:
+                    was_told = told or phase in TOLD
                     return StopAnswer.STOPPING if was_told else StopAnswer.TOO_LATE
-                if phase == ASKED and not told:
+                if phase in ASKED and not told:
                     told = _tell(now)
                 await asyncio.sleep(LOOK_AGAIN)
     except TimeoutError:
@@ -85,7 +88,7 @@ def _check(entry: Entry) -> None:
         UsageError: It is not.
     """
     why = ""
-    if entry.kind not in ("save", "migrate"):
+    if entry.kind not in ("save", "migrate", "remus"):
         why = f"it is a {entry.kind}"
     elif not entry.live:
         why = "it is not live, its guest is suspended before anything is copied"

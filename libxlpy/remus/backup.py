@@ -16,14 +16,15 @@ from libxlpy.errors import JobError, NotSupported, PeerFailed
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.migration.announced import Announced
-from libxlpy.migration.hooks import Hooks
+from libxlpy.migration.hooks import Hooks, MigrationHooks
 from libxlpy.migration.receive import Receive, XenReceive
 from libxlpy.migration.talk import OwnTalk
 from libxlpy.operations.restore_simxen import SimxenRestore
 from libxlpy.process.environment import Environment
 from libxlpy.process.escalation import Step
 from libxlpy.remus.acks import SpokenAcks, WrittenAcks
-from libxlpy.remus.succession import Fence, Succession
+from libxlpy.remus.fence import Fence
+from libxlpy.remus.succession import Succession
 from libxlpy.results.report import Kind, Settled
 from libxlpy_protocol.enums import StreamType
 from libxlpy_protocol.messages import CallMessage, Checkpoint, FailOver, Start
@@ -33,7 +34,9 @@ GO_ON = 1
 NO_FD = -1
 
 
-def backup(env: Environment, domain: Announced, hooks: Hooks, fence: Fence) -> "Backup":
+def backup(
+    env: Environment, domain: Announced, hooks: MigrationHooks | None, fence: Fence
+) -> "Backup":
     """Give the operation that holds the copy of a domain.
 
     Args:
@@ -51,7 +54,7 @@ def backup(env: Environment, domain: Announced, hooks: Hooks, fence: Fence) -> "
         if isinstance(toolstack, XenToolstack)
         else SimxenBackup(env, toolstack, wanted)
     )
-    operation.hold(domain, hooks, fence)
+    operation.hold(domain, Hooks(env, hooks, "receive"), fence)
     return operation
 
 
@@ -67,13 +70,16 @@ class Backup(Receive):
             raise NotSupported("xl's remus hears no acknowledgements")
         self._acks = SpokenAcks(domain.talk)
         self._taking = self._succession = Succession(self.env, domain, fence)
-        #: The last epoch that is held.
-        self.held = 0
 
     @property
     def what(self) -> str:
         """See the base class."""
         return f"backup of domain {self._domain.name}"
+
+    @property
+    def held(self) -> int:
+        """The last epoch that is held."""
+        return self._succession.held
 
     def began(self, run: Run) -> None:
         """See the base class; whatever the primary says ends the stream."""
@@ -93,7 +99,7 @@ class Backup(Receive):
 
     async def _holds(self, epoch: int, run: Run) -> None:
         """Tell the primary of an epoch that is held."""
-        self.held = epoch
+        self._succession.held = epoch
         await self._acks.say(epoch)
         if epoch == 1:
             run.enter("first epoch")

@@ -37,13 +37,10 @@ def checked(info: object) -> RemusInfo:
         raise UsageError(f"info must be a RemusInfo: {brief(info)}")
     if type(info.interval) is not int or info.interval < 1:
         raise UsageError(f"interval {brief(info.interval)}: milliseconds from 1 on")
-    if info.colo is not False:
-        raise UsageError(
-            f"colo {brief(info.colo)}: must be False, there is no COLO here"
-        )
-    if not info.allow_unsafe and (
-        info.blackhole or not info.netbuf or not info.diskbuf
-    ):
-        text = "blackhole, or no netbuf or diskbuf, is unsafe: needs allow_unsafe"
-        raise UsageError(text)
+    if info.colo not in (None, False):
+        raise UsageError(f"colo {brief(info.colo)}: there is no COLO here")
+    if info.blackhole:
+        raise UsageError("blackhole: a copy that nobody holds protects from nothing")
+    if not info.allow_unsafe and not (info.netbuf and info.diskbuf):
+        raise UsageError("no netbuf or no diskbuf is unsafe: needs allow_unsafe")
     return info

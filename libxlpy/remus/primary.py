@@ -15,7 +15,6 @@ Xen: tools/libs/light/libxl_remus.c.
 import asyncio
 import enum
 import time
-from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -29,8 +28,6 @@ from libxlpy.errors import JobError, NotSupported, TimedOut, UsageError
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.migration.channel import Channel
-from libxlpy.migration.greeting import Connect
-from libxlpy.migration.hooks import MigrationHooks
 from libxlpy.migration.sender import Sender
 from libxlpy.migration.talk import OwnTalk
 from libxlpy.operations.flags import SuspendFlags
@@ -41,6 +38,8 @@ from libxlpy.remus.acks import Acks, SpokenAcks
 from libxlpy.remus.devices import Device, Devices
 from libxlpy.remus.devices_of import devices_of
 from libxlpy.remus.epochs import Epochs
+from libxlpy.remus.figures import Clock, RemusFigures
+from libxlpy.remus.host import BackupHost
 from libxlpy.remus.info import RemusInfo, checked
 from libxlpy.results.of_jobs import RemusResult
 from libxlpy.results.report import JobReport, Kind, Settled
@@ -63,10 +62,6 @@ class Ending(enum.Enum):
     SWITCH_OVER = "switch over"
 
 
-#: Pauses that are remembered.
-PAUSES = 4096
-
-
 class Protect(Sender[RemusResult]):
     """The protection of one guest, on the host where it runs."""
 
@@ -78,13 +73,9 @@ class Protect(Sender[RemusResult]):
         env: Environment,
         domid: int,
         channel: Channel,
-        connect: Connect,
         info: RemusInfo,
-        *,
+        host: BackupHost,
         devices: Iterable[Device] = (),
-        config: bytes | None = None,
-        reached_by: str = "",
-        hooks: MigrationHooks | None = None,
     ) -> None:
         """Protect a domain.
 
@@ -92,27 +83,26 @@ class Protect(Sender[RemusResult]):
             env: Backend, deadlines, the helpers for hypercalls.
             domid: Of the domain.
             channel: To the backup.
-            connect: See :func:`.greet`.
             info: What is wanted; the guest runs its interval, at least, between two
                 suspends.
+            host: The backup's.
             devices: What is held back besides what the guest has here.
-            config: See the base class.
-            reached_by: See the base class.
-            hooks: See the base class.
+
+        Raises:
+            UsageError: ``info`` can't be used.
         """
         super().__init__(
             env,
             domid,
             channel,
             SuspendFlags.LIVE,
-            connect=connect,
-            config=config,
-            reached_by=reached_by,
-            hooks=hooks,
+            connect=host.connect,
+            config=host.config,
+            reached_by=host.reached_by,
+            hooks=host.hooks,
         )
         self.epochs = Epochs()
-        #: Seconds that the guest was suspended at the end of the last epochs.
-        self.pauses: deque[float] = deque(maxlen=PAUSES)
+        self._clock = Clock()
         self._acks: Acks
         self._info = checked(info)
         self._devices = Devices(devices)
@@ -129,6 +119,11 @@ class Protect(Sender[RemusResult]):
     def what(self) -> str:
         """See the base class."""
         return f"protection of domain {self.domid}"
+
+    @property
+    def figures(self) -> RemusFigures:
+        """What was measured of its epochs."""
+        return self._clock.figures(self.epochs.acknowledged)
 
     def stop(self) -> None:
         """Have it end with the epoch under way; the guest runs on here."""
@@ -199,6 +194,7 @@ class Protect(Sender[RemusResult]):
                 self.epochs.acknowledge(epoch)
                 await self._devices.commit(epoch)
                 self.epochs.commit()
+                self._clock.committed()
                 if epoch == 1:
                     run.enter("protected")
                 self._news.set()
@@ -217,6 +213,13 @@ class Protect(Sender[RemusResult]):
             case _:
                 return await super().answer(call, run)
 
+    def last_pass(self, run: Run) -> bool:
+        """See the base class: by another process; the guest goes to the backup."""
+        if self._ending is None:
+            run.enter("switch over")
+        self.switch_over()
+        return self._ending is Ending.SWITCH_OVER
+
     def limit(self, call: CallMessage) -> float | None:
         """See the base class; the wait for the next epoch bounds itself."""
         return None if isinstance(call, Checkpoint) else super().limit(call)
@@ -232,6 +235,7 @@ class Protect(Sender[RemusResult]):
             await self._device_model.stop_and_save(run.link)
             await self._device_model.leave()
         await self._devices.postsuspend(self.epochs.close())
+        self._clock.closed()
         return SUSPENDED
 
     async def _let_run(self, run: Run) -> int:
@@ -250,7 +254,7 @@ class Protect(Sender[RemusResult]):
         how = hypercalls.RESUME_CANCELLED
         await run.link.checked_op(Op.RESUME, self.domid, how, uuid=self.uuid)
         self._resumed_at = time.monotonic()
-        self.pauses.append(self._resumed_at - self._suspend.suspended_at)
+        self._clock.resumed(self._resumed_at - self._suspend.suspended_at)
         await tell_resumed(self.env, self.domid)
         self.guest.note(asked=False, acked=False, suspended=False)
         self._suspend = self._new_request()
@@ -324,5 +328,7 @@ class Protect(Sender[RemusResult]):
             self._listening = None
 
     def result(self, run: Run, report: JobReport) -> RemusResult:
-        """Give what was protected until it was stopped."""
-        return RemusResult.of(report, run.record.stat, self.epochs.acknowledged)
+        """Give what was protected until it was stopped, or given away."""
+        return RemusResult.of(
+            report, run.record.stat, self.epochs.acknowledged, self.gives_away
+        )

@@ -7,33 +7,18 @@ left paused, for who can tell. The table is
 """
 
 import asyncio
-import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from libxlpy.errors import JobError, MigrationOpen, PeerFailed
+from libxlpy.errors import JobError, MigrationOpen, PeerFailed, TimedOut
 from libxlpy.jobs.operation import Run
 from libxlpy.migration.announced import Announced
 from libxlpy.migration.taking import Taking
 from libxlpy.process.environment import Environment
+from libxlpy.remus.fence import Fence, Lost, NoFence, Primary
 from libxlpy_protocol.errors import LibxlpyError
 from libxlpy_protocol.migration.handshake import Event, Word
 from libxlpy_protocol.migration.protection import BACKUP, Holding, State
-
-
-class Primary(enum.Enum):
-    """What is known of the primary's guest."""
-
-    #: It does not run, and will not: its host is off, or was fenced.
-    GONE = "gone"
-    #: It runs.
-    ALIVE = "alive"
-    #: Nobody can tell.
-    UNKNOWN = "unknown"
-
-
-#: Asked once the primary is not heard any more.
-Fence = Callable[[], Awaitable[Primary]]
 
 #: What is known -> what it means for the copy.
 FENCED: dict[Primary, Event] = {
@@ -41,6 +26,9 @@ FENCED: dict[Primary, Event] = {
     Primary.ALIVE: Event.REFUSED,
     Primary.UNKNOWN: Event.FAILED,
 }
+
+#: Said of a copy that was taken over without a fence.
+NOT_PROVED = "nobody has proved that the primary is gone: its guest may run, too"
 
 
 class Succession(Taking):
@@ -59,6 +47,10 @@ class Succession(Taking):
         """
         super().__init__(env, domain)
         self._fence = fence
+        #: The last epoch that is held.
+        self.held = 0
+        #: What was seen of a primary that is not heard any more.
+        self._why = ""
         self._heard: asyncio.Task[Word | JobError] | None = None
 
     def listen(self, ended: Callable[[], None]) -> None:
@@ -105,21 +97,29 @@ class Succession(Taking):
         if heard is Word.GIVEN_UP:
             run.fail(PeerFailed("goes on with its own guest", self._talk.why))
             return Event.REFUSED
-        run.record.later.append(str(heard))
+        self._why = str(heard)
+        run.record.later.append(self._why)
         return Event.FAILED
 
     async def _asked(self, run: Run) -> Primary:
+        doubt = "the fence can't say"
+        found = Primary.UNKNOWN
+        seconds = self._env.deadlines.fence
+        lost = Lost(self._domain.name, self._domain.uuid, self.held, self._why)
         try:
-            found = await self._fence()
+            async with asyncio.timeout(seconds):
+                found = await self._fence(lost)
+        except TimeoutError:
+            doubt = str(TimedOut("fence", seconds))
         except LibxlpyError as exc:
-            run.record.later.append(str(exc))
-            found = Primary.UNKNOWN
-        name = self._domain.name
+            doubt = str(exc)
         if found is Primary.ALIVE:
             run.fail(PeerFailed("ended the protection", "its guest runs there"))
         if found is Primary.UNKNOWN:
-            text = f"the copy of {name!r} is left paused"
-            run.fail(MigrationOpen(f"{text}: nobody knows whether the primary is gone"))
+            text = f"the copy of {self._domain.name!r} is left paused: nobody knows"
+            run.fail(MigrationOpen(f"{text} whether the primary is gone: {doubt}"))
+        if isinstance(self._fence, NoFence):
+            run.record.remarks.append(NOT_PROVED)
         return found
 
     def _fail(self, run: Run, error: JobError) -> None:

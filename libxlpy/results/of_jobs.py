@@ -83,15 +83,20 @@ class MigrateResult(_Written, kw_only=True):
 
 
 class RemusResult(_Written, kw_only=True):
-    """A protection that was ended; the guest runs on here."""
+    """A protection that was ended as it was asked to be."""
 
     #: The last one that the backup held.
     epoch: int
+    #: The guest runs at the backup; else it runs on here, and the backup has no copy.
+    switched_over: bool
 
     @classmethod
-    def of(cls, report: JobReport, stat: "Stat | None", epoch: int) -> Self:
+    def of(
+        cls, report: JobReport, stat: "Stat | None", epoch: int, switched_over: bool
+    ) -> Self:
         """Put it together from the report and the helper's last heartbeat."""
-        return cls(**_written(report, stat), epoch=epoch)
+        known = _written(report, stat)
+        return cls(**known, epoch=epoch, switched_over=switched_over)
 
 
 class RestoreResult(_Result, kw_only=True):

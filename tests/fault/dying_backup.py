@@ -16,8 +16,7 @@ from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.hooks import Hooks
 from libxlpy.remus.backup import SimxenBackup
-from libxlpy.remus.succession import Primary
-from libxlpy_protocol.migration.own import READY_TO_HOLD
+from libxlpy.remus.fence import Lost, Primary
 
 
 class Dying(SimxenBackup):
@@ -32,7 +31,7 @@ class Dying(SimxenBackup):
         return answer
 
 
-async def gone() -> Primary:
+async def gone(lost: Lost) -> Primary:
     return Primary.GONE
 
 
@@ -42,7 +41,7 @@ async def main(host: str, control: int, stream: int, epochs: int) -> None:
         toolstack = toolstack_of(env)
         assert isinstance(toolstack, SimxenToolstack)
         async with announced(
-            env, channel, stream, paused=False, monitor=False, ready=READY_TO_HOLD
+            env, channel, stream, paused=False, monitor=False, held=True
         ) as domain:
             hooks = Hooks(env, None, "receive")
             backup = Dying(env, toolstack, domain.wanted())

@@ -52,10 +52,10 @@ MAY_USE: dict[str, set[str]] = {
     "telemetry": {"errors", "events", "jobs"},
     "context": WORDS
     | {"domain", "jobs", "journal", "later", "migration", "operations", "policies"}
-    | {"process", "recovery"},
+    | {"process", "recovery", "remus"},
     "api": set(),
     "__init__": {"api"},
-    "libxl": WORDS | {"context", "domain", "jobs", "operations"},
+    "libxl": WORDS | {"context", "domain", "jobs", "operations", "remus"},
     "supervision": {"context", "errors", "events", "jobs", "recovery"},
     "cli": {
         "__init__",

@@ -7,12 +7,11 @@ import asyncio
 import sys
 
 from libxlpy import Context, Deadlines
-from libxlpy.migration.channel import Channel
+from libxlpy.remus.host import BackupHost
 from libxlpy.remus.info import RemusInfo
-from libxlpy.remus.primary import Protect
 
 PATIENCE = 600.0  # as in support, which is not for a program on its own
-INFO = RemusInfo(200, colo=False)
+INFO = RemusInfo(200)
 SLOW = Deadlines(
     suspend_ack=PATIENCE,
     suspend=PATIENCE,
@@ -27,8 +26,8 @@ async def main(domid: int, control: int, stream: int) -> None:
         return stream
 
     async with Context("xen", deadlines=SLOW) as ctx:
-        protect = Protect(ctx._env(), domid, Channel(control, control), connect, INFO)
-        await (await ctx._jobs.start(protect, control))
+        host = BackupHost(connect=connect)
+        await (await ctx.domain_remus_start(domid, INFO, control, control, host))
 
 
 if __name__ == "__main__":

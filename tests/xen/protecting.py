@@ -8,13 +8,12 @@ from typing import Any
 from libxlpy import Context, Deadlines, Job
 from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
-from libxlpy.migration.hooks import Hooks
 from libxlpy.remus.backup import Backup, backup
+from libxlpy.remus.fence import Lost, Primary
+from libxlpy.remus.host import BackupHost
 from libxlpy.remus.info import RemusInfo
 from libxlpy.remus.primary import Protect
-from libxlpy.remus.succession import Primary
 from libxlpy.results.of_jobs import RemusResult, RestoreResult
-from libxlpy_protocol.migration.own import READY_TO_HOLD
 
 from .migrating import known
 from .support import PATIENCE, Guest, ok
@@ -27,7 +26,7 @@ SLOW = Deadlines(
     peer_silent=PATIENCE,
     peer_answer=PATIENCE,
 )
-INFO = RemusInfo(200, colo=False)
+INFO = RemusInfo(200)
 
 
 class Pair:
@@ -43,7 +42,7 @@ class Pair:
         self.protection: Job[RemusResult]
         self.copy: Job[RestoreResult]
 
-    async def fence(self) -> Primary:
+    async def fence(self, lost: Lost) -> Primary:
         """Have the guest not run where it ran."""
         await asyncio.to_thread(ok, "xl", "destroy", str(self.domid))
         return Primary.GONE
@@ -61,15 +60,15 @@ class Pair:
         env, fd = self.ctx._env(), self.other_control.fileno()
         channel, stream = Channel(fd, fd), self.receives.fileno()
         async with announced(
-            env, channel, stream, paused=False, monitor=False, ready=READY_TO_HOLD
+            env, channel, stream, paused=False, monitor=False, held=True
         ) as domain:
-            self.backup = backup(env, domain, Hooks(env, None, "receive"), self.fence)
+            self.backup = backup(env, domain, None, self.fence)
             self.copy = await self.ctx._jobs.start(self.backup, fd)
 
     async def _begin_primary(self) -> None:
         env, fd = self.ctx._env(), self.control.fileno()
-        channel = Channel(fd, fd)
-        self.protect = Protect(env, self.domid, channel, self.connect, INFO)
+        channel, host = Channel(fd, fd), BackupHost(connect=self.connect)
+        self.protect = Protect(env, self.domid, channel, INFO, host)
         self.protection = await self.ctx._jobs.start(self.protect, fd)
 
     async def protected(self, epochs: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from libxlpy import Context, Job
-from libxlpy.remus.succession import Primary
+from libxlpy.remus.fence import Lost, Primary
 
 from .conftest import MakeGuest
 from .migrating import INCOMING
@@ -66,10 +66,10 @@ class PairOfTwo(Pair):
         wanted = self.backup.held + epochs
         await self.seen(lambda: self.backup.held >= wanted)
 
-    async def fence(self) -> Primary:
+    async def fence(self, lost: Lost) -> Primary:
         """Have all be gone that was on the primary's host: what it held back, too."""
         await asyncio.to_thread(ok, "ip", "link", "delete", f"xlpy-{self.domid}")
-        return await super().fence()
+        return await super().fence(lost)
 
     def kill(self) -> None:
         self.process.kill()

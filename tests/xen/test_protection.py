@@ -52,7 +52,7 @@ def test_backup_goes_on_once_the_primary_is_gone(make_guest, kind: str) -> None:
             with pytest.raises(JobError):
                 await pair.protection
             result = await pair.copy
-            print(result.report, pair.backup.held, list(pair.protect.pauses))
+            print(result.report, pair.backup.held, pair.protect.figures)
             return before, pair.domid
 
     before, domid = asyncio.run(work())

@@ -17,6 +17,15 @@ RUN = "Run what is in DIR before and after it, instead of /etc/libxlpy/migrate.d
 HOOKS = click.option(
     "--hooks", type=click.Path(path_type=Path), metavar="DIR", help=RUN
 )
+FENCE = click.option(
+    "--fence",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With -r: ask FILE whether the primary is gone, not /etc/libxlpy/fence.",
+)
+NO_FENCE = click.option(
+    "--unsafe-no-fence", is_flag=True, help="With -r: ask nobody; it may run twice."
+)
 REPORT = click.option(
     "--report",
     type=FILE,
@@ -306,13 +315,16 @@ def _check_together(ctx: click.Context, options: dict[str, Any]) -> None:
 @click.option("-p", "paused", is_flag=True, help="Leave the domain paused.")
 @HOOKS
 @click.option("-F", "foreground", is_flag=True, hidden=True)
+@click.option("-r", "remus", is_flag=True, help="It is the backup of xlpy remus.")
+@FENCE
+@NO_FENCE
 @click.option(
     "--control", is_flag=True, help="The sender is xlpy; its stream comes apart."
 )
 @click.option("--stream", metavar="NAME", help="It is the stream for that receiver.")
-@click.pass_obj
+@click.pass_context
 def migrate_receive(
-    settings: Settings, /, foreground: bool, stream: str | None, **options: Any
+    ctx: click.Context, /, foreground: bool, stream: str | None, **options: Any
 ) -> int:
     """Receive a domain; what xlpy migrate and xl migrate start on the other host.
 
@@ -322,7 +334,23 @@ def migrate_receive(
         from libxlpy.cli.stream import receive_stream
 
         return receive_stream(stream)
+    _check_fence(ctx, options)
     from libxlpy.cli.receive import ReceiveOptions, receive_domain
 
     options["alone"] |= foreground  # as xl: nothing stays in the background
-    return receive_domain(settings, ReceiveOptions(**options))
+    return receive_domain(ctx.obj, ReceiveOptions(**options))
+
+
+def _check_fence(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Refuse a backup that could not acknowledge, and a fence for nothing."""
+    fence, none = options["fence"] is not None, options["unsafe_no_fence"]
+    for wrong, text in (
+        (
+            options["remus"] and not options["control"],
+            "-r is for xlpy remus, which says --control: xl remus is not understood",
+        ),
+        (not options["remus"] and (fence or none), "--fence is for a backup: add -r"),
+        (fence and none, "--unsafe-no-fence asks none: leave out --fence"),
+    ):
+        if wrong:
+            raise click.UsageError(text, ctx=ctx)

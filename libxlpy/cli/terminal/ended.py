@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from libxlpy import DomainInfo, JobError, MigrateResult, RestoreResult, SaveResult
+from libxlpy import (
+    DomainInfo,
+    JobError,
+    MigrateResult,
+    RemusResult,
+    RestoreResult,
+    SaveResult,
+)
 from libxlpy.cli.terminal.follow import print_report
 from libxlpy.cli.terminal.output import size_text
 from libxlpy.cli.terminal.settings import Settings
@@ -14,7 +21,9 @@ def speed_text(size: int, seconds: float) -> str:
     return f"{size_text(size)} in {seconds:.2f} s ({size_text(speed)}/s)"
 
 
-def result_facts(result: SaveResult | RestoreResult | MigrateResult) -> dict[str, Any]:
+def result_facts(
+    result: SaveResult | RestoreResult | MigrateResult | RemusResult,
+) -> dict[str, Any]:
     """Give what a result has for JSON; its report is for people."""
     facts = {**vars(result), "guest": result.guest.value}
     del facts["report"]

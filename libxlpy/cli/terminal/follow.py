@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Literal, TextIO, TypeVar
 
 from libxlpy import Cancelled, GuestState, HelperCrashed, Job, JobError, StallPolicy
-from libxlpy.cli.terminal.interrupt import Interrupt
+from libxlpy.cli.terminal.interrupt import Cancellable, Interrupt
 from libxlpy.cli.terminal.output import Output
 from libxlpy.cli.terminal.progress import JsonView, PlainView, View
 from libxlpy.cli.terminal.settings import Settings
@@ -56,14 +56,25 @@ def view_for(settings: Settings, *, what: str, json: bool, pages: int) -> View:
     return PlainView(settings.out, verbose=settings.verbose)
 
 
-async def follow(job: Job[Result], view: View, interrupt: Interrupt) -> Result:
+async def follow(
+    job: Job[Result],
+    view: View,
+    interrupt: Interrupt,
+    ends: Cancellable | None = None,
+) -> Result:
     """Show what a job does until it has ended; a signal cancels it.
+
+    Args:
+        job: The job.
+        view: Where it is shown.
+        interrupt: Has the signals.
+        ends: What a signal cancels in its place.
 
     Raises:
         JobError: It failed or was cancelled.
     """
     showing = asyncio.create_task(_show(job, view))
-    with interrupt.cancels(job):
+    with interrupt.cancels(ends or job):
         try:
             return await job
         finally:

@@ -40,7 +40,7 @@ def test_it_is_refused_and_the_guest_runs_on(
         (RemusInfo(0, colo=False), "interval 0"),
         (RemusInfo(INTERVAL), "colo None"),
         (RemusInfo(INTERVAL, colo=True), "colo True"),
-        (RemusInfo(INTERVAL, colo=False, blackhole=True), "allow_unsafe"),
+        (RemusInfo(INTERVAL, colo=False, blackhole=True), "blackhole"),
         (RemusInfo(INTERVAL, colo=False, netbuf=False), "allow_unsafe"),
     ],
 )

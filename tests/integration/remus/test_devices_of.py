@@ -20,7 +20,7 @@ from tests.support.disks import disk_nodes
 from tests.support.guest import Guest
 from tests.support.interfaces import libxl_nodes
 
-SAFE = RemusInfo(200, colo=False)
+SAFE = RemusInfo(200)
 NO_DISKS = SAFE.replace(allow_unsafe=True, diskbuf=False)
 NO_NETWORK = SAFE.replace(allow_unsafe=True, netbuf=False)
 

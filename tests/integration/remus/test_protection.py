@@ -31,12 +31,12 @@ from libxlpy import (
 from libxlpy.migration.announced import announced
 from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
-from libxlpy.migration.hooks import Hooks
 from libxlpy.remus.backup import Backup, backup
 from libxlpy.remus.devices import Device
+from libxlpy.remus.fence import Lost, Primary
+from libxlpy.remus.host import BackupHost
 from libxlpy.remus.info import RemusInfo
 from libxlpy.remus.primary import Protect
-from libxlpy.remus.succession import Primary
 from libxlpy.results.of_jobs import RemusResult
 from libxlpy.simxen.client import request
 from libxlpy.xenstore import connect
@@ -106,7 +106,7 @@ class Pair:
         self.protection: Job[RemusResult]
         self.copy: Job[RestoreResult]
 
-    async def fence(self) -> Primary:
+    async def fence(self, lost: Lost) -> Primary:
         return self.primary
 
     async def connect(self, _landing: str) -> int:
@@ -122,10 +122,9 @@ class Pair:
         env, fd = self.there._env(), self.other_control.fileno()
         channel, stream = Channel(fd, fd), self.receives.fileno()
         async with announced(
-            env, channel, stream, paused=False, monitor=False, ready=READY_TO_HOLD
+            env, channel, stream, paused=False, monitor=False, held=True
         ) as domain:
-            hooks = Hooks(env, None, "receive")
-            self.backup = backup(env, domain, hooks, self.fence)
+            self.backup = backup(env, domain, None, self.fence)
             self.copy = await self.there._jobs.start(self.backup, fd)
 
     async def begin_primary(self) -> None:
@@ -134,9 +133,9 @@ class Pair:
             env,
             self.guest.domid,
             Channel(fd, fd),
-            self.connect,
-            RemusInfo(INTERVAL, colo=False),
-            devices=[self.device],
+            RemusInfo(INTERVAL),
+            BackupHost(connect=self.connect),
+            [self.device],
         )
         self.protection = await self.here._jobs.start(self.protect, fd)
 
