@@ -5,12 +5,11 @@ What is said to the sender goes to stdout, and nothing else does: all else is on
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from libxlpy import (
     Context,
     DryRun,
-    Fence,
-    FenceExecutable,
     GuestState,
     HookFailed,
     JobError,
@@ -18,7 +17,6 @@ from libxlpy import (
     Landing,
     LibxlpyError,
     MigrationOpen,
-    NoFence,
     PhaseEvent,
     RestoreResult,
 )
@@ -31,6 +29,9 @@ from libxlpy.cli.terminal.output import one_line
 from libxlpy.cli.terminal.settings import Settings
 from libxlpy.cli.xl_conf import autoballoon
 from libxlpy_protocol.value import Value
+
+if TYPE_CHECKING:
+    from libxlpy import Fence
 
 #: Where the guest is if no domain was made, or is left of it.
 NOTHING_LEFT = (GuestState.GONE, GuestState.UNKNOWN)
@@ -129,12 +130,14 @@ class Receive:
         self._out.note("migration target: Domain started successsfully.")
         return GOOD
 
-    async def _fence(self) -> Fence:
+    async def _fence(self) -> "Fence":
         """Give what is asked once the primary is not heard any more.
 
         Raises:
             CommandFailed: There is none, or it may not be run.
         """
+        from libxlpy import FenceExecutable, NoFence  # for a backup only
+
         if self._options.unsafe_no_fence:
             return NoFence()
         fence = FenceExecutable(self._options.fence or FENCE, _address())
@@ -151,7 +154,7 @@ class Receive:
         read_fd: int,
         write_fd: int,
         stream: Landing | None,
-        fence: Fence | None,
+        fence: "Fence | None",
     ) -> RestoreResult:
         job = await ctx.domain_receive(
             read_fd,

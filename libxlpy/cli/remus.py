@@ -83,8 +83,6 @@ def protect_domain(settings: Settings, options: RemusOptions) -> int:
 
 def rune(options: RemusOptions, *, verbose: bool, landing: str | None = None) -> str:
     """Give the shell's command that leads to a backup, or to where its stream goes."""
-    if not options.command:
-        return options.target
     there = f"exec xlpy{' -v' if verbose else ''} migrate-receive"
     if landing is not None:
         there += f" --stream {shlex.quote(landing)}"
@@ -170,12 +168,11 @@ class Remus:
             stream = await stack.enter_async_context(MigrationCommand(words))
             return stream.write_fd
 
-        reached_by = f"{options.command} {options.target}" if options.command else ""
         return BackupHost(
             connect=connect,
             reach=command.start,
             config=config,
-            reached_by=reached_by,
+            reached_by=f"{options.command} {options.target}",
             hooks=self._hooks,
         )
 

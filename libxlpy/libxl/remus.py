@@ -1,7 +1,8 @@
-"""Remus, as libxl has it: the call and its arguments; the engine is not there yet.
+"""Remus, as libxl has it: the call and its arguments.
 
-A call is checked as it will be, and then refused as not implemented: a program can be
-written for it, and learns at once, with nothing done, that there are no checkpoints.
+A call is checked, and then refused as not implemented, with nothing done: what libxl
+sends has no handshake, and its other end acknowledges nothing.
+``Context.domain_remus_start`` is what protects a domain.
 """
 
 from collections.abc import Awaitable
@@ -25,6 +26,7 @@ def libxl_domain_remus_start(
 ) -> int:
     """Checkpoint a domain to a backup: refused with ``ERROR_NI``.
 
+    ``Context.domain_remus_start`` protects a domain;
     ``Context.xc_domain_save(stream_type=StreamType.REMUS)`` takes checkpoints for a
     toolstack that has an engine of its own.
 
@@ -41,7 +43,6 @@ def libxl_domain_remus_start(
         hypercalls.check_domid(domid)
         if checked(info).colo is None:
             raise UsageError("colo None: must be False, as with libxl")
-        text = "Remus is not implemented yet: use xc_domain_save with StreamType.REMUS"
-        raise NotSupported(text)
+        raise NotSupported("libxl's Remus acknowledges nothing: use domain_remus_start")
 
     return ctx.initiate(f"Remus of domain {domid}", domid, how=ao_how, begin=begin)

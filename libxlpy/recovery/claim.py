@@ -36,7 +36,7 @@ else:  # for what a dead process left, which is seen before anything else is don
     decision, recovery = later("libxlpy.recovery", "decision", "recovery")
 
 #: Kinds of jobs whose outcome the other end may have to tell.
-MOVES = frozenset({"migrate", "receive"})
+MOVES = frozenset({"migrate", "receive", "remus", "backup"})
 
 logger = logging.getLogger("libxlpy.recovery")
 

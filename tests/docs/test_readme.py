@@ -13,6 +13,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = {
     "README.md": "",
     "docs/migration.md": "",
+    "docs/remus.md": "",
     "docs/simxen.md": "",
     "docs/inspect.md": (
         "xlpy sim start; xlpy sim create web --memory 8; xlpy save -c web web.img\n"

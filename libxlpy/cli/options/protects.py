@@ -35,7 +35,7 @@ INTERVAL = click.IntRange(1, 3_600_000)
     default="ssh",
     show_default=True,
     metavar="SSHCMD",
-    help="What reaches HOST; if empty, HOST is the whole command.",
+    help="What reaches HOST.",
 )
 @click.option(
     "--unsafe-no-fence",
@@ -56,8 +56,7 @@ def remus(ctx: click.Context, /, **options: Any) -> int:
     What the domain sends leaves once HOST has what it was when it sent that. If this
     host dies, HOST asks its fence, /etc/libxlpy/fence, and the domain goes on there.
 
-    It goes on until Ctrl-C: then the domain runs on here, unprotected; also if
-    anything fails.
+    It ends by Ctrl-C, or if anything fails: the domain then runs on here, unprotected.
     """
     del options["uncompressed"]  # an option of xl's
     switches = options.pop("switch_over")
@@ -65,7 +64,8 @@ def remus(ctx: click.Context, /, **options: Any) -> int:
     for wrong, text in (
         (switches and target is not None, "--switch-over needs DOM alone"),
         (not switches and target is None, "Missing argument 'HOST'."),
-        (target == "", "HOST is empty: name the host, or the command"),
+        (target == "", "HOST is empty: name the host"),
+        (not options["command"], "-s is empty: name what reaches HOST"),
         (
             not options["unsafe"] and (options["no_network"] or options["no_disks"]),
             "-n and -d are unsafe: add -F",

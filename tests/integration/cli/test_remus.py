@@ -177,6 +177,7 @@ def test_without_a_fence_it_is_said(
         (("-i", "0", "web", "target"), "0 is not in the range"),
         (("web",), "Missing argument 'HOST'"),
         (("web", ""), "HOST is empty"),
+        (("-s", "", "web", "target"), "-s is empty"),
         (("--switch-over", "web", "target"), "--switch-over needs DOM alone"),
     ],
 )
@@ -186,7 +187,7 @@ def test_usage(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
 
 def test_switch_over_of_what_nobody_protects(shell: Shell) -> None:
     with shell.guest("web"):
-        line = shell.bad("remus", "--switch-over", "web", status=2)
+        line = shell.bad("remus", "--switch-over", "web")
         assert "nobody protects 'web'" in line
 
 

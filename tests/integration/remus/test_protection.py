@@ -23,6 +23,8 @@ from libxlpy import (
     MigrationOpen,
     Outcome,
     PeerFailed,
+    Protection,
+    ProtectionState,
     RestoreResult,
     StreamError,
     TimedOut,
@@ -103,7 +105,7 @@ class Pair:
         self.primary = Primary.GONE
         self.protect: Protect
         self.backup: Backup
-        self.protection: Job[RemusResult]
+        self.protection: Protection
         self.copy: Job[RestoreResult]
 
     async def fence(self, lost: Lost) -> Primary:
@@ -128,16 +130,16 @@ class Pair:
             self.copy = await self.there._jobs.start(self.backup, fd)
 
     async def begin_primary(self) -> None:
-        env, fd = self.here._env(), self.control.fileno()
-        self.protect = Protect(
-            env,
+        fd = self.control.fileno()
+        self.protection = await self.here.domain_remus_start(
             self.guest.domid,
-            Channel(fd, fd),
             RemusInfo(INTERVAL),
+            fd,
+            fd,
             BackupHost(connect=self.connect),
-            [self.device],
+            devices=[self.device],
         )
-        self.protection = await self.here._jobs.start(self.protect, fd)
+        self.protect = self.protection._operation
 
     async def protected(self, epochs: int = EPOCHS) -> None:
         await self.seen(lambda: self.protect.epochs.acknowledged >= epochs)
@@ -146,7 +148,7 @@ class Pair:
         """Wait until it is, looking whenever the protection has news."""
         async with asyncio.timeout(PATIENCE):
             while not there():
-                assert not self.protection.done(), self.protection.error
+                assert not self.protection.job.done(), self.protection.job.error
                 await asyncio.sleep(0.005)
 
     def cut(self) -> None:
@@ -227,10 +229,13 @@ async def test_hooks_are_told_how_it_has_ended(
 async def test_protection_that_is_stopped_leaves_the_guest_running_here(
     both: Pair,
 ) -> None:
-    both.protect.stop()
+    assert both.protection.state is ProtectionState.PROTECTED
+    both.protection.stop()
     result = await both.protection
     assert result.guest is GuestState.RUNNING
+    assert not result.switched_over
     assert result.epoch >= EPOCHS
+    assert both.protection.state is ProtectionState.UNPROTECTED
     await aside(both.guest.assert_untouched)
     assert_ordered(both.device.done)
     assert both.device.done[0] == "setup"
@@ -241,9 +246,16 @@ async def test_protection_that_is_stopped_leaves_the_guest_running_here(
 
 
 async def test_guest_that_is_switched_over_goes_on_at_the_backup(both: Pair) -> None:
-    both.protect.switch_over()
+    both.protection.switch_over()
     result = await both.protection
     assert result.guest is GuestState.GONE
+    assert result.switched_over
+    assert both.protection.state is ProtectionState.SWITCHED_OVER
+    figures = both.protection.figures
+    assert figures.epoch == result.epoch
+    assert 0 < figures.pause.median <= figures.pause.p99
+    assert 0 < figures.commit.median <= figures.commit.p99
+    assert figures.lag
     copy = await both.copy
     assert copy.guest is GuestState.RUNNING
     assert both.backup.held == both.protect.epochs.closed == result.epoch
@@ -302,7 +314,7 @@ async def test_nobody_knows_whether_the_primary_is_gone(both: Pair) -> None:
 async def test_guest_runs_on_here_whoever_dies(both: Pair, dies: str) -> None:
     """No fence is asked: who is left hears it from the other."""
     both.primary = Primary.UNKNOWN
-    job = both.protection if dies == "primary's helper" else both.copy
+    job = both.protection.job if dies == "primary's helper" else both.copy
     assert job.helper_pid is not None
     if dies == "backup":
         await both.copy.cancel()
@@ -399,7 +411,7 @@ async def test_device_that_fails_ends_it_with_the_guest_running(
 
 
 async def test_cancelled_protection_lets_go_what_was_held_back(both: Pair) -> None:
-    await both.protection.cancel()
+    await both.protection.job.cancel()
     with pytest.raises(Cancelled) as caught:
         await both.protection
     assert caught.value.guest is GuestState.RUNNING
@@ -481,7 +493,7 @@ class Liar:
 
 async def lose_primary(pair: Pair, *, cut: bool = True) -> None:
     """Have its host gone: guest and helper at once, without a word to the backup."""
-    pid = pair.protection.helper_pid
+    pid = pair.protection.job.helper_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     await aside(pair.guest.destroy)
