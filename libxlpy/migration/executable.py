@@ -16,6 +16,8 @@ from pathlib import Path
 from libxlpy.aio import finish
 from libxlpy.deadlines import Deadlines
 from libxlpy.errors import BackendError, reason_of
+from libxlpy.folders import NotOursAlone, check_alone
+from libxlpy.process.environment import found
 from libxlpy.process.helper import ExitStatus, HelperProcess, start_process
 from libxlpy_protocol.value import Value
 
@@ -38,6 +40,26 @@ class Ran(Value):
     def is_good(self) -> bool:
         """It says that all is well."""
         return self.exit is not None and self.exit.status == 0
+
+
+async def check_executable(path: Path) -> None:
+    """See that one may be run.
+
+    Raises:
+        BackendError: It may not; says what to do.
+    """
+
+    def look() -> None:
+        check_alone(path)
+        if not path.stat().st_mode & 0o111:
+            raise BackendError(f"it is not executable: chmod +x {path}")
+
+    try:
+        await found(look)
+    except NotOursAlone as exc:
+        raise BackendError(str(exc)) from exc
+    except OSError as exc:
+        raise BackendError(reason_of(exc)) from exc
 
 
 async def run_executable(

@@ -9,10 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from libxlpy.deadlines import DEFAULT_DEADLINES, Deadlines
-from libxlpy.errors import BackendError, HookFailed, reason_of
-from libxlpy.folders import NotOursAlone, check_alone
-from libxlpy.migration.executable import run_executable
-from libxlpy.process.environment import found
+from libxlpy.errors import BackendError, HookFailed
+from libxlpy.migration.executable import check_executable, run_executable
 from libxlpy_protocol.value import Value
 
 #: Its argument.
@@ -78,18 +76,9 @@ class FenceExecutable:
             HookFailed: It may not; says what to do.
         """
         try:
-            await found(self._look)
-        except NotOursAlone as exc:
-            raise self._failed(str(exc)) from exc
-        except OSError as exc:
-            raise self._failed(reason_of(exc)) from exc
+            await check_executable(self._path)
         except BackendError as exc:
             raise self._failed(str(exc)) from exc
-
-    def _look(self) -> None:
-        check_alone(self._path)
-        if not self._path.stat().st_mode & 0o111:
-            raise BackendError(f"it is not executable: chmod +x {self._path}")
 
     async def __call__(self, lost: Lost) -> Primary:
         """Run it.
