@@ -12,7 +12,7 @@ from contextlib import suppress
 from libxlpy.callbacks import AnswerTo
 from libxlpy.domain.toolstack import toolstack_of
 from libxlpy.domain.toolstack_xen import XenToolstack
-from libxlpy.errors import JobError, NotSupported, PeerFailed
+from libxlpy.errors import JobError, NotSupported
 from libxlpy.jobs.operation import Run
 from libxlpy.jobs.stream_fd import StreamFd
 from libxlpy.migration.announced import Announced
@@ -94,8 +94,7 @@ class Backup(Receive):
         if self.held:
             run.link.send(FailOver())
         else:
-            gone = PeerFailed("ended the protection", "no epoch was whole by then")
-            run.fail(gone, Step.ABORT)
+            run.fail(self._succession.reason, Step.ABORT)  # there is no copy yet
 
     async def _holds(self, epoch: int, run: Run) -> None:
         """Tell the primary of an epoch that is held."""

@@ -66,6 +66,15 @@ class Succession(Taking):
         except JobError as exc:
             return exc
 
+    @property
+    def reason(self) -> JobError:
+        """Why the primary has ended it; once it has."""
+        assert self._heard is not None
+        heard = self._heard.result()
+        if isinstance(heard, JobError):
+            return heard
+        return PeerFailed("ended the protection", self._talk.why)
+
     async def stop(self) -> None:
         """Hear nothing more."""
         if self._heard is not None:

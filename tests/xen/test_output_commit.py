@@ -10,7 +10,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import pytest
 
@@ -47,13 +48,30 @@ def log() -> Iterator[Log]:
 class PairOfTwo(Pair):
     """The primary is a process of its own, which is killed."""
 
-    process: subprocess.Popen[bytes]
+    def __init__(self, ctx: Context, guest: Guest, said: IO[bytes]) -> None:
+        super().__init__(ctx, guest)
+        self.said = said
+        self.process: subprocess.Popen[bytes]
+
+    def __enter__(self) -> "PairOfTwo":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Show what the primary has said, should it have failed."""
+        self.close()
+        self.process.wait(PATIENCE)
+        self.said.seek(0)
+        print(self.said.read().decode())
 
     async def _begin_primary(self) -> None:
         ends = [self.control.fileno(), self.sends.fileno()]
         words = [sys.executable, HERE / "primary.py", self.domid, *ends]
         self.process = await asyncio.to_thread(
-            subprocess.Popen, [str(word) for word in words], pass_fds=ends
+            subprocess.Popen,
+            [str(word) for word in words],
+            pass_fds=ends,
+            stdout=self.said,
+            stderr=self.said,
         )
         self.control.close()
         self.sends.close()
@@ -97,8 +115,7 @@ def test_world_sees_nothing_that_is_taken_back(
 async def killed(guest: Guest, log: Log) -> tuple[list, int, int]:
     """Have the primary killed in the midst of an epoch; give what was seen before."""
     async with Context("xen", deadlines=SLOW) as ctx:
-        pair = PairOfTwo(ctx, guest)
-        try:
+        with TemporaryFile() as said, PairOfTwo(ctx, guest, said) as pair:
             await pair.begin()
             await pair.protected(EPOCHS)
             before = await asyncio.to_thread(guest.next_ticks, 2)
@@ -108,5 +125,3 @@ async def killed(guest: Guest, log: Log) -> tuple[list, int, int]:
             seen = len(log.numbers)
             await pair.copy
             return before, seen, pair.domid
-        finally:
-            pair.close()
