@@ -2,9 +2,8 @@
 
 What the parent would have done: no log-dirty mode in Xen or qemu, no suspend request
 left behind, no state file of qemu's, and the guest running if we had it suspended; one
-that was paused, and let run for that, is paused first. What a protection held back of
-what the guest has sent leaves. Each step is tried whatever became of the one before;
-what was done goes to stderr.
+that was paused, and let run for that, is paused first. Each
+step is tried whatever became of the one before; what was done goes to stderr.
 
 Hypercalls wait for nobody, so they are done however late it is, and a guest that is
 suspended runs again before xenstored is talked to. Only the talk with xenstored and
@@ -23,7 +22,6 @@ from libxlpy_helper.domain_ops import is_suspended
 from libxlpy_helper.guest import Guest, ReplacedError
 from libxlpy_helper.peers.xenstore import XenstoreClient
 from libxlpy_helper.xen.xenguest import Handle, Result
-from libxlpy_protocol.enums import Mode
 from libxlpy_protocol.fields import printable
 from libxlpy_protocol.messages import Start
 
@@ -45,9 +43,7 @@ FAST: Final = 1  # the guest's suspend call returns "cancelled"
 def prepare(start: Start) -> None:
     """Load all that it takes: a repair must not depend on files."""
     if start.qmp_path:  # of a domain without qemu it loads no json, and no re with it
-        import libxlpy_helper.peers.qmp
-    if start.mode is Mode.REMUS:
-        import libxlpy_helper.peers.plug  # noqa: F401
+        import libxlpy_helper.peers.qmp  # noqa: F401
 
 
 def repair(
@@ -102,8 +98,6 @@ class _Repair:
             self._resume()  # it may have taken the request from a slow xenstored
         if self.resumed:
             self._step("xenstored told", self._tell_resumed)
-        if self.start.mode is Mode.REMUS:
-            self._step("what it sent let go", self._let_go)
         if self.start.emulator_path:
             self._step("qemu's state removed", self._remove_state)
 
@@ -182,11 +176,6 @@ class _Repair:
     def _tell_resumed(self) -> None:
         with self._xenstore() as xenstore:
             xenstore.resume(self.start.domid)
-
-    def _let_go(self) -> None:
-        from libxlpy_helper.peers.plug import let_go  # `prepare` has loaded it
-
-        let_go(self.start.domid, SILENCE_MAX)
 
     def _remove_state(self) -> None:
         with own_files.opened(self.start.emulator_path) as file:

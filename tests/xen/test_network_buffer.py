@@ -14,7 +14,6 @@ import pytest
 from libxlpy.domain.plug import leftover, remove
 from libxlpy.errors import BackendError
 from libxlpy.remus.network import NetworkBuffer
-from libxlpy_helper.peers.plug import let_go
 
 from .line import VIF, Line, line
 from .support import ok
@@ -117,7 +116,6 @@ def test_nothing_is_lost_of_a_guest_that_never_rests(laid: Line) -> None:
 CHILD = f"""
 import asyncio
 from libxlpy.remus.network import NetworkBuffer
-from libxlpy_helper.peers.plug import let_go
 
 async def protect():
     net = NetworkBuffer([{VIF!r}], {DOMID})
@@ -142,16 +140,12 @@ def test_what_a_killed_protection_has_left_is_found_and_removed(laid: Line) -> N
     assert laid.look() == []
     with pytest.raises(BackendError, match="left by another protection: xlpy recover"):
         asyncio.run(buffer().setup())
-    assert let_go(DOMID, 60.0)  # as its helper does at once
-    assert laid.wait(EACH) == sent
-    sent += laid.send(EACH)
-    assert laid.wait(2 * EACH) == sent
-    assert redirected()
     asyncio.run(remove(IFB))
+    assert laid.wait(EACH) == sent
     assert asyncio.run(leftover(DOMID)) is None
     assert not redirected()
     assert laid.send(EACH)
-    assert len(laid.wait(3 * EACH)) == 3 * EACH
+    assert len(laid.wait(2 * EACH)) == 2 * EACH
 
 
 def test_leftovers_of_a_guest_that_is_gone_are_removed(laid: Line) -> None:
