@@ -60,6 +60,19 @@ class Held(Value):
     dropped: int
 
 
+def load() -> ModuleType:
+    """Load what asks the kernel; the first time it takes a while.
+
+    Raises:
+        NotSupported: There is no pyroute2.
+    """
+    try:
+        return import_module("pyroute2")
+    except ImportError as exc:
+        text = "apt-get install python3-pyroute2"
+        raise NotSupported(f"no pyroute2, which asks the kernel: {text}") from exc
+
+
 class Plug:
     """One guest's; used by one thread only."""
 
@@ -77,11 +90,7 @@ class Plug:
             NotSupported: There is no pyroute2.
             BackendError: No socket can be had.
         """
-        try:
-            self._module = import_module("pyroute2")
-        except ImportError as exc:
-            text = "apt-get install python3-pyroute2"
-            raise NotSupported(f"no pyroute2, which asks the kernel: {text}") from exc
+        self._module = load()
         with self._asking("netlink can't be had"):
             self._ip = self._module.IPRoute()
 

@@ -36,6 +36,7 @@ async def devices_of(
 
     Raises:
         UsageError: It has a device that nothing holds back.
+        NotSupported: What asks the kernel is missing.
         XenstoreError: Nobody can tell.
         BackendError: The kernel does not tell of its interfaces.
     """
@@ -45,7 +46,11 @@ async def devices_of(
         return []
     found = await interfaces(env, domain.domid)
     _refuse_elsewhere(domain, found, await interface_count(env, domain.domid))
-    return [NetworkBuffer(await _names(found), domain.domid)] if found else []
+    if not found:
+        return []
+    network = NetworkBuffer(await _names(found), domain.domid)
+    await network.load()
+    return [network]
 
 
 def _refuse_written(domain: DomainInfo, found: Iterable[Disk]) -> None:

@@ -22,6 +22,8 @@ from libxlpy.remus.devices import Device
 
 #: Seconds for what passes to have left before the first mark; the guest is suspended.
 FIRST_SECONDS = 0.5
+#: Seconds for pyroute2 to be loaded.
+LOAD_SECONDS = 120.0
 
 ValueT = TypeVar("ValueT")
 
@@ -48,6 +50,19 @@ class NetworkBuffer(Device):
         self._thread = ThreadPoolExecutor(1, ASIDE)
         self._made = False
         self._closed = self._committed = 0
+
+    async def load(self) -> None:
+        """See that the kernel can be asked at all; before anything is done.
+
+        Raises:
+            NotSupported: There is no pyroute2.
+            BackendError: It does not load.
+        """
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                await self._do(plug.load)
+        except TimeoutError as exc:
+            raise BackendError("pyroute2 does not load: its disk is slow") from exc
 
     async def setup(self) -> None:
         """See the base class.

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from libxlpy import UsageError
+from libxlpy import NotSupported, UsageError
 from libxlpy.backend import detect
 from libxlpy.deadlines import DEFAULT_DEADLINES
+from libxlpy.domain import plug
 from libxlpy.domain.info import DomainInfo
 from libxlpy.domain.requests import list_domains
 from libxlpy.process.environment import Environment, HypercallHelpers
@@ -87,6 +88,21 @@ async def test_interfaces_are_held_back_together(
     vif = f"vif{domain.domid}.0"
     assert network.vifs == (vif, f"{vif}-emu", "web0")
     assert await devices_of(env, domain, NO_NETWORK) == []
+
+
+async def test_what_asks_the_kernel_is_missed_at_once(
+    env: Environment,
+    store: Xenstore,
+    domain: DomainInfo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(plug, "import_module", missing)
+    await write(store, libxl_nodes(domain.domid))
+    with pytest.raises(NotSupported, match="apt-get install python3-pyroute2"):
+        await devices_of(env, domain, SAFE)
 
 
 @pytest.mark.parametrize(
