@@ -25,7 +25,7 @@ from .migrating import INCOMING
 from .protecting import SLOW, Pair
 from .ramdisk import extended
 from .support import CONSOLES, PATIENCE, Guest, assert_went_on, ok, wait_for
-from .world import BRIDGE, Log, world
+from .world import SCRIPT, Log, world
 
 pytestmark = pytest.mark.xen
 
@@ -39,6 +39,15 @@ def ramdisk(tmp_path: Path) -> Path:
     """The rig's initramfs with the program."""
     names = (PROGRAM, INIT)
     return extended(tmp_path, {n: ((HERE / n).read_bytes(), 0o755) for n in names})
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    """What connects its interface."""
+    path = tmp_path / "connect"
+    path.write_text(SCRIPT)
+    path.chmod(0o755)
+    return path
 
 
 @pytest.fixture
@@ -104,10 +113,10 @@ class PairOfTwo(Pair):
 
 @pytest.mark.parametrize("kind", ["pvh", "hvm"])
 def test_world_sees_nothing_that_is_taken_back(
-    make_guest: MakeGuest, ramdisk: Path, log: Log, kind: str
+    make_guest: MakeGuest, ramdisk: Path, script: Path, log: Log, kind: str
 ) -> None:
     extra = f'extra="console=hvc0 quiet rdinit=/{INIT}"'
-    vif = f'vif=["mac=00:16:3e:01:02:04,bridge={BRIDGE}"]'
+    vif = f'vif=["mac=00:16:3e:01:02:04,script={script}"]'
     guest = make_guest(kind, f'ramdisk="{ramdisk}"', extra, vif)
     log.wait(FRAMES)
     before, seen, domid = asyncio.run(killed(guest, log))

@@ -10,6 +10,13 @@ from .restoring import have_interfaces
 from .support import PATIENCE, ok, wait_for
 
 BRIDGE, PORT = "rigbr0", "rigport0"
+#: What connects an interface; Xen's own vif-bridge takes too long where a processor is
+#: emulated and busy, and libxl ends it then.
+SCRIPT = f"""#!/bin/sh
+[ "$1" = online ] || exit 0
+ip link set "$vif" master {BRIDGE} up
+exec xenstore-write "$XENBUS_PATH/hotplug-status" connected
+"""
 
 
 @contextmanager
