@@ -31,6 +31,8 @@ def main(words: Sequence[str] = tuple(sys.argv[1:])) -> NoReturn:
     if when != WHEN or not command:
         sys.exit("fence_by_asking: COMMAND... fence")
     lost = json.loads(sys.stdin.buffer.read(FACTS_MAX))
+    if not lost["uuid"]:
+        sys.exit(f"{lost['name']} has no uuid: it could be there by another name")
     found = known(asked(command), lost["uuid"], lost["name"])
     if found is Primary.UNKNOWN:
         sys.exit(f"{lost['name']} is there, and does not run")
@@ -47,10 +49,16 @@ def asked(command: Sequence[str]) -> list[dict[str, Any]]:
     if process.returncode or len(answer) > ANSWER_MAX:
         sys.exit(f"{' '.join(command)}: exit status {process.returncode}")
     try:
-        domains: list[dict[str, Any]] = json.loads(answer)
-    except ValueError:
+        return [dict(each) for each in checked(json.loads(answer))]
+    except (ValueError, TypeError):
         sys.exit(f"{' '.join(command)} said no list of domains")
-    return domains
+
+
+def checked(answer: object) -> list[Any]:
+    """Give an answer that is a list; what else there is proves nothing."""
+    if not isinstance(answer, list):
+        raise TypeError(answer)
+    return answer
 
 
 def known(domains: Sequence[dict[str, Any]], uuid: str, name: str) -> Primary:

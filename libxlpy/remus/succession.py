@@ -113,7 +113,9 @@ class Succession(Taking):
     async def _asked(self, run: Run) -> Primary:
         doubt = "the fence can't say"
         found = Primary.UNKNOWN
-        seconds = self._env.deadlines.fence
+        deadlines = self._env.deadlines
+        # An executable is started, and ended, beside its own bound, and then tells why.
+        seconds = deadlines.fence + deadlines.spawn + deadlines.kill_grace
         lost = Lost(self._domain.name, self._domain.uuid, self.held, self._why)
         try:
             async with asyncio.timeout(seconds):

@@ -52,6 +52,10 @@ async def test_guest_is_asked_for(
         ("echo no route >&2; exit 255", "exit status 1"),
         ("echo []; exit 1", "exit status 1"),
         ("echo nonsense", "no list of domains"),
+        ("echo '{}'", "no list of domains"),
+        ("echo null", "no list of domains"),
+        ("""echo '""'""", "no list of domains"),
+        ("echo '[1]'", "no list of domains"),
         ("yes", "exit status"),
     ],
 )
@@ -59,3 +63,10 @@ async def test_host_that_does_not_say(tmp_path: Path, there: str, why: str) -> N
     fence = await aside(asking, tmp_path, there)
     with pytest.raises(HookFailed, match=why):
         await fence(Lost("web", "uuid", 7, ""))
+
+
+async def test_guest_without_a_uuid_is_not_told_from_others(tmp_path: Path) -> None:
+    fence = await aside(asking, tmp_path, "echo '[]'")
+    assert await fence(Lost("web", "uuid", 7, "")) is Primary.GONE
+    with pytest.raises(HookFailed, match="web has no uuid"):
+        await fence(Lost("web", "", 7, ""))

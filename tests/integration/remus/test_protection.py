@@ -35,7 +35,7 @@ from libxlpy.migration.channel import Channel
 from libxlpy.migration.control import Control
 from libxlpy.remus.backup import Backup, backup
 from libxlpy.remus.devices import Device
-from libxlpy.remus.fence import Lost, Primary
+from libxlpy.remus.fence import FenceExecutable, Lost, Primary
 from libxlpy.remus.host import BackupHost
 from libxlpy.remus.info import RemusInfo
 from libxlpy.remus.primary import Protect
@@ -103,13 +103,15 @@ class Pair:
         self.device = Recorder()
         #: What the backup is told of the primary.
         self.primary = Primary.GONE
+        #: Tells it in its place.
+        self.executable: FenceExecutable | None = None
         self.protect: Protect
         self.backup: Backup
         self.protection: Protection
         self.copy: Job[RestoreResult]
 
     async def fence(self, lost: Lost) -> Primary:
-        return self.primary
+        return self.primary if self.executable is None else await self.executable(lost)
 
     async def connect(self, _landing: str) -> int:
         return self.sends.fileno()
@@ -293,6 +295,25 @@ async def test_silent_primary_is_gone_though_nothing_has_ended(
         await assert_runs_there(pair, result.domid)
     finally:
         pair.close()
+
+
+async def test_fence_that_hangs_is_told_with_what_it_has_said(
+    pair: Pair, tmp_path: Path
+) -> None:
+    path = tmp_path / "fence"
+    await aside(write_hanging, path)
+    deadlines = pair.there._deadlines = QUICK.replace(fence=2.0)
+    pair.executable = FenceExecutable(path, deadlines=deadlines)
+    await pair.begin()
+    await pair.protected()
+    await lose_primary(pair)
+    with pytest.raises(MigrationOpen, match="fence of 2 s passed: asking the switch"):
+        await pair.copy
+
+
+def write_hanging(path: Path) -> None:
+    path.write_text("#!/bin/sh\necho asking the switch >&2\nsleep 1000\n")
+    path.chmod(0o755)
 
 
 async def test_nobody_knows_whether_the_primary_is_gone(both: Pair) -> None:
