@@ -297,7 +297,7 @@ def switch_over(settings: Settings, domain: str, *, json: bool) -> int:
     async def order(ctx: Context) -> StopAnswer:
         info = await find_domain(ctx, domain)
         for job in await ctx.list_jobs():
-            if job.domid == info.domid:
+            if job.domid == info.domid and job.kind == "remus":
                 return await ctx.stop_and_copy_job(job.job)
         raise UsageError(f"nobody protects {title(info)}")
 

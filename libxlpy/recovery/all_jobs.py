@@ -47,6 +47,8 @@ class JobStatus(Value):
     state: str
     #: How far it is; None before that is known.
     figures: JobFigures | None = None
+    #: ``"save"``, ``"migrate"``, ``"remus"`` ...
+    kind: str = ""
 
 
 class AbortAnswer(enum.Enum):
@@ -173,6 +175,7 @@ def status(entry: Entry, folder: Folder) -> JobStatus:
         entry.parent.pid,
         "lost" if folder.lost(entry) else state,
         folder.figures(entry),
+        entry.kind,
     )
 
 

@@ -18,8 +18,8 @@ from libxlpy.recovery.all_jobs import LOOK_AGAIN, entry_of
 BEFORE = frozenset({"", "spawn", "hello", "start", "header", "libxc"})
 #: Phases of a job whose process is asked how passes, or epochs, go on.
 ASKED = frozenset({"precopy", "first epoch", "protected"})
-#: Phases once it was told; some are short.
-TOLD = frozenset({"last pass", "switch over", "received", "name", "go", "moved"})
+#: Phases once it was told.
+TOLD = frozenset({"last pass", "switch over"})
 #: Seconds in which a job comes to its first pass, and its process takes an order.
 SOON = 30.0
 

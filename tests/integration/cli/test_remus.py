@@ -1,6 +1,7 @@
 """`xlpy remus` as users type it, between two hosts."""
 
 import json
+import os
 import shlex
 import signal
 from collections.abc import Iterator
@@ -189,6 +190,26 @@ def test_switch_over_of_what_nobody_protects(shell: Shell) -> None:
     with shell.guest("web"):
         line = shell.bad("remus", "--switch-over", "web")
         assert "nobody protects 'web'" in line
+
+
+def test_switch_over_is_not_for_a_save(shell: Shell, tmp_path: Path) -> None:
+    """Which goes on as it would."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR)
+    with shell.guest("web"):
+        options = ("save", "--json", "--live", "-c", "web", pipe)
+        with shell.running(*options) as saving:
+            saving.until_phase("precopy")
+            (job,) = shell.json("jobs", "--json")
+            assert job["kind"] == "save"
+            line = shell.bad("remus", "--switch-over", "web")
+            assert "nobody protects 'web'" in line
+            (still,) = shell.json("jobs", "--json")
+            assert (still["job"], still["phase"]) == (job["job"], "precopy")
+            saving.process.terminate()
+            saving.process.wait(PATIENCE)
+    os.close(reader)
 
 
 @pytest.mark.parametrize(
