@@ -43,6 +43,7 @@ def libxl_domain_remus_start(
         hypercalls.check_domid(domid)
         if checked(info).colo is None:
             raise UsageError("colo None: must be False, as with libxl")
-        raise NotSupported("libxl's Remus acknowledges nothing: use domain_remus_start")
+        text = "libxl's Remus acknowledges nothing: use Context.domain_remus_start"
+        raise NotSupported(f"{text}, or xc_domain_save with StreamType.REMUS")
 
     return ctx.initiate(f"Remus of domain {domid}", domid, how=ao_how, begin=begin)

@@ -192,24 +192,35 @@ def test_switch_over_of_what_nobody_protects(shell: Shell) -> None:
         assert "nobody protects 'web'" in line
 
 
-def test_switch_over_is_not_for_a_save(shell: Shell, tmp_path: Path) -> None:
-    """Which goes on as it would."""
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    """A pipe that nobody reads."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDWR)
-    with shell.guest("web"):
-        options = ("save", "--json", "--live", "-c", "web", pipe)
+    yield pipe
+    os.close(reader)
+
+
+def test_switch_over_is_not_for_a_save(shell: Shell, full: Path) -> None:
+    """Which goes on as it would."""
+
+    def job() -> tuple[str, str, str]:
+        jobs = shell.json("jobs", "--json")
+        (mine,) = [each for each in jobs if each["domid"] == domid]
+        return mine["kind"], mine["job"], mine["phase"]
+
+    with shell.guest("web") as domid:
+        options = ("save", "--json", "--live", "-c", "web", full)
         with shell.running(*options) as saving:
             saving.until_phase("precopy")
-            (job,) = shell.json("jobs", "--json")
-            assert job["kind"] == "save"
+            before = job()
+            assert (before[0], before[2]) == ("save", "precopy")
             line = shell.bad("remus", "--switch-over", "web")
             assert "nobody protects 'web'" in line
-            (still,) = shell.json("jobs", "--json")
-            assert (still["job"], still["phase"]) == (job["job"], "precopy")
+            assert job() == before
             saving.process.terminate()
             saving.process.wait(PATIENCE)
-    os.close(reader)
 
 
 @pytest.mark.parametrize(
